@@ -1,0 +1,3 @@
+//! The refutation game, pure: turns, clocks in blocks, dissection, choice, judge.
+//!
+//! Promises: no effect, no clock. Refuses to know: sockets, files, async.

@@ -1,0 +1,150 @@
+//! The dependency rules of `ARCHITECTURE.md`, read from the sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What each module may use besides itself.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("crypto", &[]),
+    ("codec", &[]),
+    ("protocol", &["crypto", "codec"]),
+    ("merkle", &["crypto", "codec"]),
+    ("wasm", &["crypto", "codec", "merkle"]),
+    ("inbox", &["crypto", "codec", "protocol"]),
+    (
+        "pvm",
+        &["crypto", "codec", "protocol", "merkle", "wasm", "inbox"],
+    ),
+    (
+        "game",
+        &["crypto", "codec", "protocol", "merkle", "inbox", "pvm"],
+    ),
+    ("l1", &["crypto", "codec", "protocol", "inbox"]),
+    ("signer", &["crypto", "codec", "protocol"]),
+    (
+        "operation",
+        &["crypto", "codec", "protocol", "l1", "signer"],
+    ),
+    ("journal", &["crypto", "codec", "protocol"]),
+    ("alert", &["crypto", "protocol", "journal"]),
+];
+
+/// Crates that only some modules may name.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("wasmer", &["pvm/fast"]),
+    ("rusqlite", &["journal"]),
+    (
+        "tokio",
+        &[
+            "l1",
+            "signer",
+            "operation",
+            "alert",
+            "serve",
+            "tower",
+            "sim",
+            "cli",
+        ],
+    ),
+    ("reqwest", &["l1", "signer", "alert", "sim", "tower"]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    let name = |path: &Path| {
+        path.strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    };
+    found
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// Modules of this crate that a source names after `crate::`, tests left out.
+fn used_modules(text: &str) -> BTreeSet<String> {
+    let code = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text);
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn modules_use_only_what_lies_below_them() {
+    for (path, text) in all_sources() {
+        let top = path.split('/').next().unwrap_or_default();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(module, _)| *module == top) else {
+            continue;
+        };
+        for used in used_modules(&text) {
+            let known = MAY_USE.iter().any(|(module, _)| *module == used)
+                || ["tower", "sim", "serve", "cli", "config", "check"].contains(&used.as_str());
+            if known && used != top {
+                assert!(
+                    allowed.contains(&used.as_str()),
+                    "{path} uses crate::{used}: {top} may use {allowed:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn confined_crates_stay_where_they_belong() {
+    for (path, text) in all_sources() {
+        for (name, homes) in CONFINED {
+            let named = text.lines().any(|line| {
+                !line.trim_start().starts_with("//")
+                    && (line.contains(&format!("{name}::"))
+                        || line.contains(&format!("use {name}")))
+            });
+            let home = homes.iter().any(|home| path.starts_with(home));
+            assert!(
+                !named || home,
+                "{path} names {name}, which belongs in {homes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_file_is_a_dumping_ground() {
+    /// Tables and tests may be longer, with the reason beside the name.
+    const LONG: &[(&str, &str)] = &[];
+    for (path, text) in all_sources() {
+        let lines = text.lines().count();
+        let excused = LONG.iter().any(|(name, _)| *name == path);
+        assert!(
+            lines <= 700 || excused,
+            "{path} has {lines} lines: split it"
+        );
+    }
+}
