@@ -1,0 +1,351 @@
+use super::*;
+use crate::crypto::{Dialect, Hash};
+use crate::protocol::{
+    BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
+    RollupAddress, StateHash,
+};
+
+const ROLLUP: RollupAddress = RollupAddress([3; 20]);
+
+struct Scratch {
+    folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(Journal::FILE)
+    }
+}
+
+fn hash(branch: u8, level: u16) -> BlockHash {
+    let mut bytes = [branch; 32];
+    bytes[..2].copy_from_slice(&level.to_be_bytes());
+    BlockHash(bytes)
+}
+
+fn block(branch: u8, level: u16, predecessor: BlockHash) -> Entry {
+    Entry::Block(BlockRow {
+        hash: hash(branch, level),
+        level: Level::new(level),
+        predecessor,
+        timestamp: i64::from(level) * 8,
+        protocol: ProtocolHash([9; 32]),
+    })
+}
+
+fn rollup() -> Entry {
+    Entry::Rollup(RollupRow {
+        address: ROLLUP,
+        dialect: Dialect::Scr1,
+        chain: ChainId([1, 2, 3, 4]),
+        origination_level: Level::new(1),
+        genesis_commitment: CommitmentHash([4; 32]),
+        genesis_state: StateHash([5; 32]),
+        kernel: Hash([6; 32]),
+        protocol: ProtocolHash([9; 32]),
+    })
+}
+
+fn state(of: BlockHash, level: u16) -> Entry {
+    Entry::State(StateRow {
+        rollup: ROLLUP,
+        block: of,
+        level: Level::new(level),
+        hash: StateHash([level as u8; 32]),
+        ticks: 11_000_000_000,
+        status: "collect".into(),
+        edges: vec!["load-at-end".into()],
+    })
+}
+
+fn commitment(level: u16) -> Commitment {
+    Commitment {
+        compressed_state: StateHash([level as u8; 32]),
+        inbox_level: Level::new(level),
+        predecessor: CommitmentHash([4; 32]),
+        number_of_ticks: 7,
+    }
+}
+
+fn published(block: Option<BlockHash>, staker: u8, level: u16) -> PublishedRow {
+    PublishedRow {
+        rollup: ROLLUP,
+        block,
+        published_level: block.map(|_| Level::new(level + 1)),
+        staker: PublicKeyHash::Tz1([staker; 20]),
+        commitment: commitment(level),
+    }
+}
+
+fn seeded(journal: &Journal) {
+    journal
+        .write(vec![
+            rollup(),
+            block(0, 1, hash(0, 0)),
+            block(0, 2, hash(0, 1)),
+            block(0, 3, hash(0, 2)),
+            state(hash(0, 2), 2),
+            state(hash(0, 3), 3),
+        ])
+        .unwrap();
+}
+
+#[test]
+fn what_is_written_is_read_back_after_reopening() {
+    let scratch = Scratch::new();
+    let inbox = InboxRow {
+        block: hash(0, 2),
+        level: Level::new(2),
+        hash: InboxHash([7; 32]),
+        cell: vec![1, 2, 3],
+        messages: vec![vec![0, 1], vec![], vec![0, 2]],
+        node_hash: Some(InboxHash([7; 32])),
+    };
+    {
+        let journal = Journal::open(&scratch.path()).unwrap();
+        seeded(&journal);
+        journal.write(vec![Entry::Inbox(inbox.clone())]).unwrap();
+        journal
+            .write(vec![
+                Entry::Published(published(Some(hash(0, 3)), 1, 2)),
+                Entry::Own {
+                    rollup: ROLLUP,
+                    block: hash(0, 2),
+                    commitment: commitment(2),
+                },
+            ])
+            .unwrap();
+    }
+    let reader = Reader::open(&scratch.path()).unwrap();
+    assert_eq!(reader.inbox(&hash(0, 2)).unwrap(), Some(inbox));
+    assert_eq!(reader.head().unwrap().unwrap().hash, hash(0, 3));
+    assert_eq!(
+        reader.own_commitments(&ROLLUP).unwrap(),
+        vec![(hash(0, 2), commitment(2))]
+    );
+    assert_eq!(
+        reader.published(&ROLLUP).unwrap(),
+        vec![published(Some(hash(0, 3)), 1, 2)]
+    );
+    let last = reader.last_state(&ROLLUP).unwrap().unwrap();
+    assert_eq!(
+        (last.block, last.edges),
+        (hash(0, 3), vec!["load-at-end".to_owned()])
+    );
+}
+
+#[test]
+fn writing_an_entry_twice_changes_nothing() {
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    seeded(&journal);
+    let more = vec![
+        Entry::Published(published(Some(hash(0, 3)), 1, 2)),
+        Entry::Published(published(None, 2, 2)),
+        Entry::Alarm(Alarm {
+            rollup: None,
+            level: None,
+            severity: Severity::Warning,
+            kind: "node",
+            subject: "http://a".into(),
+            message: "node unreachable".into(),
+        }),
+    ];
+    journal.write(more.clone()).unwrap();
+    let before = journal.reader().unwrap().counts().unwrap();
+    seeded(&journal);
+    journal.write(more).unwrap();
+    assert_eq!(journal.reader().unwrap().counts().unwrap(), before);
+}
+
+#[test]
+fn a_reorganisation_marks_and_a_return_restores() {
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    seeded(&journal);
+    journal
+        .write(vec![
+            Entry::Published(published(Some(hash(0, 3)), 1, 2)),
+            Entry::Reorganisation(Reorganisation {
+                fork: hash(0, 2),
+                fork_level: Level::new(2),
+                old_head: hash(0, 3),
+                old_level: Level::new(3),
+            }),
+            block(1, 3, hash(0, 2)),
+        ])
+        .unwrap();
+    let reader = journal.reader().unwrap();
+    assert_eq!(reader.head().unwrap().unwrap().hash, hash(1, 3));
+    assert_eq!(reader.published(&ROLLUP).unwrap(), vec![]);
+    assert_eq!(
+        reader.last_state(&ROLLUP).unwrap().unwrap().block,
+        hash(0, 2)
+    );
+    assert!(
+        reader.state(&ROLLUP, &hash(0, 3)).unwrap().is_some(),
+        "a reverted state stays"
+    );
+    journal
+        .write(vec![
+            Entry::Reorganisation(Reorganisation {
+                fork: hash(0, 2),
+                fork_level: Level::new(2),
+                old_head: hash(1, 3),
+                old_level: Level::new(3),
+            }),
+            block(0, 3, hash(0, 2)),
+        ])
+        .unwrap();
+    assert_eq!(reader.head().unwrap().unwrap().hash, hash(0, 3));
+    assert_eq!(reader.published(&ROLLUP).unwrap().len(), 1);
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_leaves_nothing() {
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    seeded(&journal);
+    // Two blocks in force at one level: the second must not pass, nor anything before it.
+    let refused = journal.write(vec![block(0, 4, hash(0, 3)), block(1, 4, hash(0, 3))]);
+    assert!(matches!(refused, Err(JournalError::Database { .. })));
+    assert_eq!(
+        journal.reader().unwrap().head().unwrap().unwrap().hash,
+        hash(0, 3)
+    );
+    assert!(
+        journal.write(vec![state(hash(5, 5), 5)]).is_err(),
+        "state of an unknown block"
+    );
+    journal.write(vec![block(0, 4, hash(0, 3))]).unwrap();
+}
+
+#[test]
+fn newest_verdict_is_in_force_unless_its_block_left() {
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    seeded(&journal);
+    let verdict = |block: Option<BlockHash>, judgement| {
+        Entry::Verdict(VerdictRow {
+            rollup: ROLLUP,
+            block,
+            commitment: commitment(3).hash(),
+            level: Level::new(3),
+            judgement,
+        })
+    };
+    let blind = Judgement::NotJudgeable {
+        reason: "missing preimage".into(),
+        detail: "00ab".into(),
+    };
+    let false_ = Judgement::False {
+        field: "number_of_ticks",
+        claimed: "1".into(),
+        computed: "2".into(),
+    };
+    journal.write(vec![verdict(None, blind.clone())]).unwrap();
+    journal
+        .write(vec![verdict(Some(hash(0, 3)), false_.clone())])
+        .unwrap();
+    let reader = journal.reader().unwrap();
+    let in_force = |reader: &Reader| {
+        reader
+            .verdicts(&ROLLUP)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.judgement)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(in_force(&reader), vec![false_]);
+    journal
+        .write(vec![Entry::Reorganisation(Reorganisation {
+            fork: hash(0, 2),
+            fork_level: Level::new(2),
+            old_head: hash(0, 3),
+            old_level: Level::new(3),
+        })])
+        .unwrap();
+    assert_eq!(in_force(&reader), vec![blind]);
+}
+
+#[test]
+fn a_newer_and_a_foreign_schema_are_refused_by_name() {
+    let scratch = Scratch::new();
+    drop(Journal::open(&scratch.path()).unwrap());
+    let raw = rusqlite::Connection::open(scratch.path()).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    for error in [
+        Journal::open(&scratch.path()).map(|_| ()).unwrap_err(),
+        Reader::open(&scratch.path()).map(|_| ()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("schema 99"), "{error}");
+    }
+    raw.pragma_update(None, "user_version", schema::KNOWN)
+        .unwrap();
+    raw.execute("UPDATE migration SET checksum = 'x'", [])
+        .unwrap();
+    assert!(matches!(
+        Journal::open(&scratch.path()),
+        Err(JournalError::Foreign { version: 1, .. })
+    ));
+    assert!(matches!(
+        Reader::open(&scratch.folder.path().join("none")),
+        Err(JournalError::Absent(_))
+    ));
+}
+
+#[test]
+fn the_log_is_one_record_in_the_order_of_writing() {
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    journal
+        .write(vec![Entry::RunStarted {
+            version: "1".into(),
+            command: "follow".into(),
+        }])
+        .unwrap();
+    seeded(&journal);
+    journal
+        .write(vec![
+            Entry::Published(published(Some(hash(0, 3)), 1, 2)),
+            Entry::RunEnded {
+                outcome: "stopped".into(),
+            },
+            Entry::RunEnded {
+                outcome: "stopped twice".into(),
+            },
+        ])
+        .unwrap();
+    let reader = journal.reader().unwrap();
+    let all = reader.log(&LogFilter::default()).unwrap();
+    assert_eq!(
+        all.iter().map(|row| row.seq).collect::<Vec<_>>(),
+        (1..=all.len() as i64).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        all.last().unwrap().to_json().get("outcome").unwrap(),
+        "stopped"
+    );
+    let told = reader
+        .log(&LogFilter {
+            rollup: Some(ROLLUP),
+            kinds: vec![LogKind::Published, LogKind::State],
+            from: Some(Level::new(2)),
+            to: Some(Level::new(2)),
+            limit: Some(1),
+            ..LogFilter::default()
+        })
+        .unwrap();
+    let json = told.first().unwrap().to_json().to_string();
+    assert!(json.contains("\"kind\":\"published\""), "{json}");
+    assert!(
+        json.contains("\"commitment\":\"scc1") && json.contains("\"rollup\":\"scr1"),
+        "{json}"
+    );
+}
