@@ -1,3 +1,21 @@
 //! Content-addressed context tree: shape, hash, lazy persistent tree, node store, recording, partial trees, proofs.
 //!
-//! Promises: hashes and proofs are the protocol's; a damaged store is an error, never a wrong hash. Refuses to know: rollups and what the leaves mean.
+//! Promises: hashes, reads and proofs are the protocol's (Irmin with two entries per record, as
+//! the binary context of the WASM PVM uses it); a damaged store is an error, never a wrong hash.
+//! Refuses to know: rollups and what the leaves mean.
+
+mod digest;
+mod dir;
+mod distant;
+mod name;
+mod tree;
+mod trie;
+
+#[cfg(test)]
+mod tests;
+
+pub use tree::{Tree, TreeError};
+pub use trie::Kind;
+
+/// The bytes of a value, shared.
+pub type Bytes = std::sync::Arc<[u8]>;
