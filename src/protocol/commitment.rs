@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitmentHash, Level, StateHash};
+use serde_json::{Value, json};
+
+use super::json::{Fields, JsonError};
+use super::{CommitmentHash, Dialected, Level, StateHash};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::crypto::blake2b;
+use crate::crypto::{Dialect, blake2b};
 
 /// Claim: after `predecessor`, all messages up to `inbox_level` take `number_of_ticks` ticks and
 /// end in `compressed_state`. Source: `sc_rollup_commitment_repr.ml`.
@@ -59,6 +62,35 @@ impl Commitment {
             inbox_level,
             predecessor,
             number_of_ticks,
+        })
+    }
+
+    /// The node's JSON form with the labels of `dialect`.
+    #[must_use]
+    pub fn to_json(&self, dialect: Dialect) -> Value {
+        json!({
+            "compressed_state": self.compressed_state.text(dialect),
+            "inbox_level": self.inbox_level.get(),
+            "predecessor": self.predecessor.text(dialect),
+            "number_of_ticks": self.number_of_ticks.to_string(),
+        })
+    }
+
+    /// Reads the node's JSON form with the labels of `dialect`.
+    ///
+    /// # Errors
+    /// [`JsonError`] names the field.
+    pub fn from_json(json: &Value, dialect: Dialect) -> Result<Self, JsonError> {
+        let fields = Fields::new("commitment", json)?;
+        let ticks: u64 = fields.parsed("number_of_ticks")?;
+        if i64::try_from(ticks).is_err() {
+            return Err(fields.error("number_of_ticks", "is over 2^63 - 1"));
+        }
+        Ok(Self {
+            compressed_state: fields.labelled("compressed_state", dialect)?,
+            inbox_level: fields.level("inbox_level")?,
+            predecessor: fields.labelled("predecessor", dialect)?,
+            number_of_ticks: ticks,
         })
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::crypto::{Base58Error, Dialect, Hash, Prefix, blake2b_20};
+use crate::crypto::{Base58Error, Dialect, Hash, Prefix, PublicKey, blake2b_20};
 
 /// Identifiers whose label depends on the dialect of the chain.
 pub trait Dialected: Sized {
@@ -240,6 +240,18 @@ impl PublicKeyHash {
             Self::Tz2(hash) => (Prefix::TZ2, 1, hash),
             Self::Tz3(hash) => (Prefix::TZ3, 2, hash),
             Self::Tz4(hash) => (Prefix::TZ4, 3, hash),
+        }
+    }
+
+    /// The account that `key` owns.
+    #[must_use]
+    pub fn of_key(key: &PublicKey) -> Self {
+        let hash = blake2b_20(key.tagged().1);
+        match key {
+            PublicKey::Ed25519(_) => Self::Tz1(hash),
+            PublicKey::Secp256k1(_) => Self::Tz2(hash),
+            PublicKey::P256(_) => Self::Tz3(hash),
+            PublicKey::Bls(_) => Self::Tz4(hash),
         }
     }
 

@@ -7,6 +7,8 @@ mod commitment;
 mod constants;
 mod era;
 mod identifiers;
+pub mod json;
+pub mod operation;
 mod quantity;
 
 pub use commitment::Commitment;
@@ -17,4 +19,4 @@ pub use identifiers::{
     MessageHash, OperationHash, PayloadsHash, ProtocolHash, PublicKeyHash, PublicKeyHashError,
     RollupAddress, RollupTextError, StateHash,
 };
-pub use quantity::{Counter, Level, LevelError, Mutez, Tick};
+pub use quantity::{Counter, Gas, Level, LevelError, Mutez, StorageBytes, Tick};

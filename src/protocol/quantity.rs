@@ -162,3 +162,11 @@ decimal_quantity! {
     /// Replay number of a manager operation.
     Counter(u64)
 }
+decimal_quantity! {
+    /// Gas units an operation may use.
+    Gas(u64)
+}
+decimal_quantity! {
+    /// Bytes of storage an operation may be charged for.
+    StorageBytes(u64)
+}
