@@ -1,3 +1,43 @@
 //! Node client: several endpoints, head stream, gaps, reorganisations, JSON turned into protocol types at once.
 //!
-//! Promises: every answer is checked and every failure names its endpoint. Refuses to know: games.
+//! Promises: every answer is checked and every failure names its endpoint, path and what was
+//! wrong; a chain of either dialect looks the same from above. Refuses to know: games.
+
+mod agreement;
+mod block;
+mod client;
+mod constants;
+mod dialect;
+mod endpoint;
+mod error;
+mod follow;
+mod heads;
+mod preimages;
+mod reader;
+mod receipts;
+mod reorg;
+mod rollup;
+mod splitter;
+
+#[cfg(test)]
+mod tests;
+
+pub use agreement::{Agreement, FINALITY, Progress};
+pub use block::{
+    AttestedSlots, Block, BlockRef, Contribution, Effects, GameStatus, Happening, Header, Interest,
+    Receipt, RollupEvent, Status,
+};
+pub use client::{BlockId, Client, Retries, Settings};
+pub use constants::{
+    ChainConstants, DalParameters, Protocols, RawDataActivation, RevealActivation,
+};
+pub use endpoint::{EndpointSettings, Health};
+pub use error::{EndpointName, FailureKind, Fault, L1Error, MissingReceipt, NodeError};
+pub use follow::{ChainEvent, Follower};
+pub use heads::{Head, Heads};
+pub use preimages::{MAX_PAGE, PreimageError, Preimages};
+pub use receipts::effects;
+pub use reorg::{Branch, Keep, Plan, Step, Walk};
+pub use rollup::{
+    Clocks, CommitmentPlace, ConflictView, GameState, GameView, Genesis, InboxCell, RollupAt, Side,
+};

@@ -1,0 +1,297 @@
+//! The client over all endpoints: order by health, failover, retries by kind of failure.
+//!
+//! Promises: an answer comes from an endpoint on the chain followed; what cannot be had names
+//! every endpoint tried. Refuses to know: what blocks and rollups look like.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use super::constants::ChainConstants;
+use super::endpoint::{Endpoint, EndpointSettings, Health, json};
+use super::error::{EndpointName, FailureKind, Fault, L1Error};
+use crate::crypto::Dialect;
+use crate::protocol::{BlockHash, ChainId, Level, ProtocolHash};
+
+/// How often and how fast a failing question is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Times all endpoints are gone through.
+    pub rounds: u32,
+    /// Pause after the first round; it doubles after each.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            rounds: 4,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Retries {
+    /// The pause after `failed` rounds without success.
+    #[must_use]
+    pub fn pause(&self, failed: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(failed.saturating_sub(1).min(16));
+        self.first_pause
+            .saturating_mul(factor)
+            .min(self.longest_pause)
+    }
+}
+
+/// What a client is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The endpoints, preferred ones first.
+    pub endpoints: Vec<EndpointSettings>,
+    /// The chain they must be on; when not given, that of the first one that answers.
+    pub chain: Option<ChainId>,
+    /// How failures are retried.
+    pub retries: Retries,
+}
+
+impl Settings {
+    /// The usual settings over these URLs.
+    #[must_use]
+    pub fn new<T: Into<String>>(urls: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            endpoints: urls.into_iter().map(EndpointSettings::new).collect(),
+            chain: None,
+            retries: Retries::default(),
+        }
+    }
+}
+
+/// A way to name a block to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockId {
+    /// The head of the node.
+    Head,
+    /// A block by its hash.
+    Hash(BlockHash),
+    /// The block that many levels below another.
+    Below(BlockHash, u32),
+    /// The block of the node's current branch at a level.
+    Level(Level),
+}
+
+impl fmt::Display for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::Hash(hash) | Self::Below(hash, 0) => hash.fmt(f),
+            Self::Below(hash, distance) => write!(f, "{hash}~{distance}"),
+            Self::Level(level) => level.fmt(f),
+        }
+    }
+}
+
+impl From<BlockHash> for BlockId {
+    fn from(hash: BlockHash) -> Self {
+        Self::Hash(hash)
+    }
+}
+
+/// Reads a chain through its nodes. Cheap to clone; clones share health and limits.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+type ConstantsByProtocol = BTreeMap<ProtocolHash, Arc<ChainConstants>>;
+
+#[derive(Debug)]
+struct Inner {
+    endpoints: Vec<Endpoint>,
+    retries: Retries,
+    chain: OnceLock<ChainId>,
+    dialect: OnceCell<Dialect>,
+    constants: Mutex<ConstantsByProtocol>,
+}
+
+impl Client {
+    /// A client over the given endpoints; nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`L1Error`] when there is no endpoint or one has an unusable URL.
+    pub fn new(settings: &Settings) -> Result<Self, L1Error> {
+        if settings.endpoints.is_empty() {
+            return Err(L1Error::NoEndpoint);
+        }
+        let endpoints = settings.endpoints.iter().map(Endpoint::new);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                endpoints: endpoints.collect::<Result<_, _>>()?,
+                retries: settings.retries,
+                chain: settings.chain.map_or_else(OnceLock::new, OnceLock::from),
+                dialect: OnceCell::new(),
+                constants: Mutex::default(),
+            }),
+        })
+    }
+
+    /// What is known of each endpoint, in the order of the settings.
+    #[must_use]
+    pub fn health(&self) -> Vec<(EndpointName, Health)> {
+        self.endpoints()
+            .iter()
+            .map(|endpoint| (endpoint.name.clone(), endpoint.health()))
+            .collect()
+    }
+
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.inner.endpoints
+    }
+
+    pub(super) fn retries(&self) -> &Retries {
+        &self.inner.retries
+    }
+
+    pub(super) fn dialect_cell(&self) -> &OnceCell<Dialect> {
+        &self.inner.dialect
+    }
+
+    /// Never held across an await.
+    pub(super) fn constants_cache(&self) -> MutexGuard<'_, ConstantsByProtocol> {
+        let lock = self.inner.constants.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A fault that the answers of whichever endpoint comes first led to.
+    pub(super) fn settled(&self, path: String, fault: Fault) -> L1Error {
+        match self.in_order().first() {
+            None => L1Error::NoEndpoint,
+            Some(endpoint) => L1Error::Request {
+                endpoint: endpoint.name.clone(),
+                path,
+                fault,
+            },
+        }
+    }
+
+    /// Healthy endpoints first, then by the order of the settings.
+    pub(super) fn in_order(&self) -> Vec<&Endpoint> {
+        let mut order: Vec<_> = self
+            .endpoints()
+            .iter()
+            .map(|endpoint| {
+                let health = endpoint.health();
+                ((health.out_of_sync, health.consecutive_errors), endpoint)
+            })
+            .collect();
+        order.sort_by_key(|(rank, _)| *rank);
+        order.into_iter().map(|(_, endpoint)| endpoint).collect()
+    }
+
+    /// Makes sure `endpoint` is on the chain followed; the first endpoint asked fixes the chain
+    /// when none was configured.
+    pub(super) async fn verify(&self, endpoint: &Endpoint) -> Result<(), Fault> {
+        endpoint
+            .verify_chain(|found| *self.inner.chain.get_or_init(|| found))
+            .await
+    }
+
+    /// The chain followed.
+    ///
+    /// # Errors
+    /// [`L1Error`] when no endpoint tells (likewise for every question below).
+    pub async fn chain_id(&self) -> Result<ChainId, L1Error> {
+        if let Some(chain) = self.inner.chain.get() {
+            return Ok(*chain);
+        }
+        self.get("/chains/main/chain_id").await
+    }
+
+    /// Asks for `path` and reads the JSON answer into `T`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, L1Error> {
+        self.ask(path, |bytes| json(bytes)).await
+    }
+
+    /// Asks endpoints in order for `path` until one answer can be read.
+    pub(super) async fn ask<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&[u8]) -> Result<T, Fault> + Sync,
+    ) -> Result<T, L1Error> {
+        let mut round = 1;
+        loop {
+            let failures = match self.ask_each(path, &read).await {
+                Ok(answer) => return Ok(answer),
+                Err(Settled(error)) => return Err(error),
+                Err(Failed(failures)) => failures,
+            };
+            let hopeful = failures
+                .iter()
+                .any(|(_, fault)| fault.kind() == FailureKind::Transient);
+            if round >= self.inner.retries.rounds || !hopeful {
+                return Err(failed(path, failures));
+            }
+            tokio::time::sleep(self.inner.retries.pause(round)).await;
+            round = round.saturating_add(1);
+        }
+    }
+
+    async fn ask_each<T>(
+        &self,
+        path: &str,
+        read: &(impl Fn(&[u8]) -> Result<T, Fault> + Sync),
+    ) -> Result<T, Attempt> {
+        let mut failures = Vec::new();
+        for endpoint in self.in_order() {
+            let outcome = match self.verify(endpoint).await {
+                Ok(()) => endpoint.ask(path, read).await,
+                Err(fault) => Err(fault),
+            };
+            let fault = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            tracing::debug!(endpoint = %endpoint.name, path, %fault, "a request failed");
+            if fault.settles() {
+                return Err(Settled(L1Error::Request {
+                    endpoint: endpoint.name.clone(),
+                    path: path.into(),
+                    fault,
+                }));
+            }
+            failures.push((endpoint.name.clone(), fault));
+        }
+        Err(Failed(failures))
+    }
+}
+
+/// How a round over all endpoints ended without an answer.
+enum Attempt {
+    /// One endpoint's refusal settles the question.
+    Settled(L1Error),
+    /// Each failed in its own way.
+    Failed(Vec<(EndpointName, Fault)>),
+}
+use Attempt::{Failed, Settled};
+
+/// The error of a question that every endpoint failed to answer.
+fn failed(path: &str, mut failures: Vec<(EndpointName, Fault)>) -> L1Error {
+    let path = path.to_owned();
+    match (failures.pop(), failures.is_empty()) {
+        (Some((endpoint, fault)), true) => L1Error::Request {
+            endpoint,
+            path,
+            fault,
+        },
+        (Some(last), false) => {
+            failures.push(last);
+            L1Error::AllFailed { path, failures }
+        }
+        (None, _) => L1Error::NoEndpoint,
+    }
+}

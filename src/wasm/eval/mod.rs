@@ -1,1 +1,0 @@
-//! Evaluation, one small step a tick.

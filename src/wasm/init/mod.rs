@@ -1,5 +1,0 @@
-//! Linking and initialisation, one small step a tick (`lib_webassembly/exec/eval.ml`, `init_step`).
-
-mod state;
-
-pub use state::*;
