@@ -1,0 +1,1 @@
+//! Evaluation, one small step a tick.
