@@ -14,6 +14,7 @@ pub mod fault;
 pub mod init;
 pub mod instance;
 pub mod lazy;
+mod numeric;
 mod operators;
 
 pub use fault::{Exception, Fault};
