@@ -27,7 +27,7 @@ use super::{
     StorageBytes,
 };
 use crate::codec::Micheline;
-use crate::crypto::{Dialect, PublicKey, Signature};
+use crate::crypto::{BlsSuite, Dialect, PublicKey, Signature};
 
 /// Which shape operations have: it depends on the protocol and on the dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,16 @@ impl Form {
         match self {
             Self::Modern(protocol) => protocol < Protocol::Oxford,
             Self::Scr1 => true,
+        }
+    }
+
+    /// How BLS keys sign operations: the suite changed with Seoul.
+    #[must_use]
+    pub fn bls_suite(self) -> BlsSuite {
+        if self.has_reveal_proof() {
+            BlsSuite::ProofOfPossession
+        } else {
+            BlsSuite::Augmented
         }
     }
 
