@@ -140,6 +140,26 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.error(field, format!("is not a list but {}", shortened(value))))
     }
 
+    /// A list of identifiers in the text of `dialect`.
+    ///
+    /// # Errors
+    /// [`JsonError`].
+    pub fn labelled_list<T: Dialected>(
+        &self,
+        field: &str,
+        dialect: Dialect,
+    ) -> Result<Vec<T>, JsonError> {
+        let items = self.list(field)?.iter();
+        items
+            .map(|item| {
+                let text = item
+                    .as_str()
+                    .ok_or_else(|| self.error(field, "holds something that is not a text"))?;
+                T::from_text(text, dialect).map_err(|e| self.error(field, e))
+            })
+            .collect()
+    }
+
     /// A list of texts of type `T`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod commitment;
 mod constants;
 mod era;
+mod history;
 mod identifiers;
 pub mod json;
 pub mod operation;
@@ -14,9 +15,10 @@ mod quantity;
 pub use commitment::Commitment;
 pub use constants::{Constants, ConstantsError};
 pub use era::{Protocol, PvmVersion};
+pub use history::{HistoryCell, Inbox, read_index};
 pub use identifiers::{
     BlockHash, ChainId, CommitmentHash, ContextHash, ContractHash, Dialected, InboxHash,
     MessageHash, OperationHash, PayloadsHash, ProtocolHash, PublicKeyHash, PublicKeyHashError,
     RollupAddress, RollupTextError, StateHash,
 };
-pub use quantity::{Counter, Gas, Level, LevelError, Mutez, StorageBytes, Tick};
+pub use quantity::{Counter, Gas, Level, LevelError, Mutez, StorageBytes, Tick, Timestamp};

@@ -98,6 +98,10 @@ impl fmt::Display for Level {
     }
 }
 
+/// Seconds since 1970, as block headers and inbox messages carry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
 macro_rules! decimal_quantity {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
