@@ -5,6 +5,7 @@
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
 mod source;
+mod tree;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,23 @@ struct Format {
 }
 
 /// Every format, most specific first. One line each: owners add theirs here.
-const FORMATS: &[Format] = &[];
+const FORMATS: &[Format] = &[
+    Format {
+        name: "context trees and proofs of operations",
+        recognises: tree::recognises_trees,
+        replay: tree::replay_trees,
+    },
+    Format {
+        name: "dump of a whole tree",
+        recognises: tree::recognises_dump,
+        replay: tree::replay_dump,
+    },
+    Format {
+        name: "proofs of single ticks",
+        recognises: tree::recognises_proofs,
+        replay: tree::replay_proofs,
+    },
+];
 
 /// Replays one vector file.
 ///

@@ -3,8 +3,10 @@
 //! Rule: node states of Irmin's tree. A directory made from nothing lists by name until it is
 //! committed; one changed since a commit lists by name too, until its hash or length is computed
 //! while everything added to it is itself committed: then upstream caches the new record and
-//! lists it in record order.
+//! lists it in record order. While a proof is made or checked, changes wait in the order of their
+//! names, because applying them reads records.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +14,7 @@ use crate::crypto::Hash;
 
 use super::TreeError;
 use super::digest::Preimage;
+use super::distant::Tracking;
 use super::name::Name;
 use super::trie::{Entry, Item, Root};
 
@@ -20,6 +23,8 @@ use super::trie::{Entry, Item, Root};
 pub(super) struct Dir {
     hash: OnceLock<Hash>,
     root: Root,
+    /// Changes that are not in `root` yet.
+    waiting: Option<Box<Waiting>>,
     /// Entries not in any commit.
     fresh: usize,
     /// Made from nothing (or listed while changed), so that names decide the order.
@@ -30,11 +35,28 @@ pub(super) struct Dir {
     sorted: OnceLock<Arc<[Entry]>>,
 }
 
+/// Changes of a directory whose reading is tracked.
+#[derive(Clone, Debug)]
+struct Waiting {
+    tracking: Tracking,
+    /// What each changed name stands for now.
+    changes: BTreeMap<Name, Option<Item>>,
+    /// The record with the changes in it, once computed.
+    applied: OnceLock<Root>,
+}
+
+impl Waiting {
+    fn added(&self) -> impl Iterator<Item = &Item> {
+        self.changes.values().flatten()
+    }
+}
+
 impl Clone for Dir {
     fn clone(&self) -> Self {
         Self {
             hash: self.hash.clone(),
             root: self.root.clone(),
+            waiting: self.waiting.clone(),
             fresh: self.fresh,
             by_name: self.by_name,
             counted: AtomicBool::new(self.counted.load(Ordering::Relaxed)),
@@ -46,14 +68,11 @@ impl Clone for Dir {
 impl Drop for Dir {
     /// Nested directories are dropped from a list: their depth is not bounded by any stack.
     fn drop(&mut self) {
-        if !self.root.holds_dirs() {
-            return;
-        }
         let mut left = Vec::new();
-        std::mem::replace(&mut self.root, Root::empty()).dismantle(&mut left);
+        self.dismantle(&mut left);
         while let Some(dir) = left.pop() {
             if let Some(mut dir) = Arc::into_inner(dir) {
-                std::mem::replace(&mut dir.root, Root::empty()).dismantle(&mut left);
+                dir.dismantle(&mut left);
             }
         }
     }
@@ -71,18 +90,39 @@ impl Dir {
     }
 
     /// A committed directory about to be changed.
-    pub(super) fn of_commit(root: &Root) -> Self {
-        Self::of(root.clone(), 0, false)
+    pub(super) fn of_commit(root: &Root, tracking: Tracking) -> Self {
+        let mut dir = Self::of(root.clone(), 0, false);
+        if tracking != Tracking::None {
+            dir.waiting = Some(Box::new(Waiting {
+                tracking,
+                changes: BTreeMap::new(),
+                applied: OnceLock::new(),
+            }));
+        }
+        dir
     }
 
     fn of(root: Root, fresh: usize, by_name: bool) -> Self {
         Self {
             hash: OnceLock::new(),
             root,
+            waiting: None,
             fresh,
             by_name,
             counted: AtomicBool::new(false),
             sorted: OnceLock::new(),
+        }
+    }
+
+    fn dismantle(&mut self, left: &mut Vec<Arc<Self>>) {
+        if let Some(waiting) = self.waiting.take() {
+            left.extend(waiting.changes.into_values().filter_map(|item| match item {
+                Some(Item::Dir(dir)) => Some(dir),
+                _ => None,
+            }));
+        }
+        if self.root.holds_dirs() {
+            std::mem::replace(&mut self.root, Root::empty()).dismantle(left);
         }
     }
 
@@ -94,10 +134,10 @@ impl Dir {
     pub(super) fn hash(&self) -> Result<Hash, TreeError> {
         let mut preimage = Preimage::default();
         let mut open: Vec<&Arc<Self>> = Vec::new();
-        self.root_unsealed(&mut open);
+        self.unsealed(&mut open);
         while let Some(dir) = open.last().copied() {
             let before = open.len();
-            dir.root_unsealed(&mut open);
+            dir.unsealed(&mut open);
             if open.len() == before {
                 dir.seal(&mut preimage)?;
                 open.pop();
@@ -106,9 +146,17 @@ impl Dir {
         self.seal(&mut preimage)
     }
 
-    fn root_unsealed<'a>(&'a self, open: &mut Vec<&'a Arc<Self>>) {
-        if self.hash.get().is_none() {
-            self.root.unsealed(open);
+    /// Directories right below whose hash has to be computed first.
+    fn unsealed<'a>(&'a self, open: &mut Vec<&'a Arc<Self>>) {
+        if self.hash.get().is_some() {
+            return;
+        }
+        self.root.unsealed(open);
+        if let Some(waiting) = &self.waiting {
+            open.extend(waiting.added().filter_map(|item| match item {
+                Item::Dir(dir) if dir.hash.get().is_none() => Some(dir),
+                _ => None,
+            }));
         }
     }
 
@@ -116,28 +164,85 @@ impl Dir {
         if let Some(hash) = self.hash.get() {
             return Ok(*hash);
         }
-        let hash = self.root.hash(preimage)?;
+        let hash = self.applied()?.hash(preimage)?;
         Ok(*self.hash.get_or_init(|| hash))
     }
 
-    /// The root record with all changes in it.
-    pub(super) fn root(&self) -> Result<&Root, TreeError> {
-        Ok(&self.root)
+    /// The root record with all changes in it, applied in the order of their names.
+    fn applied(&self) -> Result<&Root, TreeError> {
+        let Some(waiting) = &self.waiting else {
+            return Ok(&self.root);
+        };
+        if let Some(root) = waiting.applied.get() {
+            return Ok(root);
+        }
+        let mut root = self.root.clone();
+        for (name, item) in &waiting.changes {
+            match item {
+                None => {
+                    root.remove(name)?;
+                }
+                Some(item) => {
+                    let (name, item) = (name.clone(), item.clone());
+                    root.insert(Entry { name, item })?;
+                }
+            }
+        }
+        Ok(waiting.applied.get_or_init(|| root))
     }
 
+    /// The root record with all changes in it and all hashes known.
+    pub(super) fn root(&self) -> Result<&Root, TreeError> {
+        self.hash()?;
+        self.applied()
+    }
+
+    /// Upstream reads every record only when the removals might be all there was.
     pub(super) fn is_empty(&self) -> Result<bool, TreeError> {
-        Ok(self.root.length() == 0)
+        let length = self.root.length();
+        match &self.waiting {
+            None => Ok(length == 0),
+            Some(waiting) => {
+                if waiting.added().next().is_some() {
+                    return Ok(false);
+                }
+                if length == 0 || length > waiting.changes.len() {
+                    return Ok(length == 0);
+                }
+                let entries = self.root.page(0, None)?;
+                let removed = |entry: &Entry| waiting.changes.contains_key(&entry.name);
+                Ok(entries.iter().all(removed))
+            }
+        }
     }
 
     pub(super) fn find(&self, name: &Name) -> Result<Option<Item>, TreeError> {
-        self.root.find(name)
+        match self.waiting.as_ref().and_then(|w| w.changes.get(name)) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.root.find(name),
+        }
     }
 
     pub(super) fn length(&self) -> Result<usize, TreeError> {
+        if self.waiting.is_some() {
+            return self.root().map(Root::length);
+        }
         if !self.by_name && !self.counted.swap(true, Ordering::Relaxed) && self.fresh == 0 {
             self.hash()?;
         }
         Ok(self.root.length())
+    }
+
+    /// Whether upstream would have the record of this directory at hand.
+    fn is_as_committed(&self) -> bool {
+        let all_committed = match &self.waiting {
+            None => self.fresh == 0,
+            Some(waiting) => {
+                waiting.tracking == Tracking::Recording
+                    && waiting.added().all(|item| !item.is_fresh())
+            }
+        };
+        !self.by_name && all_committed && self.hash.get().is_some()
     }
 
     pub(super) fn page(
@@ -145,9 +250,8 @@ impl Dir {
         offset: usize,
         length: Option<usize>,
     ) -> Result<Vec<Entry>, TreeError> {
-        let as_committed = self.fresh == 0 && self.hash.get().is_some();
-        if self.sorted.get().is_none() && !self.by_name && as_committed {
-            return self.root.page(offset, length);
+        if self.sorted.get().is_none() && self.is_as_committed() {
+            return self.applied()?.page(offset, length);
         }
         let sorted = self.sorted()?;
         let window = sorted.iter().skip(offset);
@@ -162,20 +266,46 @@ impl Dir {
             return Ok(sorted.clone());
         }
         let mut entries = self.root.page(0, None)?;
+        if let Some(waiting) = &self.waiting {
+            entries.retain(|entry| !waiting.changes.contains_key(&entry.name));
+            entries.extend(waiting.changes.iter().filter_map(|(name, item)| {
+                Some(Entry {
+                    name: name.clone(),
+                    item: item.clone()?,
+                })
+            }));
+        }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(self.sorted.get_or_init(|| entries.into()).clone())
     }
 
-    /// Forgets what a change makes untrue.
-    pub(super) fn reopen(&mut self) {
-        self.hash.take();
-        if self.sorted.take().is_some() {
+    /// Prepares for a change: forgets what it makes untrue.
+    pub(super) fn reopen(&mut self) -> Result<(), TreeError> {
+        if let Some(sorted) = self.sorted.take() {
+            if self.waiting.take().is_some() {
+                self.fresh = sorted.iter().filter(|e| e.item.is_fresh()).count();
+                self.root = Root::build(sorted.iter().cloned())?;
+            }
             self.by_name = true;
         }
+        let as_committed = self.is_as_committed();
+        if let Some(waiting) = &mut self.waiting {
+            let applied = waiting.applied.take();
+            if let (true, Some(applied)) = (as_committed, applied) {
+                self.root = applied;
+                waiting.changes.clear();
+            }
+        }
+        self.hash.take();
+        Ok(())
     }
 
     /// Sets an entry.
     pub(super) fn put(&mut self, name: Name, item: Item) -> Result<(), TreeError> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.changes.insert(name, Some(item));
+            return Ok(());
+        }
         let added = usize::from(item.is_fresh());
         let replaced = self.root.insert(Entry { name, item })?;
         let gone = replaced.is_some_and(|item| item.is_fresh());
@@ -185,18 +315,33 @@ impl Dir {
 
     /// Removes an entry, if it is there.
     pub(super) fn remove(&mut self, name: &Name) -> Result<(), TreeError> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.changes.insert(name.clone(), None);
+            return Ok(());
+        }
         let removed = self.root.remove(name)?;
         let gone = removed.is_some_and(|item| item.is_fresh());
         self.fresh -= usize::from(gone);
         Ok(())
     }
 
-    /// Changes the entry of a name in place; an absent one starts as an empty directory.
+    /// Changes the entry of a name, in place where nobody else holds it; an absent one starts as
+    /// an empty directory.
     pub(super) fn change<T>(
         &mut self,
         name: &Name,
         change: impl FnOnce(&mut Item) -> Result<T, TreeError>,
     ) -> Result<T, TreeError> {
+        if let Some(waiting) = &mut self.waiting {
+            let item = match waiting.changes.remove(name) {
+                Some(changed) => changed,
+                None => self.root.find(name)?,
+            };
+            let mut item = item.unwrap_or_else(|| Item::Dir(Arc::new(Self::empty())));
+            let result = change(&mut item)?;
+            waiting.changes.insert(name.clone(), Some(item));
+            return Ok(result);
+        }
         let Some(item) = self.root.slot(name)? else {
             let mut item = Item::Dir(Arc::new(Self::empty()));
             let result = change(&mut item)?;

@@ -1,13 +1,14 @@
 //! Parts of a tree that are known by hash and read when needed.
 //!
-//! Promises: reading gives the record of that hash or an error. What is read is not kept here,
-//! except where a proof must remember it.
+//! Promises: reading gives the record of that hash or an error, and tells the session that a proof
+//! is made in, or checked in, what was read. Rule: Irmin's `Key` and `Pruned` node states.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::crypto::Hash;
 
 use super::digest::Preimage;
+use super::proof::{Partial, Recording};
 use super::trie::{Branch, Child, Entry, Item, Kind, Pair, Root, Sealed};
 use super::{Bytes, TreeError};
 
@@ -23,6 +24,10 @@ pub(super) struct Distant {
 enum Source {
     /// In memory, seen as if it had just been committed.
     Settled(Item),
+    /// Another item whose reading is recorded.
+    Recorded(Item, Weak<Recording>),
+    /// Whatever a proof shows of this hash.
+    Proven(Weak<Partial>),
     /// Lost by a failed change; every access repeats the failure.
     Failed(TreeError),
 }
@@ -36,112 +41,251 @@ pub(super) struct DistantChild {
 
 #[derive(Debug)]
 enum ChildSource {
+    /// In memory, seen as if it had just been committed.
     Settled(Child),
+    /// Another record; once read it stays, so that the proof shows it.
+    Recorded {
+        record: Child,
+        session: Weak<Recording>,
+        read: OnceLock<Child>,
+    },
+    /// Left out of a proof.
+    Blinded(Weak<Partial>),
+}
+
+/// How a directory of a commit keeps its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracking {
+    /// In its records at once.
+    None,
+    /// Apart, because applying them reads records: a proof is being made.
+    Recording,
+    /// Apart likewise: a proof is being checked.
+    Proven,
 }
 
 impl Distant {
+    fn item(hash: Hash, kind: Kind, source: Source) -> Item {
+        Item::Distant(Arc::new(Self { hash, kind, source }))
+    }
+
     /// The item as if it had just been committed.
     pub(super) fn settled(item: &Item) -> Result<Item, TreeError> {
         Ok(match item {
             Item::Fresh(bytes) | Item::Kept(bytes) => Item::Kept(bytes.clone()),
             Item::Distant(_) => item.clone(),
-            Item::Dir(dir) => Item::Distant(Arc::new(Self {
-                hash: dir.hash()?,
-                kind: Kind::Directory,
-                source: Source::Settled(item.clone()),
-            })),
+            Item::Dir(dir) => {
+                Self::item(dir.hash()?, Kind::Directory, Source::Settled(item.clone()))
+            }
         })
+    }
+
+    /// The item as if it had just been committed, with every reading of it recorded.
+    pub(super) fn recorded(item: &Item, session: &Weak<Recording>) -> Result<Item, TreeError> {
+        let source = Source::Recorded(Self::settled(item)?, session.clone());
+        Ok(Self::item(item.hash()?, item.kind(), source))
+    }
+
+    /// The item of a proof with this hash, shown there or not.
+    pub(super) fn proven(hash: Hash, kind: Kind, session: &Weak<Partial>) -> Item {
+        Self::item(hash, kind, Source::Proven(session.clone()))
     }
 
     /// What a tree becomes when a change of it failed half way.
     pub(super) fn failed(error: TreeError) -> Item {
-        Item::Distant(Arc::new(Self {
-            hash: Hash([0; 32]),
-            kind: Kind::Directory,
-            source: Source::Failed(error),
-        }))
+        Self::item(Hash([0; 32]), Kind::Directory, Source::Failed(error))
     }
 
     /// Repeats the failure that lost this tree, if one did.
     pub(super) fn check(&self) -> Result<(), TreeError> {
         match &self.source {
             Source::Failed(error) => Err(error.clone()),
-            Source::Settled(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// Reads the bytes of a value.
-    pub(super) fn value(&self) -> Result<Option<Bytes>, TreeError> {
+    pub(super) const fn tracking(&self) -> Tracking {
         match &self.source {
-            Source::Settled(Item::Fresh(bytes) | Item::Kept(bytes)) => Ok(Some(bytes.clone())),
-            Source::Settled(Item::Distant(inner)) => inner.value(),
-            Source::Settled(Item::Dir(_)) => Ok(None),
+            Source::Settled(_) | Source::Failed(_) => Tracking::None,
+            Source::Recorded(..) => Tracking::Recording,
+            Source::Proven(_) => Tracking::Proven,
+        }
+    }
+
+    /// Reads the bytes of a value; a directory has none.
+    pub(super) fn value(&self) -> Result<Option<Bytes>, TreeError> {
+        if self.kind == Kind::Directory {
+            return self.check().map(|()| None);
+        }
+        match &self.source {
+            Source::Settled(item) => value_of(item),
             Source::Failed(error) => Err(error.clone()),
+            Source::Recorded(item, session) => {
+                let value = value_of(item)?;
+                if let (Some(session), Some(value)) = (session.upgrade(), &value) {
+                    session.saw_value(self.hash, value);
+                }
+                Ok(value)
+            }
+            Source::Proven(session) => match session.upgrade() {
+                Some(session) => session.value(self.hash).map(Some),
+                None => Err(TreeError::outside("value", self.hash)),
+            },
         }
     }
 
     /// Reads the root record of a directory; a value has none.
     pub(super) fn root(&self) -> Result<Option<Arc<Root>>, TreeError> {
-        match &self.source {
-            Source::Settled(Item::Dir(dir)) => {
-                settled_root(&*dir.root()?).map(|r| Some(Arc::new(r)))
-            }
-            Source::Settled(Item::Distant(inner)) => inner.root(),
-            Source::Settled(_) => Ok(None),
-            Source::Failed(error) => Err(error.clone()),
+        if self.kind == Kind::Value {
+            return Ok(None);
         }
+        match &self.source {
+            Source::Settled(item) => root_of(item, &View::Settled),
+            Source::Failed(error) => Err(error.clone()),
+            Source::Recorded(item, session) => {
+                let Some(recording) = session.upgrade() else {
+                    return root_of(item, &View::Settled);
+                };
+                let view = View::Recorded(session);
+                recording.directory(self.hash, || root_of(item, &view))
+            }
+            Source::Proven(session) => match session.upgrade() {
+                Some(session) => session.directory(self.hash).map(Some),
+                None => Err(TreeError::outside("directory", self.hash)),
+            },
+        }
+    }
+}
+
+fn value_of(item: &Item) -> Result<Option<Bytes>, TreeError> {
+    match item {
+        Item::Fresh(bytes) | Item::Kept(bytes) => Ok(Some(bytes.clone())),
+        Item::Distant(distant) => distant.value(),
+        Item::Dir(_) => Ok(None),
+    }
+}
+
+fn root_of(item: &Item, view: &View<'_>) -> Result<Option<Arc<Root>>, TreeError> {
+    match item {
+        Item::Dir(dir) => view.root(&*dir.root()?).map(Arc::new).map(Some),
+        Item::Distant(distant) => match (distant.root()?, view) {
+            (Some(root), View::Recorded(_)) => view.root(&root).map(Arc::new).map(Some),
+            (root, _) => Ok(root),
+        },
+        Item::Fresh(_) | Item::Kept(_) => Ok(None),
     }
 }
 
 impl DistantChild {
+    /// A record that a proof leaves out.
+    pub(super) fn blinded(hash: Hash, session: &Weak<Partial>) -> Child {
+        Child::Distant(Arc::new(Self {
+            hash,
+            source: ChildSource::Blinded(session.clone()),
+        }))
+    }
+
     /// Reads the record.
     pub(super) fn load(&self) -> Result<Child, TreeError> {
         match &self.source {
-            ChildSource::Settled(Child::Bucket(pair)) => Ok(Child::Bucket(Arc::new(
-                Sealed::known(settled_pair(&pair.body)?, self.hash),
-            ))),
-            ChildSource::Settled(Child::Branch(branch)) => Ok(Child::Branch(Arc::new(
-                Sealed::known(settled_branch(&branch.body)?, self.hash),
-            ))),
-            ChildSource::Settled(child) => Ok(child.clone()),
+            ChildSource::Settled(record) => View::Settled.record(record, self.hash),
+            ChildSource::Recorded {
+                record,
+                session,
+                read,
+            } => {
+                if let Some(read) = read.get() {
+                    return Ok(read.clone());
+                }
+                let record = View::Recorded(session).record(record, self.hash)?;
+                Ok(read.get_or_init(|| record).clone())
+            }
+            ChildSource::Blinded(session) => {
+                let error = TreeError::outside("directory record", self.hash);
+                if let Some(session) = session.upgrade() {
+                    session.missed(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The record, if it was read while recording.
+    pub(super) fn shown(&self) -> Option<&Child> {
+        match &self.source {
+            ChildSource::Recorded { read, .. } => read.get(),
+            _ => None,
         }
     }
 }
 
-fn settled_root(root: &Root) -> Result<Root, TreeError> {
-    match root {
-        Root::Flat(pair) => settled_pair(pair).map(Root::Flat),
-        Root::Tree(branch) => settled_branch(branch).map(Root::Tree),
-    }
+/// How records in memory are shown to the reader of a distant directory.
+enum View<'a> {
+    Settled,
+    Recorded(&'a Weak<Recording>),
 }
 
-fn settled_pair(pair: &Pair) -> Result<Pair, TreeError> {
-    let mut settled = Pair::default();
-    for entry in pair.iter() {
-        settled.push(Entry {
-            name: entry.name.clone(),
-            item: Distant::settled(&entry.item)?,
-        });
+impl View<'_> {
+    fn item(&self, item: &Item) -> Result<Item, TreeError> {
+        match self {
+            Self::Settled => Distant::settled(item),
+            Self::Recorded(session) => Distant::recorded(item, session),
+        }
     }
-    Ok(settled)
-}
 
-/// Records below were hashed with the directory that holds them, so their depth is not needed.
-fn settled_branch(branch: &Branch) -> Result<Branch, TreeError> {
-    let settled = |child: &Child| {
-        Ok(match child.hash(0, &mut Preimage::default())? {
-            Some(hash) if !matches!(child, Child::Distant(_)) => {
-                Child::Distant(Arc::new(DistantChild {
-                    hash,
-                    source: ChildSource::Settled(child.clone()),
-                }))
+    fn root(&self, root: &Root) -> Result<Root, TreeError> {
+        match root {
+            Root::Flat(pair) => self.pair(pair).map(Root::Flat),
+            Root::Tree(branch) => self.branch(branch).map(Root::Tree),
+        }
+    }
+
+    fn record(&self, record: &Child, hash: Hash) -> Result<Child, TreeError> {
+        Ok(match record {
+            Child::Absent => Child::Absent,
+            Child::Bucket(pair) => {
+                Child::Bucket(Arc::new(Sealed::known(self.pair(&pair.body)?, hash)))
             }
-            _ => child.clone(),
+            Child::Branch(branch) => {
+                Child::Branch(Arc::new(Sealed::known(self.branch(&branch.body)?, hash)))
+            }
+            Child::Distant(distant) => return self.record(&distant.load()?, hash),
         })
-    };
-    Ok(Branch {
-        length: branch.length,
-        zero: settled(&branch.zero)?,
-        one: settled(&branch.one)?,
-    })
+    }
+
+    fn pair(&self, pair: &Pair) -> Result<Pair, TreeError> {
+        let mut shown = Pair::default();
+        for entry in pair.iter() {
+            shown.push(Entry {
+                name: entry.name.clone(),
+                item: self.item(&entry.item)?,
+            });
+        }
+        Ok(shown)
+    }
+
+    fn branch(&self, branch: &Branch) -> Result<Branch, TreeError> {
+        Ok(Branch {
+            length: branch.length,
+            zero: self.child(&branch.zero)?,
+            one: self.child(&branch.one)?,
+        })
+    }
+
+    /// Records below were hashed with their directory, so their depth is not needed here.
+    fn child(&self, child: &Child) -> Result<Child, TreeError> {
+        let Some(hash) = child.hash(0, &mut Preimage::default())? else {
+            return Ok(Child::Absent);
+        };
+        let source = match (self, child) {
+            (Self::Settled, Child::Distant(_)) => return Ok(child.clone()),
+            (Self::Settled, _) => ChildSource::Settled(child.clone()),
+            (Self::Recorded(session), _) => ChildSource::Recorded {
+                record: child.clone(),
+                session: Weak::clone(session),
+                read: OnceLock::new(),
+            },
+        };
+        Ok(Child::Distant(Arc::new(DistantChild { hash, source })))
+    }
 }

@@ -8,12 +8,14 @@ mod digest;
 mod dir;
 mod distant;
 mod name;
+mod proof;
 mod tree;
 mod trie;
 
 #[cfg(test)]
 mod tests;
 
+pub use proof::{KindedHash, Proof, ProofError};
 pub use tree::{Tree, TreeError};
 pub use trie::Kind;
 

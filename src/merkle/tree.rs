@@ -51,6 +51,12 @@ pub enum TreeError {
     },
 }
 
+impl TreeError {
+    pub(super) const fn outside(what: &'static str, hash: Hash) -> Self {
+        Self::OutsideProof { what, hash }
+    }
+}
+
 /// A value or a directory. Cloning costs nothing; clones share all that is equal.
 #[derive(Clone)]
 pub struct Tree(pub(super) Item);
@@ -79,14 +85,14 @@ impl Tree {
     ///
     /// # Errors
     /// [`TreeError`] when an entry cannot be read.
-    pub fn directory<N: AsRef<str>>(
+    pub fn directory<N: AsRef<[u8]>>(
         entries: impl IntoIterator<Item = (N, Self)>,
     ) -> Result<Self, TreeError> {
         let mut list = Vec::new();
         for (name, tree) in entries {
             if !tree.is_empty()? {
                 list.push(Entry {
-                    name: Name::new(name.as_ref().as_bytes()),
+                    name: Name::new(name.as_ref()),
                     item: tree.0,
                 });
             }
@@ -341,7 +347,7 @@ fn opened(item: &mut Item) -> Result<&mut Dir, TreeError> {
         Item::Fresh(_) | Item::Kept(_) => *item = Item::Dir(Arc::new(Dir::empty())),
         Item::Distant(distant) => {
             let dir = match distant.root()? {
-                Some(root) => Dir::of_commit(&root),
+                Some(root) => Dir::of_commit(&root, distant.tracking()),
                 None => Dir::empty(),
             };
             *item = Item::Dir(Arc::new(dir));
@@ -351,7 +357,7 @@ fn opened(item: &mut Item) -> Result<&mut Dir, TreeError> {
         unreachable!("every other kind of item was just replaced by a directory");
     };
     let dir = Arc::make_mut(dir);
-    dir.reopen();
+    dir.reopen()?;
     Ok(dir)
 }
 
