@@ -1,0 +1,339 @@
+//! Every setting once: its key, what it means, how its text is understood.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Config, ConfigError, Given, LogFormat, RollupConfig};
+use crate::protocol::RollupAddress;
+
+/// One setting of the tower.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the file, such as `node.endpoints`.
+    pub key: &'static str,
+    /// What it decides.
+    pub help: &'static str,
+    /// Whether it takes several values (in the environment: separated by commas).
+    pub list: bool,
+    /// Puts it into the configuration.
+    pub(super) apply: fn(&mut Config, &[String]) -> Result<(), String>,
+}
+
+impl Setting {
+    /// Its environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "WATCHTOWER_{}",
+            self.key.to_uppercase().replace(['.', '-'], "_")
+        )
+    }
+
+    pub(super) fn split(&self, value: &str) -> Vec<String> {
+        if !self.list {
+            return vec![value.to_owned()];
+        }
+        value
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// The table of settings.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "data_dir",
+        help: "where journal, states and compiled kernels live",
+        list: false,
+        apply: |config, values| {
+            config.data_dir = PathBuf::from(filled(values)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "node.endpoints",
+        help: "layer-1 nodes, preferred ones first",
+        list: true,
+        apply: |config, values| {
+            config.endpoints = values
+                .iter()
+                .map(|url| http_url(url))
+                .collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "node.chain",
+        help: "chain the nodes must be on (Net…)",
+        list: false,
+        apply: |config, values| {
+            let text = filled(values)?;
+            config.chain = Some(text.parse().map_err(|error| format!("{error}"))?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "node.timeout_seconds",
+        help: "longest wait for one answer of a node",
+        list: false,
+        apply: |config, values| {
+            config.node_timeout = Duration::from_secs(number(values, 1, 3600)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "node.parallel_requests",
+        help: "requests to one node at a time while catching up",
+        list: false,
+        apply: |config, values| {
+            config.node_parallel = number(values, 1, 256)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "rollups",
+        help: "addresses of the rollups to watch (sr1… or scr1…)",
+        list: true,
+        apply: |config, values| {
+            let named: Vec<RollupConfig> = values
+                .iter()
+                .map(|text| address(text))
+                .collect::<Result<_, _>>()?;
+            // A rollup that the file describes keeps what the file says of it.
+            let described = std::mem::take(&mut config.rollups);
+            config.rollups = named
+                .into_iter()
+                .map(|new| {
+                    described
+                        .iter()
+                        .find(|old| old.address == new.address)
+                        .cloned()
+                        .unwrap_or(new)
+                })
+                .collect();
+            distinct(&config.rollups)
+        },
+    },
+    Setting {
+        key: "kernel",
+        help: "kernel file of the only rollup, for nodes that no longer have its origination",
+        list: false,
+        apply: |config, values| {
+            let path = PathBuf::from(filled(values)?);
+            match config.rollups.as_mut_slice() {
+                [rollup] => {
+                    rollup.kernel = Some(path);
+                    Ok(())
+                }
+                others => Err(format!(
+                    "a kernel belongs to one rollup, {} are named: use [[rollup]] tables",
+                    others.len()
+                )),
+            }
+        },
+    },
+    Setting {
+        key: "preimages",
+        help: "directory of preimages, for every rollup named",
+        list: false,
+        apply: |config, values| {
+            let path = PathBuf::from(filled(values)?);
+            for rollup in &mut config.rollups {
+                rollup.preimages = Some(path.clone());
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        key: "preimage_endpoints",
+        help: "HTTP endpoints that serve preimages under /<hash>, for every rollup named",
+        list: true,
+        apply: |config, values| {
+            let urls: Vec<String> = values
+                .iter()
+                .map(|url| http_url(url))
+                .collect::<Result<_, _>>()?;
+            for rollup in &mut config.rollups {
+                rollup.preimage_endpoints.clone_from(&urls);
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        key: "engine.deadline_seconds",
+        help: "longest time one kernel run may take before the engine is stopped",
+        list: false,
+        apply: |config, values| {
+            config.run_deadline = Duration::from_secs(number(values, 1, 86_400)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "store.kept_levels",
+        help: "levels below the head whose states are all kept",
+        list: false,
+        apply: |config, values| {
+            config.kept_levels =
+                u32::try_from(number(values, 2, 1_000_000)?).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "store.cache_mib",
+        help: "memory for nodes read from the state store, for each rollup",
+        list: false,
+        apply: |config, values| {
+            config.store_cache = number(values, 1, 1 << 20)? << 20;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "store.limit_gib",
+        help: "size of a state store above which an alarm is raised",
+        list: false,
+        apply: |config, values| {
+            config.store_limit = number(values, 1, 1 << 20)? << 30;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log.level",
+        help: "what to log: error, warn, info, debug, trace, or directives such as info,watchtower::l1=debug",
+        list: false,
+        apply: |config, values| {
+            config.log = filled(values)?.to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log.format",
+        help: "human or json",
+        list: false,
+        apply: |config, values| {
+            config.log_format = match filled(values)? {
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                other => return Err(format!("{other:?} is neither human nor json")),
+            };
+            Ok(())
+        },
+    },
+];
+
+/// Keys of a `[[rollup]]` table.
+pub(super) const ROLLUP_KEYS: &[&str] = &["address", "kernel", "preimages", "preimage_endpoints"];
+
+/// One `[[rollup]]` table of the file, understood.
+pub(super) fn rollup(table: super::file::RollupTable) -> Result<RollupConfig, ConfigError> {
+    let wrong = |given: &Given, problem: String| ConfigError::Wrong {
+        origin: given.origin.clone(),
+        problem: format!("rollup.{}: {problem}", given.key),
+    };
+    let Some(named) = table.settings.iter().find(|given| given.key == "address") else {
+        return Err(ConfigError::Wrong {
+            origin: table.origin,
+            problem: "this [[rollup]] has no address".into(),
+        });
+    };
+    let mut rollup = filled(&named.values)
+        .and_then(address)
+        .map_err(|problem| wrong(named, problem))?;
+    for given in &table.settings {
+        let outcome = match given.key.as_str() {
+            "kernel" => filled(&given.values).map(|path| rollup.kernel = Some(path.into())),
+            "preimages" => filled(&given.values).map(|path| rollup.preimages = Some(path.into())),
+            "preimage_endpoints" => given
+                .values
+                .iter()
+                .map(|url| http_url(url))
+                .collect::<Result<_, _>>()
+                .map(|urls| rollup.preimage_endpoints = urls),
+            _ => Ok(()),
+        };
+        outcome.map_err(|problem| wrong(given, problem))?;
+    }
+    Ok(rollup)
+}
+
+fn address(text: &str) -> Result<RollupConfig, String> {
+    let (address, dialect) =
+        RollupAddress::of_any_dialect(text).map_err(|error| error.to_string())?;
+    Ok(RollupConfig {
+        address,
+        dialect,
+        kernel: None,
+        preimages: None,
+        preimage_endpoints: Vec::new(),
+    })
+}
+
+fn distinct(rollups: &[RollupConfig]) -> Result<(), String> {
+    let mut seen = std::collections::BTreeSet::new();
+    if rollups.iter().all(|rollup| seen.insert(rollup.address)) {
+        Ok(())
+    } else {
+        Err("the same rollup is named twice".into())
+    }
+}
+
+fn filled(values: &[String]) -> Result<&str, String> {
+    match values {
+        [value] if value.trim().is_empty() => Err("empty".into()),
+        [value] => Ok(value),
+        others => Err(format!("one value expected, found {}", others.len())),
+    }
+}
+
+fn number(values: &[String], least: u64, most: u64) -> Result<u64, String> {
+    let text = filled(values)?;
+    text.replace('_', "")
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("{text:?} is not a whole number from {least} to {most}"))
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))
+        .ok_or_else(|| format!("{text:?} is not an http:// or https:// URL"))?;
+    if host.trim_start_matches('/').is_empty() {
+        return Err(format!("{text:?} names no host"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// What to say of an unknown name: with the nearest known one, if one is near.
+pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known
+        .map(|candidate| (distance(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3 + 1);
+    match nearest {
+        Some((_, candidate)) => format!("unknown {what} {name:?}: did you mean {candidate:?}?"),
+        None => format!("unknown {what} {name:?}"),
+    }
+}
+
+/// Single-character edits between two names.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut diagonal = index;
+        let mut before = index + 1;
+        if let Some(first) = row.first_mut() {
+            *first = before;
+        }
+        for (cell, to) in row.iter_mut().skip(1).zip(right.chars()) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            before = replaced.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

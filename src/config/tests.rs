@@ -1,0 +1,143 @@
+use super::*;
+
+const ADDRESS: &str = "sr1K3AUoYanTUup53MCb8DkbvLsiAmFuXfFm";
+const SCR1: &str = "scr1BBMMrm3Zhq1S2Qy2LpRXdu4ebtW9sBrtY";
+
+fn load(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&str, &'static str, &str)],
+) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, file).unwrap();
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let flags = flags
+        .iter()
+        .map(|(key, flag, value)| Given {
+            key: (*key).into(),
+            values: vec![(*value).into()],
+            origin: Origin::Flag(flag),
+        })
+        .collect();
+    Config::load(Some(path), &environment, flags).map_err(|error| {
+        error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    })
+}
+
+#[track_caller]
+fn refused(file: &str, expected: &str) {
+    assert_eq!(load(file, &[], &[]).unwrap_err(), expected);
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = "data_dir = \"/file\"\n[node]\nendpoints = [\"http://file:1/\"]\n[engine]\ndeadline_seconds = 7\n[log]\nformat = \"json\"";
+    let config = load(
+        file,
+        &[
+            ("WATCHTOWER_DATA_DIR", "/environment"),
+            ("WATCHTOWER_NODE_ENDPOINTS", "http://a, http://b"),
+        ],
+        &[("data_dir", "--data-dir", "/flag")],
+    )
+    .unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("/flag"));
+    assert_eq!(config.endpoints, ["http://a", "http://b"]);
+    assert_eq!(config.run_deadline, Duration::from_secs(7));
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.kept_levels, Config::default().kept_levels);
+}
+
+#[test]
+fn a_rollup_named_on_the_command_line_keeps_what_the_file_says_of_it() {
+    let file = format!(
+        "[[rollup]]\naddress = \"{ADDRESS}\"\npreimages = \"/p\"\n[[rollup]]\naddress = \"sr1EpNxztmmKESUP4xTcLdxfWtuAXNbjnLAW\"\n"
+    );
+    assert_eq!(load(&file, &[], &[]).unwrap().rollups.len(), 2);
+    let config = load(&file, &[], &[("rollups", "ROLLUP", ADDRESS)]).unwrap();
+    assert_eq!(config.rollups.len(), 1);
+    assert_eq!(
+        config.rollups.first().unwrap().preimages,
+        Some(PathBuf::from("/p"))
+    );
+}
+
+#[test]
+fn errors_name_the_line_and_the_nearest_key() {
+    refused(
+        "# one\n\n[node]\nendpoint = [\"http://a\"]\n",
+        "config.toml line 4: unknown key \"node.endpoint\": did you mean \"node.endpoints\"?",
+    );
+    refused(
+        "\n[store]\nkept_levels = 1\n",
+        "config.toml line 3: store.kept_levels: \"1\" is not a whole number from 2 to 1000000",
+    );
+    refused(
+        "[[rollup]]\naddress = \"sr1K3AUoYanTUup53MCb8DkbvLsiAmFuXfFn\"\n",
+        "config.toml line 2: rollup.address: not a rollup address (sr1… or scr1…): \"sr1K3AUoYanTUup53MCb8DkbvLsiAmFuXfFn\" has a bad checksum (expected a sr1… identifier; one character is probably wrong)",
+    );
+    refused(
+        "[[rollup]]\nadress = \"sr1\"\n",
+        "config.toml line 2: unknown key \"adress\": did you mean \"address\"? (in [[rollup]])",
+    );
+    refused(
+        "[node]\nendpoints = [\"ftp://a\"]\n",
+        "config.toml line 2: node.endpoints: \"ftp://a\" is not an http:// or https:// URL",
+    );
+    refused(
+        "rollup = 1\n",
+        "config.toml line 1: rollups are written as [[rollup]], with two brackets, one table for each",
+    );
+    assert!(
+        load("[node\n", &[], &[])
+            .unwrap_err()
+            .starts_with("config.toml line 1: ")
+    );
+}
+
+#[test]
+fn errors_name_flags_and_variables() {
+    assert_eq!(
+        load("", &[("WATCHTOWER_LOG_FORMAT", "xml")], &[]).unwrap_err(),
+        "environment variable WATCHTOWER_LOG_FORMAT: log.format: \"xml\" is neither human nor json"
+    );
+    assert_eq!(
+        load("", &[], &[("node.endpoints", "--node", "localhost")]).unwrap_err(),
+        "--node: node.endpoints: \"localhost\" is not an http:// or https:// URL"
+    );
+}
+
+#[test]
+fn one_tower_follows_one_dialect() {
+    let file = format!("[[rollup]]\naddress = \"{ADDRESS}\"\n[[rollup]]\naddress = \"{SCR1}\"\n");
+    assert!(
+        load(&file, &[], &[])
+            .unwrap_err()
+            .contains("different dialects")
+    );
+}
+
+#[test]
+fn what_is_needed_and_missing_is_said() {
+    let config = Config::default();
+    assert!(
+        config
+            .needs_endpoints()
+            .unwrap_err()
+            .to_string()
+            .contains("--node")
+    );
+    assert!(
+        config
+            .needs_rollups()
+            .unwrap_err()
+            .to_string()
+            .contains("sr1")
+    );
+}
