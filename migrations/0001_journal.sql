@@ -38,11 +38,15 @@ CREATE TABLE block (
     predecessor BLOB NOT NULL CHECK (length(predecessor) = 32),
     timestamp INTEGER NOT NULL,
     protocol BLOB NOT NULL CHECK (length(protocol) = 32),
+    period INTEGER NOT NULL CHECK (period > 0),
+    opens_protocol INTEGER NOT NULL CHECK (opens_protocol IN (0, 1)),
     reverted INTEGER NOT NULL DEFAULT 0 CHECK (reverted IN (0, 1))
 ) STRICT;
 
 -- One block per level on the chain in force: a replacement must mark the old one first.
 CREATE UNIQUE INDEX block_in_force ON block (level) WHERE reverted = 0;
+
+CREATE INDEX block_opens_protocol ON block (level) WHERE opens_protocol = 1;
 
 CREATE TABLE reorganisation (
     seq INTEGER PRIMARY KEY,
@@ -64,6 +68,8 @@ CREATE TABLE inbox (
     content BLOB NOT NULL,
     node_hash BLOB CHECK (node_hash IS NULL OR length(node_hash) = 32)
 ) STRICT;
+
+CREATE INDEX inbox_mismatch ON inbox (level) WHERE node_hash <> hash;
 
 CREATE TABLE state (
     seq INTEGER PRIMARY KEY,
@@ -110,6 +116,7 @@ CREATE TABLE published (
     rollup INTEGER NOT NULL REFERENCES rollup (seq),
     block INTEGER REFERENCES block (seq),
     published_level INTEGER,
+    position INTEGER NOT NULL,
     staker TEXT NOT NULL,
     hash BLOB NOT NULL CHECK (length(hash) = 32),
     level INTEGER NOT NULL,

@@ -88,6 +88,10 @@ pub struct BlockRow {
     pub timestamp: i64,
     /// The protocol that applied it.
     pub protocol: ProtocolHash,
+    /// Commitment period in force in it.
+    pub period: u32,
+    /// Whether it is the first one that its protocol applied.
+    pub opens_protocol: bool,
 }
 
 /// Blocks above `fork` left the chain in force.
@@ -163,6 +167,8 @@ pub struct PublishedRow {
     pub block: Option<BlockHash>,
     /// Level of the publication, when known.
     pub published_level: Option<Level>,
+    /// Position among the block's operations on watched rollups.
+    pub position: u32,
     /// Who staked on it.
     pub staker: PublicKeyHash,
     /// The claim.

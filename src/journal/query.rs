@@ -104,7 +104,7 @@ impl Reader {
     /// [`JournalError`].
     pub fn head(&self) -> Result<Option<BlockRow>> {
         self.one(
-            "SELECT hash, level, predecessor, timestamp, protocol FROM block
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block
              WHERE reverted = 0 ORDER BY level DESC LIMIT 1",
             [],
             block,
@@ -117,7 +117,7 @@ impl Reader {
     /// [`JournalError`].
     pub fn lowest(&self) -> Result<Option<BlockRow>> {
         self.one(
-            "SELECT hash, level, predecessor, timestamp, protocol FROM block
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block
              WHERE reverted = 0 ORDER BY level LIMIT 1",
             [],
             block,
@@ -130,7 +130,7 @@ impl Reader {
     /// [`JournalError`].
     pub fn block(&self, hash: &BlockHash) -> Result<Option<BlockRow>> {
         self.one(
-            "SELECT hash, level, predecessor, timestamp, protocol FROM block WHERE hash = ?1",
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block WHERE hash = ?1",
             [hash.0],
             block,
         )
@@ -142,7 +142,7 @@ impl Reader {
     /// [`JournalError`].
     pub fn block_at(&self, at: Level) -> Result<Option<BlockRow>> {
         self.one(
-            "SELECT hash, level, predecessor, timestamp, protocol FROM block
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block
              WHERE reverted = 0 AND level = ?1",
             [at.get()],
             block,
@@ -155,10 +155,43 @@ impl Reader {
     /// [`JournalError`].
     pub fn blocks_between(&self, from: Level, to: Level) -> Result<Vec<BlockRow>> {
         self.many(
-            "SELECT hash, level, predecessor, timestamp, protocol FROM block
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block
              WHERE reverted = 0 AND level BETWEEN ?1 AND ?2 ORDER BY level",
             [from.get(), to.get()],
             block,
+        )
+    }
+
+    /// The blocks in force that were the first of their protocol, lowest first.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn protocol_openings(&self) -> Result<Vec<BlockRow>> {
+        self.many(
+            "SELECT hash, level, predecessor, timestamp, protocol, period, opens_protocol FROM block
+             WHERE opens_protocol = 1 AND reverted = 0 ORDER BY level",
+            [],
+            block,
+        )
+    }
+
+    /// The lowest level in force whose inbox differs from the node's, with both pointers.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn first_inbox_mismatch(&self) -> Result<Option<(Level, InboxHash, InboxHash)>> {
+        self.one(
+            "SELECT inbox.level, inbox.hash, node_hash
+             FROM inbox JOIN block ON inbox.block = block.seq
+             WHERE node_hash <> inbox.hash AND block.reverted = 0 ORDER BY inbox.level LIMIT 1",
+            [],
+            |row| {
+                Ok((
+                    level(row, 0)?,
+                    InboxHash(row.get(1)?),
+                    InboxHash(row.get(2)?),
+                ))
+            },
         )
     }
 
@@ -272,18 +305,18 @@ impl Reader {
         )
     }
 
-    /// Publications in force, in the order they were seen.
+    /// Publications in force, in the order of the chain; those that the node's storage told first.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn published(&self, rollup: &RollupAddress) -> Result<Vec<PublishedRow>> {
         self.many(
             "SELECT published.level, state, published.predecessor, ticks, block.hash,
-                    published_level, staker
+                    published_level, staker, position
              FROM published LEFT JOIN block ON published.block = block.seq
              WHERE rollup = (SELECT seq FROM rollup WHERE address = ?1)
                AND ifnull(block.reverted, 0) = 0
-             ORDER BY published.seq",
+             ORDER BY ifnull(published_level, 0), position, published.seq",
             [rollup.0],
             |row| {
                 Ok(PublishedRow {
@@ -295,6 +328,7 @@ impl Reader {
                         .map(|number| Level::try_from(number).map_err(|e| bad(5, e)))
                         .transpose()?,
                     staker: parsed(row, 6)?,
+                    position: row.get(7)?,
                 })
             },
         )
@@ -481,6 +515,8 @@ fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
         predecessor: BlockHash(row.get(2)?),
         timestamp: row.get(3)?,
         protocol: ProtocolHash(row.get(4)?),
+        period: row.get(5)?,
+        opens_protocol: row.get(6)?,
     })
 }
 

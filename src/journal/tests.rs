@@ -36,6 +36,8 @@ fn block(branch: u8, level: u16, predecessor: BlockHash) -> Entry {
         predecessor,
         timestamp: i64::from(level) * 8,
         protocol: ProtocolHash([9; 32]),
+        period: 30,
+        opens_protocol: false,
     })
 }
 
@@ -78,6 +80,7 @@ fn published(block: Option<BlockHash>, staker: u8, level: u16) -> PublishedRow {
         rollup: ROLLUP,
         block,
         published_level: block.map(|_| Level::new(level + 1)),
+        position: 0,
         staker: PublicKeyHash::Tz1([staker; 20]),
         commitment: commitment(level),
     }

@@ -181,14 +181,17 @@ impl Batch<'_> {
 
     fn block(&mut self, row: &BlockRow) -> rusqlite::Result<usize> {
         let inserted = self.row(
-            "INSERT INTO block (seq, at, hash, level, predecessor, timestamp, protocol)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (hash) DO NOTHING",
+            "INSERT INTO block (seq, at, hash, level, predecessor, timestamp, protocol, period,
+                                opens_protocol)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
             &[
                 &row.hash.0,
                 &row.level.get(),
                 &row.predecessor.0,
                 &row.timestamp,
                 &row.protocol.0,
+                &row.period,
+                &row.opens_protocol,
             ],
         )?;
         if inserted > 0 {
@@ -295,15 +298,16 @@ impl Batch<'_> {
 
     fn published(&mut self, row: &PublishedRow) -> rusqlite::Result<usize> {
         self.row(
-            "INSERT INTO published (seq, at, rollup, block, published_level, staker, hash, level,
-                                    state, predecessor, ticks)
+            "INSERT INTO published (seq, at, rollup, block, published_level, position, staker, hash,
+                                    level, state, predecessor, ticks)
              VALUES (?1, ?2, (SELECT seq FROM rollup WHERE address = ?3),
-                     (SELECT seq FROM block WHERE hash = ?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                     (SELECT seq FROM block WHERE hash = ?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT DO NOTHING",
             &[
                 &row.rollup.0,
                 &row.block.map(|block| block.0),
                 &row.published_level.map(|level| level.get()),
+                &row.position,
                 &row.staker.to_string(),
                 &row.commitment.hash().0,
                 &row.commitment.inbox_level.get(),

@@ -1,3 +1,25 @@
-//! The mind: events, pure decisions, effects, workers.
+//! The mind: closed event enum, loop, pure decide, effects, workers.
 //!
-//! Promises: an effect is journalled before it is performed. Refuses to know: how answers are shown.
+//! Promises: an effect is journalled before it is performed; what is decided depends on the chain
+//! and the journal alone, so a crash anywhere is just a restart. What cannot be known is said,
+//! never guessed. Refuses to know: how the chain is read and how kernels run.
+
+mod alarms;
+mod decide;
+mod event;
+mod facts;
+mod lattice;
+mod model;
+mod resume;
+mod stakes;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use event::{Decision, Effect, Event, News, SeenBlock};
+pub use lattice::Lattice;
+pub use model::{Model, Place, Tally};
+pub use resume::ResumeError;
+pub use stakes::{Claim, Conflict, Fact, Stakes};
+pub use verdict::compare;

@@ -1,0 +1,139 @@
+//! Every alarm the tower can raise, with its words: one place, so that runbooks can name them all.
+
+use crate::crypto::Dialect;
+use crate::journal::{Alarm, Severity, UnknownRow};
+use crate::protocol::{CommitmentHash, Dialected, InboxHash, Level, RollupAddress};
+
+/// A published commitment differs from the truth.
+pub(super) const FALSE_COMMITMENT: &str = "false commitment";
+/// A commitment that differs from the truth became final.
+pub(super) const FALSE_CEMENTED: &str = "false commitment cemented";
+/// What is true cannot be known.
+pub(super) const NOT_JUDGEABLE: &str = "not judgeable";
+/// Our inbox differs from the node's.
+pub(super) const INBOX_MISMATCH: &str = "inbox mismatch";
+/// The chain's lattice of inbox levels is not the one computed here.
+pub(super) const OFF_LATTICE: &str = "off the lattice";
+/// A state store is over its limit.
+pub(super) const STORE_SIZE: &str = "store size";
+/// A node cannot be used or its answers cannot.
+pub(super) const NODE: &str = "node";
+
+pub(super) fn false_commitment(
+    rollup: RollupAddress,
+    dialect: Dialect,
+    hash: &CommitmentHash,
+    level: Level,
+    difference: (&str, &str, &str),
+) -> Alarm {
+    let (field, claimed, computed) = difference;
+    let text = hash.text(dialect);
+    Alarm {
+        rollup: Some(rollup),
+        level: Some(level),
+        severity: Severity::Critical,
+        kind: FALSE_COMMITMENT,
+        message: format!(
+            "commitment {text} for level {level} is false: its {field} is {claimed}, {computed} is true"
+        ),
+        subject: text,
+    }
+}
+
+pub(super) fn false_cemented(
+    rollup: RollupAddress,
+    dialect: Dialect,
+    hash: &CommitmentHash,
+    level: Level,
+    truth: &CommitmentHash,
+) -> Alarm {
+    let text = hash.text(dialect);
+    Alarm {
+        rollup: Some(rollup),
+        level: Some(level),
+        severity: Severity::Critical,
+        kind: FALSE_CEMENTED,
+        message: format!(
+            "layer 1 cemented the false commitment {text} for level {level}: {} is true",
+            truth.text(dialect)
+        ),
+        subject: text,
+    }
+}
+
+pub(super) fn not_judgeable(unknown: &UnknownRow) -> Alarm {
+    Alarm {
+        rollup: Some(unknown.rollup),
+        level: Some(unknown.level),
+        severity: Severity::Critical,
+        kind: NOT_JUDGEABLE,
+        subject: format!("{} {}", unknown.reason, unknown.detail),
+        message: format!(
+            "commitments from level {} on are not judgeable: {} ({})",
+            unknown.level, unknown.reason, unknown.detail
+        ),
+    }
+}
+
+pub(super) fn off_lattice(
+    rollup: RollupAddress,
+    dialect: Dialect,
+    hash: &CommitmentHash,
+    level: Level,
+) -> Alarm {
+    let text = hash.text(dialect);
+    Alarm {
+        rollup: Some(rollup),
+        level: Some(level),
+        severity: Severity::Warning,
+        kind: OFF_LATTICE,
+        message: format!(
+            "commitment {text} is for level {level}, which is not one of the levels computed here: not judgeable"
+        ),
+        subject: text,
+    }
+}
+
+pub(super) fn inbox_mismatch(
+    dialect: Dialect,
+    level: Level,
+    ours: InboxHash,
+    theirs: InboxHash,
+) -> Alarm {
+    let theirs = theirs.text(dialect);
+    Alarm {
+        rollup: None,
+        level: Some(level),
+        severity: Severity::Critical,
+        kind: INBOX_MISMATCH,
+        message: format!(
+            "inbox of level {level} is {} by its messages, {theirs} by the node: no verdict from there on; compare with another node, and report it if they agree",
+            ours.text(dialect)
+        ),
+        subject: format!("{level} {theirs}"),
+    }
+}
+
+pub(super) fn store_size(rollup: RollupAddress, bytes: u64, limit: u64) -> Alarm {
+    Alarm {
+        rollup: Some(rollup),
+        level: None,
+        severity: Severity::Warning,
+        kind: STORE_SIZE,
+        subject: format!("limit {limit}"),
+        message: format!(
+            "the state store has {bytes} bytes, over its limit of {limit}: raise store.limit_gib or lower store.kept_levels"
+        ),
+    }
+}
+
+pub(super) fn node(subject: String, message: String) -> Alarm {
+    Alarm {
+        rollup: None,
+        level: None,
+        severity: Severity::Warning,
+        kind: NODE,
+        subject,
+        message,
+    }
+}

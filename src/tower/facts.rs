@@ -1,0 +1,93 @@
+//! Journal rows of operations, and what each changes in the commitment tree.
+//!
+//! Promises: a fact is read back from its journal row exactly as it was taken from the block, so
+//! a restart folds the same tree. Refuses to know: receipts.
+
+use serde_json::{Map, Value};
+
+use super::stakes::Fact;
+use crate::journal::OperationRow;
+use crate::protocol::{CommitmentHash, Level, PublicKeyHash};
+
+/// What a row's detail says to the commitment tree; rows that change nothing give nothing.
+pub(super) fn fact_of(row: &OperationRow) -> Vec<Fact> {
+    let Ok(Value::Object(detail)) = serde_json::from_str(&row.detail) else {
+        return Vec::new();
+    };
+    let mut facts: Vec<_> = detail
+        .get("unstaked")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|staker| staker.as_str()?.parse().ok())
+        .map(|staker| Fact::Unstaked { staker })
+        .collect();
+    if let Some(level) = detail
+        .get("cemented_level")
+        .and_then(Value::as_i64)
+        .and_then(|level| Level::try_from(level).ok())
+    {
+        let hash = detail.get("commitment").and_then(Value::as_str);
+        facts.push(Fact::Cemented {
+            level,
+            hash: hash.and_then(|text| text.parse().ok()),
+        });
+    }
+    facts
+}
+
+/// The detail of a cementation.
+pub(super) fn cement_detail(level: Level, hash: Option<&CommitmentHash>) -> Map<String, Value> {
+    let mut detail = Map::new();
+    detail.insert("cemented_level".into(), level.get().into());
+    if let Some(hash) = hash {
+        detail.insert("commitment".into(), hash.to_string().into());
+    }
+    detail
+}
+
+/// Adds who lost a bond.
+pub(super) fn add_unstaked(detail: &mut Map<String, Value>, stakers: &[PublicKeyHash]) {
+    if !stakers.is_empty() {
+        let stakers = stakers.iter().map(ToString::to_string).collect();
+        detail.insert("unstaked".into(), stakers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{BlockHash, RollupAddress};
+
+    fn row(detail: Map<String, Value>) -> OperationRow {
+        OperationRow {
+            rollup: RollupAddress([1; 20]),
+            block: BlockHash([2; 32]),
+            level: Level::new(9),
+            position: 0,
+            kind: "any".into(),
+            source: PublicKeyHash::Tz1([1; 20]),
+            detail: Value::Object(detail).to_string(),
+        }
+    }
+
+    #[test]
+    fn facts_survive_the_journal() {
+        let hash = CommitmentHash([7; 32]);
+        let level = Level::new(35);
+        for hash in [None, Some(hash)] {
+            assert_eq!(
+                fact_of(&row(cement_detail(level, hash.as_ref()))),
+                vec![Fact::Cemented { level, hash }]
+            );
+        }
+        let mut detail = Map::new();
+        let (a, b) = (PublicKeyHash::Tz1([3; 20]), PublicKeyHash::Tz4([4; 20]));
+        add_unstaked(&mut detail, &[a, b]);
+        assert_eq!(
+            fact_of(&row(detail)),
+            vec![Fact::Unstaked { staker: a }, Fact::Unstaked { staker: b }]
+        );
+        assert_eq!(fact_of(&row(Map::new())), vec![]);
+    }
+}

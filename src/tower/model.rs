@@ -1,0 +1,184 @@
+//! What the tower knows while it decides: plain data, taken up from the journal, changed by events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lattice::Lattice;
+use super::stakes::{Conflict, Stakes};
+use crate::crypto::Dialect;
+use crate::journal::{Judgement, UnknownRow};
+use crate::protocol::{BlockHash, Commitment, CommitmentHash, Level, RollupAddress};
+
+/// All the tower knows.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub(super) rollups: BTreeMap<RollupAddress, Watched>,
+    /// The last block taken in.
+    pub(super) tip: Place,
+    /// Level of the node's head, as last heard.
+    pub(super) head: Option<Level>,
+    pub(super) lattice: Lattice,
+    /// The lowest level whose inbox the node contradicts, with the contradiction.
+    pub(super) distrust: Option<(Level, String)>,
+    /// Changes with every reorganisation; work begun in another epoch is ignored.
+    pub(super) epoch: u64,
+    /// Where to stop, if anywhere.
+    pub(super) until: Option<Level>,
+    pub(super) is_finished: bool,
+}
+
+/// A block by hash and level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its hash.
+    pub block: BlockHash,
+    /// Its level.
+    pub level: Level,
+}
+
+/// What is true at an inbox level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) commitment: Commitment,
+    pub(super) hash: CommitmentHash,
+    pub(super) block: BlockHash,
+}
+
+/// One rollup under watch.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    pub(super) address: RollupAddress,
+    pub(super) dialect: Dialect,
+    pub(super) stakes: Stakes,
+    /// Our commitments, genesis included.
+    pub(super) own: BTreeMap<Level, Own>,
+    /// The last block whose state is known.
+    pub(super) reached: Place,
+    /// Ticks between the last of our commitments and `reached`.
+    pub(super) ticks: u64,
+    pub(super) verdicts: BTreeMap<CommitmentHash, Judgement>,
+    pub(super) cemented: BTreeMap<Level, CommitmentHash>,
+    pub(super) conflicts: BTreeSet<Conflict>,
+    pub(super) blocked: Option<UnknownRow>,
+    pub(super) is_caught_up: bool,
+}
+
+impl Watched {
+    /// A rollup at its origination.
+    pub(super) fn new(
+        address: RollupAddress,
+        dialect: Dialect,
+        genesis: Commitment,
+        block: BlockHash,
+    ) -> Self {
+        let own = Own {
+            commitment: genesis,
+            hash: genesis.hash(),
+            block,
+        };
+        Self {
+            address,
+            dialect,
+            stakes: Stakes::new(genesis),
+            own: BTreeMap::from([(genesis.inbox_level, own)]),
+            reached: Place {
+                block,
+                level: genesis.inbox_level,
+            },
+            ticks: 0,
+            verdicts: BTreeMap::new(),
+            cemented: BTreeMap::new(),
+            conflicts: BTreeSet::new(),
+            blocked: None,
+            is_caught_up: false,
+        }
+    }
+
+    /// The last of our commitments.
+    pub(super) fn last_own(&self) -> Option<&Own> {
+        self.own.values().next_back()
+    }
+
+    /// What is to be thought of a commitment now; none while its level is still ahead.
+    pub(super) fn judge(
+        &self,
+        claim: &Commitment,
+        distrust: Option<&(Level, String)>,
+    ) -> Option<Judgement> {
+        let level = claim.inbox_level;
+        if let Some(own) = self.own.get(&level) {
+            return Some(super::verdict::compare(
+                claim,
+                &own.commitment,
+                self.dialect,
+            ));
+        }
+        let not = |reason: &str, detail: String| {
+            Some(Judgement::NotJudgeable {
+                reason: reason.into(),
+                detail,
+            })
+        };
+        if level <= self.reached.level {
+            return not(super::alarms::OFF_LATTICE, level.to_string());
+        }
+        if let Some(unknown) = self.blocked.as_ref().filter(|blocked| blocked.level <= level) {
+            return not(&unknown.reason, unknown.detail.clone());
+        }
+        if let Some((_, detail)) = distrust.filter(|(from, _)| *from <= level) {
+            return not(super::alarms::INBOX_MISMATCH, detail.clone());
+        }
+        None
+    }
+}
+
+impl Model {
+    /// The last block taken in.
+    #[must_use]
+    pub const fn tip(&self) -> Place {
+        self.tip
+    }
+
+    /// Counts of verdicts in force over all rollups: true, false, not judgeable.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for judgement in self.rollups.values().flat_map(|r| r.verdicts.values()) {
+            match judgement {
+                Judgement::True => tally.right = tally.right.saturating_add(1),
+                Judgement::False { .. } => tally.wrong = tally.wrong.saturating_add(1),
+                Judgement::NotJudgeable { .. } => {
+                    tally.not_judgeable = tally.not_judgeable.saturating_add(1);
+                }
+            }
+        }
+        tally
+    }
+
+    /// Whether any rollup's state cannot be brought up to the chain for now.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.distrust.is_some() || self.rollups.values().any(|r| r.blocked.is_some())
+    }
+
+    /// Blocks that the slowest rollup that can go on is behind the tip.
+    #[must_use]
+    pub fn backlog(&self) -> u32 {
+        self.rollups
+            .values()
+            .filter(|rollup| rollup.blocked.is_none() && self.distrust.is_none())
+            .filter_map(|rollup| self.tip.level.since(rollup.reached.level))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Verdicts in force, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Commitments judged true.
+    pub right: u64,
+    /// Commitments judged false.
+    pub wrong: u64,
+    /// Commitments not judgeable.
+    pub not_judgeable: u64,
+}
