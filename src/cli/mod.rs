@@ -1,11 +1,46 @@
 //! What was typed: commands, their arguments, progress, exit codes.
 //!
-//! Promises: bad input gets one clear line. Refuses to know: protocol rules.
+//! Promises: bad input gets one clear line; the exit code tells scripts what happened
+//! ([`Exit`]). Refuses to know: protocol rules.
+
+mod args;
+mod check;
+mod exit;
+mod inspect;
+mod log;
+mod output;
+mod status;
 
 use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use exit::Exit;
+
+use args::{Cli, Command};
+use exit::Failure;
 
 /// Entry point of the binary.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // Fails only when it was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) if failure.is_broken_pipe() => Exit::Fine.into(),
+        Err(failure) => {
+            output::complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Check(command) => check::run(command),
+        Command::Log(command) => log::run(&cli.config()?, command),
+        Command::Status(command) => status::run(&cli.config()?, command),
+        Command::Inspect(command) => inspect::run(cli, command),
+    }
 }

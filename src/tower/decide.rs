@@ -12,9 +12,7 @@ use crate::journal::{
     Alarm, ConflictRow, Entry, Judgement, OperationRow, PublishedRow, Reorganisation, StateRow,
     UnknownRow, VerdictRow,
 };
-use crate::protocol::{
-    BlockHash, Commitment, CommitmentHash, Level, Protocol, RollupAddress,
-};
+use crate::protocol::{BlockHash, Commitment, CommitmentHash, Level, Protocol, RollupAddress};
 
 impl Decision {
     fn alarm(&mut self, alarm: Alarm) {
@@ -163,14 +161,12 @@ impl Model {
 
     fn on_rollback(&mut self, fork: BlockHash, level: Level, decision: &mut Decision) {
         let old = self.tip;
-        decision
-            .entries
-            .push(Entry::Reorganisation(Reorganisation {
-                fork,
-                fork_level: level,
-                old_head: old.block,
-                old_level: old.level,
-            }));
+        decision.entries.push(Entry::Reorganisation(Reorganisation {
+            fork,
+            fork_level: level,
+            old_head: old.block,
+            old_level: old.level,
+        }));
         self.tip = Place { block: fork, level };
         decision.effects.push(Effect::Reload);
         decision.tell(News::RolledBack {

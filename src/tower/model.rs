@@ -121,7 +121,11 @@ impl Watched {
         if level <= self.reached.level {
             return not(super::alarms::OFF_LATTICE, level.to_string());
         }
-        if let Some(unknown) = self.blocked.as_ref().filter(|blocked| blocked.level <= level) {
+        if let Some(unknown) = self
+            .blocked
+            .as_ref()
+            .filter(|blocked| blocked.level <= level)
+        {
             return not(&unknown.reason, unknown.detail.clone());
         }
         if let Some((_, detail)) = distrust.filter(|(from, _)| *from <= level) {

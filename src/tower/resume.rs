@@ -84,13 +84,12 @@ impl Watched {
     fn from_journal(reader: &Reader, row: &RollupRow) -> Result<Self, ResumeError> {
         let address = row.address;
         let genesis = Commitment::genesis(row.genesis_state, row.origination_level);
-        let origin =
-            reader
-                .block_at(row.origination_level)?
-                .ok_or(ResumeError::BeforeJournal {
-                    rollup: address,
-                    level: row.origination_level,
-                })?;
+        let origin = reader
+            .block_at(row.origination_level)?
+            .ok_or(ResumeError::BeforeJournal {
+                rollup: address,
+                level: row.origination_level,
+            })?;
         let mut watched = Self::new(address, row.dialect, genesis, origin.hash);
         for (block, commitment) in reader.own_commitments(&address)? {
             let own = Own {

@@ -256,7 +256,11 @@ mod tests {
         assert_eq!(conflicts.len(), 1, "{conflicts:?}");
         let conflict = conflicts.first().unwrap();
         assert_eq!(
-            (conflict.level, conflict.commitment, conflict.other_commitment),
+            (
+                conflict.level,
+                conflict.commitment,
+                conflict.other_commitment
+            ),
             (Level::new(35), right, wrong)
         );
         tree.apply(&Fact::Unstaked { staker: who(2) });

@@ -1,0 +1,260 @@
+//! The command line, as typed. The doc comments here are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit::Exit;
+use crate::config::{Config, ConfigError, Given, Origin};
+
+/// Guards Tezos smart optimistic rollups.
+///
+/// Follows a rollup through a layer-1 node, runs its kernel, computes the commitment of every
+/// period, and raises the alarm when a published commitment is false.
+#[derive(Debug, Parser)]
+#[command(name = "watchtower", version, after_long_help = after(), max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) base: BaseFlags,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+fn after() -> String {
+    format!("{SETTINGS_HELP}{}", Exit::HELP)
+}
+
+const SETTINGS_HELP: &str = concat!(
+    "Settings come from flags, environment variables, and a configuration file, in that order of \
+     strength. Every key of the file has a variable: node.endpoints is WATCHTOWER_NODE_ENDPOINTS \
+     (lists separated by commas). The file is the one named by --config or WATCHTOWER_CONFIG, \
+     else watchtower.toml in the working directory:\n
+  data_dir = \"/var/lib/watchtower\"
+  [node]
+  endpoints = [\"http://127.0.0.1:8732\"]
+  [[rollup]]
+  address = \"sr1...\"
+  preimages = \"/var/lib/rollup/wasm_2_0_0\"
+  [log]
+  format = \"json\"\n\n",
+);
+
+/// Settings that every command knows.
+#[derive(Debug, Args)]
+pub(super) struct BaseFlags {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub(super) config: Option<PathBuf>,
+    /// Where journal, states and compiled kernels live
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    pub(super) data_dir: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or directives like info,watchtower::l1=debug
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Settings")]
+    pub(super) log_level: Option<String>,
+    /// How logs look: human or json
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
+    pub(super) log_format: Option<String>,
+}
+
+/// Where the chain is read.
+#[derive(Debug, Args, Default)]
+pub(super) struct NodeFlags {
+    /// Layer-1 node; give it again for more, preferred ones first
+    #[arg(long, value_name = "URL")]
+    pub(super) node: Vec<String>,
+    /// Chain the nodes must be on (Net…)
+    #[arg(long, value_name = "CHAIN")]
+    pub(super) chain: Option<String>,
+}
+
+/// Which rollups, and where what they reveal is found.
+#[derive(Debug, Args, Default)]
+pub(super) struct RollupFlags {
+    /// Addresses of the rollups (sr1… or scr1…); without any, those of the configuration file
+    #[arg(value_name = "ROLLUP")]
+    pub(super) rollups: Vec<String>,
+    /// Kernel file, for nodes that no longer have the origination (checked against its commitment)
+    #[arg(long, value_name = "FILE")]
+    pub(super) kernel: Option<String>,
+    /// Directory of preimages: files named by their hash, as a rollup node keeps them
+    #[arg(long, value_name = "DIR")]
+    pub(super) preimages: Option<String>,
+    /// HTTP endpoint that serves preimages under /<hash>; give it again for more
+    #[arg(long, value_name = "URL")]
+    pub(super) preimage_endpoint: Vec<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Replay vector files with the product's own code and compare
+    ///
+    /// Prints the first difference of each file with both values; exits with 0 only if every
+    /// file is equal.
+    Check(CheckArgs),
+    /// Show the journal: everything seen, computed and concluded
+    Log(LogArgs),
+    /// Say how each rollup stands, from the journal; works beside a running tower
+    ///
+    /// Exits with 10 when a false commitment stands, 11 when something is not judgeable.
+    Status(StatusArgs),
+    /// Take a commitment, a kernel or a block apart
+    #[command(subcommand)]
+    Inspect(InspectCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Vector files, plain or .gz
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Only rows of this rollup
+    #[arg(long, value_name = "ROLLUP")]
+    pub(super) rollup: Option<String>,
+    /// Only these kinds: run, run-end, rollup, block, reorganisation, inbox, state, unknown,
+    /// commitment, published, operation, verdict, conflict, alarm. Without it, all but the three
+    /// that every level has (block, inbox, state)
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(super) kind: Vec<String>,
+    /// Every kind, those of every level too
+    #[arg(long, conflicts_with = "kind")]
+    pub(super) all: bool,
+    /// Only rows at or above this level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) from: Option<i64>,
+    /// Only rows at or below this level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) to: Option<i64>,
+    /// The newest so many rows; 0 for all
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "COUNT")]
+    pub(super) last: u32,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum InspectCommand {
+    /// A commitment, by its hash (from the journal) or by its 76 bytes in hexadecimal
+    Commitment {
+        /// src1… or scc1… hash, or hexadecimal bytes
+        commitment: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A kernel file: hash, imports, exports, and what a machine would refuse
+    Kernel {
+        /// WebAssembly file
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A journalled block: inbox, messages, states
+    Block {
+        /// Level or hash
+        block: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Cli {
+    /// The configuration for commands that need no node and no rollup.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        self.config_with(Vec::new())
+    }
+
+    /// The configuration with what a command's own flags add.
+    pub(super) fn config_with(&self, more: Vec<Given>) -> Result<Config, ConfigError> {
+        let environment: Vec<_> = std::env::vars().collect();
+        let mut flags = self.base.given();
+        flags.extend(more);
+        Config::load(
+            Config::file(self.base.config.clone(), &environment),
+            &environment,
+            flags,
+        )
+    }
+}
+
+fn given(key: &str, flag: &'static str, values: Vec<String>) -> Option<Given> {
+    (!values.is_empty()).then(|| Given {
+        key: key.into(),
+        values,
+        origin: Origin::Flag(flag),
+    })
+}
+
+fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given> {
+    given(key, flag, value.clone().into_iter().collect())
+}
+
+impl BaseFlags {
+    fn given(&self) -> Vec<Given> {
+        [
+            single("data_dir", "--data-dir", &self.data_dir),
+            single("log.level", "--log-level", &self.log_level),
+            single("log.format", "--log-format", &self.log_format),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl NodeFlags {
+    pub(super) fn given(&self) -> Vec<Given> {
+        [
+            given("node.endpoints", "--node", self.node.clone()),
+            single("node.chain", "--chain", &self.chain),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl RollupFlags {
+    /// Addresses first: the others apply to the rollups named.
+    pub(super) fn given(&self) -> Vec<Given> {
+        [
+            given("rollups", "ROLLUP", self.rollups.clone()),
+            single("kernel", "--kernel", &self.kernel),
+            single("preimages", "--preimages", &self.preimages),
+            given(
+                "preimage_endpoints",
+                "--preimage-endpoint",
+                self.preimage_endpoint.clone(),
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        assert!(Exit::HELP.contains("13"));
+    }
+}

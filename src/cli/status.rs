@@ -1,0 +1,163 @@
+//! `watchtower status`: how each rollup stands, from the journal alone.
+
+use serde_json::{Map, Value, json};
+
+use super::args::StatusArgs;
+use super::exit::{Exit, Failure};
+use super::output::line;
+use crate::config::Config;
+use crate::journal::{Judgement, Reader, RollupRow};
+use crate::protocol::Dialected;
+
+pub(super) fn run(config: &Config, command: &StatusArgs) -> Result<Exit, Failure> {
+    let reader = Reader::open(&config.journal_path())?;
+    let rollups = reader.rollups()?;
+    let head = reader.head()?;
+    let mut worst = Exit::Fine;
+    let mut listed = Vec::new();
+    for rollup in &rollups {
+        let standing = Standing::read(&reader, rollup)?;
+        worst = standing.exit(worst);
+        listed.push(standing);
+    }
+    if command.json {
+        let rollups: Vec<_> = listed.iter().map(Standing::to_json).collect();
+        let head = head.map(|block| json!({"level": block.level.get(), "block": block.hash}));
+        line(json!({"head": head, "rollups": rollups}).to_string())?;
+        return Ok(worst);
+    }
+    match head {
+        Some(block) => line(format!("chain      level {} ({})", block.level, block.hash))?,
+        None => line("chain      nothing seen yet")?,
+    }
+    for standing in &listed {
+        standing.print()?;
+    }
+    Ok(worst)
+}
+
+struct Standing {
+    address: String,
+    state_level: Option<i32>,
+    state_hash: Option<String>,
+    commitment: Option<(i32, String)>,
+    right: usize,
+    wrong: Vec<(i32, String, String)>,
+    not_judgeable: Vec<(i32, String, String)>,
+    conflicts: usize,
+    blocked: Option<(i32, String)>,
+}
+
+impl Standing {
+    fn read(reader: &Reader, rollup: &RollupRow) -> Result<Self, Failure> {
+        let address = &rollup.address;
+        let dialect = rollup.dialect;
+        let state = reader.last_state(address)?;
+        let own = reader.own_commitments(address)?.pop();
+        let mut standing = Self {
+            address: address.text(dialect),
+            state_level: state.as_ref().map(|state| state.level.get()),
+            state_hash: state.as_ref().map(|state| state.hash.text(dialect)),
+            commitment: own.map(|(_, commitment)| {
+                (
+                    commitment.inbox_level.get(),
+                    commitment.hash().text(dialect),
+                )
+            }),
+            right: 0,
+            wrong: Vec::new(),
+            not_judgeable: Vec::new(),
+            conflicts: reader.conflicts(address)?.len(),
+            blocked: None,
+        };
+        if let Some(unknown) = reader.unknown(address)? {
+            let why = format!("{} ({})", unknown.reason, unknown.detail);
+            standing.blocked = Some((unknown.level.get(), why));
+        } else if let Some((level, _, _)) = reader.first_inbox_mismatch()? {
+            standing.blocked = Some((level.get(), "inbox mismatch".into()));
+        }
+        for verdict in reader.verdicts(address)? {
+            let (level, hash) = (verdict.level.get(), verdict.commitment.text(dialect));
+            match verdict.judgement {
+                Judgement::True => standing.right = standing.right.saturating_add(1),
+                Judgement::False {
+                    field,
+                    claimed,
+                    computed,
+                } => standing.wrong.push((
+                    level,
+                    hash,
+                    format!("{field} is {claimed}, {computed} is true"),
+                )),
+                Judgement::NotJudgeable { reason, detail } => {
+                    standing
+                        .not_judgeable
+                        .push((level, hash, format!("{reason} ({detail})")));
+                }
+            }
+        }
+        Ok(standing)
+    }
+
+    fn exit(&self, before: Exit) -> Exit {
+        if before == Exit::FalseCommitment || !self.wrong.is_empty() {
+            return Exit::FalseCommitment;
+        }
+        if before == Exit::NotJudgeable || !self.not_judgeable.is_empty() || self.blocked.is_some()
+        {
+            return Exit::NotJudgeable;
+        }
+        Exit::Fine
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        line(format!("rollup     {}", self.address))?;
+        match (self.state_level, &self.state_hash) {
+            (Some(level), Some(hash)) => line(format!("  state    level {level} ({hash})"))?,
+            _ => line("  state    not computed yet")?,
+        }
+        if let Some((level, hash)) = &self.commitment {
+            line(format!("  ours     level {level} ({hash})"))?;
+        }
+        line(format!(
+            "  verdicts {} true, {} false, {} not judgeable; {} conflicts",
+            self.right,
+            self.wrong.len(),
+            self.not_judgeable.len(),
+            self.conflicts
+        ))?;
+        for (level, hash, why) in &self.wrong {
+            line(format!("  FALSE    level {level}: {hash}: {why}"))?;
+        }
+        for (level, hash, why) in &self.not_judgeable {
+            line(format!("  UNKNOWN  level {level}: {hash}: {why}"))?;
+        }
+        if let Some((level, why)) = &self.blocked {
+            line(format!("  BLOCKED  at level {level}: {why}"))?;
+        }
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        let list = |rows: &[(i32, String, String)]| {
+            rows.iter()
+                .map(|(level, hash, why)| json!({"level": level, "commitment": hash, "why": why}))
+                .collect::<Vec<_>>()
+        };
+        let mut object = Map::new();
+        object.insert("rollup".into(), self.address.clone().into());
+        object.insert("state_level".into(), self.state_level.into());
+        object.insert("state_hash".into(), self.state_hash.clone().into());
+        let own = self.commitment.as_ref();
+        object.insert("commitment_level".into(), own.map(|own| own.0).into());
+        object.insert("commitment".into(), own.map(|own| own.1.clone()).into());
+        object.insert("true".into(), self.right.into());
+        object.insert("false".into(), list(&self.wrong).into());
+        object.insert("not_judgeable".into(), list(&self.not_judgeable).into());
+        object.insert("conflicts".into(), self.conflicts.into());
+        let blocked = self.blocked.as_ref();
+        object.insert("blocked_level".into(), blocked.map(|b| b.0).into());
+        object.insert("blocked".into(), blocked.map(|b| b.1.clone()).into());
+        Value::Object(object)
+    }
+}
