@@ -260,7 +260,3 @@ fn attested_by_level(bytes: &[u8]) -> Result<BTreeMap<Level, Publishers>, Fault>
     }
     Ok(levels)
 }
-
-#[cfg(test)]
-#[path = "reader_tests.rs"]
-mod tests;
