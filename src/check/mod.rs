@@ -4,7 +4,9 @@
 //! never a pass. Refuses to know: where files come from. `watchtower check` and the golden tests
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
+mod dissections;
 mod source;
+mod traces;
 mod tree;
 
 use std::fmt;
@@ -105,21 +107,11 @@ struct Format {
 
 /// Every format, most specific first. One line each: owners add theirs here.
 const FORMATS: &[Format] = &[
-    Format {
-        name: "context trees and proofs of operations",
-        recognises: tree::recognises_trees,
-        replay: tree::replay_trees,
-    },
-    Format {
-        name: "dump of a whole tree",
-        recognises: tree::recognises_dump,
-        replay: tree::replay_dump,
-    },
-    Format {
-        name: "proofs of single ticks",
-        recognises: tree::recognises_proofs,
-        replay: tree::replay_proofs,
-    },
+    tree::TREES,
+    tree::DUMP,
+    tree::PROOFS,
+    dissections::FORMAT,
+    traces::FORMAT,
 ];
 
 /// Replays one vector file.

@@ -8,11 +8,29 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{CheckError, Lines, same};
+use super::{CheckError, Format, Lines, same};
 use crate::merkle::{KindedHash, Proof, Tree, TreeError};
 
+pub(super) const TREES: Format = Format {
+    name: "context trees and proofs of operations",
+    recognises: recognises_trees,
+    replay: replay_trees,
+};
+
+pub(super) const DUMP: Format = Format {
+    name: "dump of a whole tree",
+    recognises: recognises_dump,
+    replay: replay_dump,
+};
+
+pub(super) const PROOFS: Format = Format {
+    name: "proofs of single ticks",
+    recognises: recognises_proofs,
+    replay: replay_proofs,
+};
+
 /// Whether a file holds trees and proofs of operations on them.
-pub(super) fn recognises_trees(_: &Path, first: &str) -> bool {
+fn recognises_trees(_: &Path, first: &str) -> bool {
     matches!(
         serde_json::from_str(first),
         Ok(TreeLine::Tree { .. } | TreeLine::Proof { .. })
@@ -20,12 +38,12 @@ pub(super) fn recognises_trees(_: &Path, first: &str) -> bool {
 }
 
 /// Whether a file is the dump of one tree.
-pub(super) fn recognises_dump(_: &Path, first: &str) -> bool {
+fn recognises_dump(_: &Path, first: &str) -> bool {
     matches!(serde_json::from_str(first), Ok(DumpLine::Header { .. }))
 }
 
 /// Whether a file holds proofs of single ticks.
-pub(super) fn recognises_proofs(_: &Path, first: &str) -> bool {
+fn recognises_proofs(_: &Path, first: &str) -> bool {
     serde_json::from_str::<TickProof>(first).is_ok()
 }
 
@@ -117,7 +135,7 @@ fn said<T: ToString, E: ToString>(result: Result<T, E>) -> String {
 }
 
 /// Replays trees and proofs of operations.
-pub(super) fn replay_trees(_: &Path, lines: Lines) -> Result<usize, CheckError> {
+fn replay_trees(_: &Path, lines: Lines) -> Result<usize, CheckError> {
     let mut compared = 0;
     for (line, text) in lines.numbered() {
         compared += match parsed(line, text)? {
@@ -329,7 +347,7 @@ fn replay_operation(line: usize, proof: &TreeLine) -> Result<usize, CheckError> 
 }
 
 /// Rebuilds a dumped tree from its leaves and compares every directory.
-pub(super) fn replay_dump(_: &Path, lines: Lines) -> Result<usize, CheckError> {
+fn replay_dump(_: &Path, lines: Lines) -> Result<usize, CheckError> {
     let mut tree = Tree::empty();
     let mut nodes = Vec::new();
     let mut root = None;
@@ -387,7 +405,7 @@ fn directories(tree: &Tree) -> Result<usize, TreeError> {
 }
 
 /// Compares the bytes of proofs of ticks: form, size, both hashes, and what the shown parts give.
-pub(super) fn replay_proofs(_: &Path, lines: Lines) -> Result<usize, CheckError> {
+fn replay_proofs(_: &Path, lines: Lines) -> Result<usize, CheckError> {
     let mut compared = 0;
     for (line, text) in lines.numbered() {
         let expected: TickProof = parsed(line, text)?;
