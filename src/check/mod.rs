@@ -5,7 +5,10 @@
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
 mod dissections;
+mod levels;
+mod machine;
 mod source;
+mod states;
 mod traces;
 mod tree;
 
@@ -112,6 +115,9 @@ const FORMATS: &[Format] = &[
     tree::PROOFS,
     dissections::FORMAT,
     traces::FORMAT,
+    levels::FORMAT,
+    states::INITIAL,
+    states::STUCK,
 ];
 
 /// Replays one vector file.

@@ -37,6 +37,20 @@ struct Open {
     changed: bool,
 }
 
+/// In which order entries are listed.
+///
+/// The machine that judges replays one tick on a tree fresh from the store, which lists in the
+/// order of the hash bits of the names. A run of many ticks, which is what every honest node
+/// commits to, lists a directory that it has changed since the last commit by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListingOrder {
+    /// As in a proof.
+    Judge,
+    /// As in the run of a node.
+    #[default]
+    Run,
+}
+
 /// What a directory entry is called in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nth {
@@ -123,37 +137,41 @@ impl Durable {
         Ok(self.tree.length(&key.path(&[]))?)
     }
 
-    /// The entry at `index`, and whether the order of entries is one in which the original's batch
-    /// run can differ from the judging machine.
-    ///
-    /// The judging machine replays one tick on a tree fresh from the store, which lists in the
-    /// order of the hash bits of the names whatever the history of the directory was.
-    pub fn nth(&mut self, key: &Key, index: i64) -> Result<(Nth, bool), PvmError> {
+    /// The entry at `index` in the order asked for, and whether the other order has another there.
+    pub fn nth(
+        &mut self,
+        key: &Key,
+        index: i64,
+        order: ListingOrder,
+    ) -> Result<(Nth, bool), PvmError> {
         self.flush()?;
-        let path = key.path(&[]);
-        if self.tree.find_tree(&path)?.is_none() {
+        let Some(node) = self.tree.find_tree(&key.path(&[]))? else {
             return Ok((Nth::NoNode, false));
-        }
-        let Ok(index) = usize::try_from(index) else {
-            return Ok((Nth::Negative, true));
         };
-        let named = |name: &str| Nth::Name(if name == VALUE { "" } else { name }.to_owned());
-        let count = self.tree.length(&path)?;
-        if count <= 2 {
-            let entries = self.tree.list(&path, index, Some(1))?;
-            let entry = entries.first().map(|(name, _)| named(name));
-            return Ok((entry.unwrap_or(Nth::NoEntry), false));
-        }
+        let Ok(index) = usize::try_from(index) else {
+            return Ok((Nth::Negative, false));
+        };
+        let nth = |node: &Tree| -> Result<Nth, PvmError> {
+            let entries = node.list(&[], index, Some(1))?;
+            Ok(match entries.first() {
+                Some((name, _)) if name == VALUE => Nth::Name(String::new()),
+                Some((name, _)) => Nth::Name(name.clone()),
+                None => Nth::NoEntry,
+            })
+        };
         if self.listed.as_ref().is_none_or(|(listed, _)| listed != key) {
-            let node = self.tree.find_tree(&path)?.unwrap_or_else(Tree::empty);
             self.listed = Some((key.clone(), node.settled()?));
         }
-        let entries = match &self.listed {
-            Some((_, node)) => node.list(&[], index, Some(1))?,
-            None => Vec::new(),
+        let judged = match &self.listed {
+            Some((_, settled)) => nth(settled)?,
+            None => Nth::NoEntry,
         };
-        let entry = entries.first().map(|(name, _)| named(name));
-        Ok((entry.unwrap_or(Nth::NoEntry), true))
+        let as_run = nth(&node)?;
+        let differ = judged != as_run;
+        Ok(match order {
+            ListingOrder::Judge => (judged, differ),
+            ListingOrder::Run => (as_run, differ),
+        })
     }
 
     /// Names below the key in the order of their bytes, the value as the empty name; for people.

@@ -16,8 +16,8 @@ pub enum Edge {
     /// A host function read zero bytes beyond the end of the guest's memory: fine for the judging
     /// machine, an error in the original's fast engine.
     EmptyReadBeyondEnd,
-    /// Entries of a directory with more than two were listed: the judging machine sees the order of
-    /// the stored tree, a long run of the original sees the order of names where it changed them.
+    /// An entry was listed whose place differs between the tree that the judging machine sees and
+    /// the one that a node has changed in memory.
     ListingOrder,
     /// The request to activate the second storage was made under a version that has it.
     SecondStorageRequested,
@@ -28,7 +28,9 @@ impl fmt::Display for Edge {
         f.write_str(match self {
             Self::PartialWrite => "host write partly outside the memory",
             Self::EmptyReadBeyondEnd => "empty host read beyond the memory",
-            Self::ListingOrder => "listing of a directory with more than two entries",
+            Self::ListingOrder => {
+                "listing whose order depends on when the directory was last stored"
+            }
             Self::SecondStorageRequested => "activation of the second storage requested",
         })
     }

@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::PvmError;
+use super::durable::ListingOrder;
 use super::edge::Edges;
 use super::engine::{Declined, Engine, NotJudgeable, Period, ReferenceEngine, RunError};
-use super::period::Status;
+use super::host::{HostFunction, HostValue};
 use super::reveal::Reveals;
 use super::state::{InputInfo, InputRequest, Phase, State};
 use crate::protocol::Level;
+
+/// Sees a host call: function, arguments, result.
+pub type HostTrace = Arc<dyn Fn(HostFunction, &[HostValue], Option<HostValue>) + Send + Sync>;
 
 /// What runs need from outside.
 #[derive(Clone)]
@@ -26,6 +30,10 @@ pub struct Environment {
     pub reveals: Arc<dyn Reveals>,
     /// Receives what kernels print.
     pub debug: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    /// Order in which directories are listed; see [`ListingOrder`].
+    pub listing: ListingOrder,
+    /// Sees every host call, for checks and traces.
+    pub trace: Option<HostTrace>,
     /// Set to stop a run at its next host call.
     pub interrupt: Arc<AtomicBool>,
 }
@@ -74,7 +82,8 @@ pub trait Observer {
     /// not count ticks; the current tick then is the one before the last of the period.
     fn ran(&mut self, _state: &mut State, _exact_tick: bool) {}
 
-    /// At the end of a period, or when a failed kernel left the machine stuck.
+    /// Whenever the phase has changed otherwise: at the end of a period, when a failed kernel left
+    /// the machine stuck, when the previous kernel took over.
     fn boundary(&mut self, _state: &mut State) {}
 }
 
@@ -166,8 +175,9 @@ pub fn run_to_input(
 fn rest(outcome: &mut LevelOutcome, observer: &mut dyn Observer) -> Result<(), LevelError> {
     let state = &mut outcome.state;
     state.pad(u128::MAX);
-    let status = state.tick_at_rest(&mut outcome.edges)?;
-    if status != Status::Running {
+    let before = state.phase.tag();
+    state.tick_at_rest(&mut outcome.edges)?;
+    if state.phase.tag() != before {
         observer.boundary(state);
     }
     Ok(())

@@ -10,6 +10,8 @@ mod durable;
 mod edge;
 mod encoding;
 mod engine;
+#[cfg(feature = "fast")]
+pub mod fast;
 pub mod host;
 mod input;
 mod key;
@@ -20,11 +22,13 @@ mod state;
 mod stuck;
 
 pub use buffers::{Buffers, Input, InputQueue, MESSAGE_LIMIT, NotLater, Outbox, OutboxRefusal};
-pub use durable::{Durable, Nth};
+pub use durable::{Durable, ListingOrder, Nth};
 pub use edge::{Edge, Edges};
 pub use engine::{Declined, Engine, NoReference, NotJudgeable, Period, ReferenceEngine, RunError};
 pub use key::{Key, KeyError, StaticKey};
-pub use level::{Environment, LevelError, LevelOutcome, Observer, Quiet, run_level, run_to_input};
+pub use level::{
+    Environment, HostTrace, LevelError, LevelOutcome, Observer, Quiet, run_level, run_to_input,
+};
 pub use period::Status;
 pub use reveal::{
     Activation, PageId, PreimageFolder, Request, RevealError, Reveals, WELL_KNOWN_PREIMAGE_HASH,

@@ -197,32 +197,30 @@ pub trait Reveals: Send + Sync {
 
     /// Which requests are answered at all.
     fn activation(&self) -> Activation;
-}
 
-/// Answers a request as the protocol would, hashes checked.
-#[cfg_attr(not(feature = "fast"), allow(dead_code))]
-pub(crate) fn answer(
-    reveals: &dyn Reveals,
-    bytes: &[u8],
-    last_input: Option<Level>,
-) -> Result<Vec<u8>, RevealError> {
-    match Request::resolve(bytes, last_input, &reveals.activation()) {
-        Request::Preimage(hash) if hash == WELL_KNOWN_PREIMAGE_HASH => Ok(Vec::new()),
-        Request::Preimage(hash) => {
-            let data = reveals.preimage(&hash)?;
-            let found = blake2b(&data);
-            if hash.get(1..) != Some(found.as_bytes().as_slice()) {
-                return Err(RevealError::WrongPreimage {
-                    hash: hex::encode(hash),
-                    found: found.to_string(),
-                });
+    /// Answers the bytes a kernel passes as the protocol would, hashes checked.
+    ///
+    /// # Errors
+    /// [`RevealError`].
+    fn answer(&self, request: &[u8], last_input: Option<Level>) -> Result<Vec<u8>, RevealError> {
+        match Request::resolve(request, last_input, &self.activation()) {
+            Request::Preimage(hash) if hash == WELL_KNOWN_PREIMAGE_HASH => Ok(Vec::new()),
+            Request::Preimage(hash) => {
+                let data = self.preimage(&hash)?;
+                let found = blake2b(&data);
+                if hash.get(1..) != Some(found.as_bytes().as_slice()) {
+                    return Err(RevealError::WrongPreimage {
+                        hash: hex::encode(hash),
+                        found: found.to_string(),
+                    });
+                }
+                Ok(data)
             }
-            Ok(data)
+            Request::Metadata => Ok(self.metadata().to_vec()),
+            Request::DalPage(page) => self.dal_page(&page),
+            Request::DalParameters => self.dal_parameters(last_input.unwrap_or(Level::ZERO)),
+            Request::AdaptiveDalPage => Ok(Vec::new()),
         }
-        Request::Metadata => Ok(reveals.metadata().to_vec()),
-        Request::DalPage(page) => reveals.dal_page(&page),
-        Request::DalParameters => reveals.dal_parameters(last_input.unwrap_or(Level::ZERO)),
-        Request::AdaptiveDalPage => Ok(Vec::new()),
     }
 }
 

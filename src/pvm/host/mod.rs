@@ -11,7 +11,7 @@ mod store;
 
 pub use memory::Memory;
 
-use super::{Buffers, Durable, Edge, Edges, PvmError};
+use super::{Buffers, Durable, Edge, Edges, ListingOrder, PvmError};
 use crate::protocol::PvmVersion;
 
 /// Module name of every host function.
@@ -107,6 +107,8 @@ pub struct HostContext<'a> {
     pub durable: &'a mut Durable,
     /// Inputs and outputs.
     pub buffers: &'a mut Buffers,
+    /// Order in which directories are listed.
+    pub listing: ListingOrder,
     /// Receives what kernels print.
     pub debug: &'a mut dyn FnMut(&[u8]),
     /// Receives marks.

@@ -83,8 +83,8 @@ pub(super) fn nth_key(
 ) -> Result<HostOutcome, Stop> {
     let key = key(at, on)?;
     let index = index.wrapping_shl(1) >> 1;
-    let (entry, ordered_by_history) = on.durable.nth(&key, index)?;
-    if ordered_by_history {
+    let (entry, differ) = on.durable.nth(&key, index, on.listing)?;
+    if differ {
         on.edges.mark(Edge::ListingOrder);
     }
     let name = match entry {

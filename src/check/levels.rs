@@ -1,0 +1,411 @@
+//! Many levels in a row: every state between inputs and kernel runs, and what each level changed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::machine::{Line, Recorded, environment, failed, kernel, origination, same_state};
+use super::{CheckError, Format, Lines};
+use crate::crypto::blake2b;
+use crate::protocol::{Level, StateHash};
+use crate::pvm::{
+    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, Phase, State, run_to_input,
+};
+
+/// Runs of many levels.
+pub(super) const FORMAT: Format = Format {
+    name: "many levels in a row",
+    recognises: |_, first| {
+        [
+            "\"ticks_per_snapshot\"",
+            "\"origination_level\"",
+            "\"header\"",
+        ]
+        .iter()
+        .all(|part| first.contains(part))
+    },
+    replay,
+};
+
+/// A state the driver passed.
+#[derive(Clone)]
+struct Passed {
+    state: State,
+    /// False after a kernel run of an engine that does not count ticks.
+    exact_tick: bool,
+}
+
+#[derive(Default, Clone)]
+struct Recorder(Rc<RefCell<Vec<Passed>>>);
+
+impl Observer for Recorder {
+    fn ran(&mut self, state: &mut State, exact_tick: bool) {
+        self.0.borrow_mut().push(Passed {
+            state: state.clone(),
+            exact_tick,
+        });
+    }
+
+    fn boundary(&mut self, state: &mut State) {
+        self.ran(state, true);
+    }
+}
+
+/// Values by path: length, and the bytes.
+type Listing = BTreeMap<String, Vec<u8>>;
+
+struct Replay {
+    environment: Environment,
+    state: State,
+    /// States passed in the level, and how it ended.
+    passed: Vec<Passed>,
+    kernel_runs: u32,
+    ended: Option<LevelError>,
+    /// Level whose run was made.
+    run: Option<i64>,
+    listing: Listing,
+    compared: usize,
+}
+
+fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
+    let mut lines = lines.numbered().map(Line::parse);
+    let Some(header) = lines.next().transpose()? else {
+        return Ok(0);
+    };
+    let state = State::originate(&origination(&header)?, &kernel(&header, path)?);
+    let mut replay = Replay {
+        environment: environment(Recorded::from_header(&header)?),
+        state: state.map_err(|error| failed(&header, "origination", error))?,
+        passed: Vec::new(),
+        kernel_runs: 0,
+        ended: None,
+        run: None,
+        listing: Listing::new(),
+        compared: 0,
+    };
+    replay.listing = listing(&mut replay.state).map_err(|e| failed(&header, "durable", e))?;
+    for line in lines {
+        replay.line(&line?)?;
+    }
+    Ok(replay.compared)
+}
+
+impl Replay {
+    fn line(&mut self, line: &Line) -> Result<(), CheckError> {
+        let kind = line.text("type")?;
+        if matches!(
+            kind,
+            "boundary" | "mid" | "reveal" | "reveal_exception" | "level_end"
+        ) {
+            self.run(line)?;
+        }
+        self.compared += match kind {
+            "boot" => {
+                same_state(line, &mut self.state)?;
+                self.state_hash(line)?
+            }
+            "input" => self.input(line)?,
+            "boundary" => self.boundary(line)?,
+            "mid" => inside_a_run(line),
+            "reveal" => self.reveal(line)?,
+            "reveal_exception" => self.reveal_exception(line)?,
+            "level_end" => self.level_end(line)?,
+            "final" => self.last(line)?,
+            other => return Err(line.malformed(format!("unknown type {other:?}"))),
+        };
+        Ok(())
+    }
+
+    fn input(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let level: i64 = line.number("level")?;
+        let info = InputInfo {
+            level: Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?,
+            counter: line.number("counter")?,
+        };
+        self.state
+            .set_input(info, &line.bytes("payload")?)
+            .map_err(|error| failed(line, "input", error))?;
+        same_state(line, &mut self.state)
+    }
+
+    /// Runs the level to its end, once.
+    fn run(&mut self, line: &Line) -> Result<(), CheckError> {
+        let level: i64 = line.number("level")?;
+        if self.run == Some(level) {
+            return Ok(());
+        }
+        self.run = Some(level);
+        let mut recorder = Recorder::default();
+        let result = run_to_input(self.state.clone(), &self.environment, &mut recorder);
+        self.passed = std::mem::take(&mut *recorder.0.borrow_mut());
+        match result {
+            Ok(outcome) => {
+                self.kernel_runs = outcome.kernel_runs;
+                self.state = outcome.state;
+                self.ended = None;
+            }
+            Err(error) => self.ended = Some(error),
+        }
+        Ok(())
+    }
+
+    fn boundary(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let tick: u128 = line.number("tick")?;
+        let found = self.passed.iter_mut().find(|passed| {
+            let state = &passed.state;
+            let end = state.last_top_level_call.saturating_add(state.max_nb_ticks);
+            match passed.exact_tick {
+                true => state.current_tick == tick,
+                false => (state.last_top_level_call..end).contains(&tick),
+            }
+        });
+        let Some(passed) = found else {
+            return Err(self.missing(line, &format!("a boundary at tick {tick}")));
+        };
+        // The tick of the first padding is known to the reference engine only.
+        passed.state.current_tick = tick;
+        same_state(line, &mut passed.state)
+    }
+
+    fn missing(&self, line: &Line, what: &str) -> CheckError {
+        let reason = self.ended.as_ref().map(ToString::to_string);
+        failed(line, what, reason.unwrap_or_else(|| "none".to_owned()))
+    }
+
+    fn reveal(&self, line: &Line) -> Result<usize, CheckError> {
+        inside_a_run(line);
+        if line.field("response").is_none() {
+            return Ok(0);
+        }
+        let level: i64 = line.number("level")?;
+        let level = Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?;
+        let found = self
+            .environment
+            .reveals
+            .answer(&line.bytes("request")?, Some(level))
+            .map_err(|error| failed(line, "reveal", error))?;
+        line.same(
+            || "response to the reveal".to_owned(),
+            &line.text("response")?.to_owned(),
+            &hex::encode(found),
+        )?;
+        Ok(1)
+    }
+
+    fn reveal_exception(&self, line: &Line) -> Result<usize, CheckError> {
+        match &self.ended {
+            Some(LevelError::NotJudgeable(NotJudgeable::NoNextState { .. })) => Ok(1),
+            other => Err(failed(
+                line,
+                "a run without a next state",
+                format!("{:?}", other.as_ref().map(ToString::to_string)),
+            )),
+        }
+    }
+
+    fn state_hash(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let hash = self.state.hash().map_err(|e| failed(line, "hash", e))?;
+        line.same(
+            || "state hash".to_owned(),
+            &line.text("state_hash")?.to_owned(),
+            &StateHash(hash.0).to_string(),
+        )?;
+        Ok(1)
+    }
+
+    fn level_end(&mut self, line: &Line) -> Result<usize, CheckError> {
+        if self.ended.is_some() {
+            return Err(self.missing(line, "the end of the level"));
+        }
+        let mut compared = same_state(line, &mut self.state)? + self.state_hash(line)?;
+        let runs: u32 = line.number("kernel_runs")?;
+        line.same(|| "kernel runs".to_owned(), &runs, &self.kernel_runs)?;
+        let ticks: u128 = line.number("max_nb_ticks")?;
+        line.same(
+            || "ticks of a period".to_owned(),
+            &ticks,
+            &self.state.max_nb_ticks,
+        )?;
+        compared += 2 + self.outbox(line)?;
+        let listing = listing(&mut self.state).map_err(|error| failed(line, "durable", error))?;
+        compared += self.changes(line, &listing)?;
+        self.listing = listing;
+        self.kernel_runs = 0;
+        Ok(compared)
+    }
+
+    fn outbox(&self, line: &Line) -> Result<usize, CheckError> {
+        let output = &self.state.buffers.output;
+        let range = output
+            .range()
+            .map(|(first, last)| format!("[{first},{last}]"));
+        let expected = line.field("outbox_range").map(ToString::to_string);
+        line.same(
+            || "range of outbox levels".to_owned(),
+            &expected.unwrap_or_default(),
+            &range.unwrap_or_default(),
+        )?;
+        let level: i32 = line.number("level")?;
+        let found = output
+            .messages(level)
+            .map_err(|e| failed(line, "outbox", e))?;
+        let expected = line.field("outbox").map(ToString::to_string);
+        let found = found.map(|messages| {
+            let messages: Vec<_> = messages.iter().map(hex::encode).map(Value::from).collect();
+            Value::from(messages).to_string()
+        });
+        line.same(
+            || "outbox of the level".to_owned(),
+            &expected.unwrap_or_default(),
+            &found.unwrap_or_default(),
+        )?;
+        Ok(2)
+    }
+
+    fn changes(&self, line: &Line, now: &Listing) -> Result<usize, CheckError> {
+        let changed: BTreeMap<_, _> = now
+            .iter()
+            .filter(|(path, bytes)| self.listing.get(*path) != Some(bytes))
+            .map(|(path, bytes)| (path.clone(), bytes.len().to_string()))
+            .collect();
+        let expected = line.field("changed").and_then(Value::as_object);
+        let expected: BTreeMap<_, _> = expected
+            .into_iter()
+            .flatten()
+            .map(|(path, size)| (path.clone(), size.to_string()))
+            .collect();
+        let show = |map: &BTreeMap<String, String>| format!("{map:?}");
+        line.same(
+            || "changed values".to_owned(),
+            &show(&expected),
+            &show(&changed),
+        )?;
+        let deleted: Vec<_> = self
+            .listing
+            .keys()
+            .filter(|path| !now.contains_key(*path))
+            .cloned()
+            .collect();
+        let mut expected: Vec<String> = line
+            .field("deleted")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|path| path.as_str().map(str::to_owned))
+            .collect();
+        expected.sort();
+        line.same(
+            || "deleted values".to_owned(),
+            &format!("{expected:?}"),
+            &format!("{deleted:?}"),
+        )?;
+        Ok(2)
+    }
+
+    fn last(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let tick: u128 = line.number("tick")?;
+        line.same(|| "last tick".to_owned(), &tick, &self.state.current_tick)?;
+        let hash = self.state.hash().map_err(|e| failed(line, "hash", e))?;
+        line.same(
+            || "last hash".to_owned(),
+            &line.text("hash")?.to_owned(),
+            &hash.to_string(),
+        )?;
+        Ok(2 + self.state_hash(line)? + self.outbox_counts(line)? + self.durable(line)?)
+    }
+
+    fn outbox_counts(&self, line: &Line) -> Result<usize, CheckError> {
+        let counts = line.field("outbox_counts").and_then(Value::as_object);
+        let mut compared = 0;
+        for (level, expected) in counts.into_iter().flatten() {
+            let number = level.parse().map_err(|_| line.malformed("outbox_counts"))?;
+            let messages = self.state.buffers.output.messages(number);
+            let found = messages
+                .map_err(|error| failed(line, "outbox", error))?
+                .map(|messages| messages.len() as u64);
+            line.same(
+                || format!("outbox messages of level {level}"),
+                &format!("{:?}", expected.as_u64()),
+                &format!("{found:?}"),
+            )?;
+            compared += 1;
+        }
+        Ok(compared)
+    }
+
+    fn durable(&self, line: &Line) -> Result<usize, CheckError> {
+        let expected = line
+            .field("durable")
+            .and_then(Value::as_object)
+            .ok_or_else(|| line.malformed("no durable"))?;
+        let paths = |list: Vec<&String>| format!("{list:?}");
+        let mut named: Vec<_> = expected.keys().collect();
+        named.sort();
+        line.same(
+            || "paths with a value".to_owned(),
+            &paths(named),
+            &paths(self.listing.keys().collect()),
+        )?;
+        for (path, value) in expected {
+            let bytes = self.listing.get(path).map_or(&[][..], Vec::as_slice);
+            line.same(
+                || format!("size of {path}"),
+                &value
+                    .get("size")
+                    .and_then(Value::as_u64)
+                    .unwrap_or_default(),
+                &(bytes.len() as u64),
+            )?;
+            let (key, found) = match value.get("value") {
+                Some(_) => ("value", hex::encode(bytes)),
+                None => ("blake2b", blake2b(bytes).to_string()),
+            };
+            line.same(
+                || format!("{key} of {path}"),
+                &value
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
+                &found,
+            )?;
+        }
+        Ok(1 + 2 * expected.len())
+    }
+}
+
+/// States inside a kernel run are the reference engine's to give; nothing is compared here.
+fn inside_a_run(_: &Line) -> usize {
+    0
+}
+
+/// Every value of the storage.
+fn listing(state: &mut State) -> Result<Listing, crate::pvm::PvmError> {
+    fn walk(
+        state: &mut State,
+        path: &str,
+        found: &mut Listing,
+    ) -> Result<(), crate::pvm::PvmError> {
+        let Ok(key) = Key::parse(path.as_bytes()) else {
+            return Ok(());
+        };
+        for name in state.durable.names(&key)? {
+            if name.is_empty() {
+                found.insert(
+                    path.to_owned(),
+                    state.durable.get(&key)?.unwrap_or_default(),
+                );
+            } else {
+                walk(state, &format!("{path}/{name}"), found)?;
+            }
+        }
+        Ok(())
+    }
+    let mut found = Listing::new();
+    walk(state, "", &mut found)?;
+    let _: &Phase = &state.phase;
+    Ok(found)
+}
