@@ -9,6 +9,7 @@ use crate::crypto::Hash;
 
 use super::digest::Preimage;
 use super::proof::{Partial, Recording};
+use super::store::{Pack, Stored};
 use super::trie::{Branch, Child, Entry, Item, Kind, Pair, Root, Sealed};
 use super::{Bytes, TreeError};
 
@@ -26,6 +27,8 @@ enum Source {
     Settled(Item),
     /// Another item whose reading is recorded.
     Recorded(Item, Weak<Recording>),
+    /// In the store.
+    Stored(Stored),
     /// Whatever a proof shows of this hash.
     Proven(Weak<Partial>),
     /// Lost by a failed change; every access repeats the failure.
@@ -43,6 +46,8 @@ pub(super) struct DistantChild {
 enum ChildSource {
     /// In memory, seen as if it had just been committed.
     Settled(Child),
+    /// In the store.
+    Stored(Stored),
     /// Another record; once read it stays, so that the proof shows it.
     Recorded {
         record: Child,
@@ -86,6 +91,19 @@ impl Distant {
         Ok(Self::item(item.hash()?, item.kind(), source))
     }
 
+    /// The item of this hash in the store.
+    pub(super) fn stored(hash: Hash, kind: Kind, stored: Stored) -> Item {
+        Self::item(hash, kind, Source::Stored(stored))
+    }
+
+    /// Where it lies, if it is in this pack.
+    pub(super) fn place(&self, pack: &Arc<Pack>) -> Option<u64> {
+        match &self.source {
+            Source::Stored(stored) => stored.at(pack),
+            _ => None,
+        }
+    }
+
     /// The item of a proof with this hash, shown there or not.
     pub(super) fn proven(hash: Hash, kind: Kind, session: &Weak<Partial>) -> Item {
         Self::item(hash, kind, Source::Proven(session.clone()))
@@ -106,7 +124,7 @@ impl Distant {
 
     pub(super) const fn tracking(&self) -> Tracking {
         match &self.source {
-            Source::Settled(_) | Source::Failed(_) => Tracking::None,
+            Source::Settled(_) | Source::Stored(_) | Source::Failed(_) => Tracking::None,
             Source::Recorded(..) => Tracking::Recording,
             Source::Proven(_) => Tracking::Proven,
         }
@@ -119,6 +137,7 @@ impl Distant {
         }
         match &self.source {
             Source::Settled(item) => value_of(item),
+            Source::Stored(stored) => stored.value(self.hash).map(Some),
             Source::Failed(error) => Err(error.clone()),
             Source::Recorded(item, session) => {
                 let value = value_of(item)?;
@@ -141,6 +160,7 @@ impl Distant {
         }
         match &self.source {
             Source::Settled(item) => root_of(item, &View::Settled),
+            Source::Stored(stored) => stored.root(self.hash).map(Some),
             Source::Failed(error) => Err(error.clone()),
             Source::Recorded(item, session) => {
                 let Some(recording) = session.upgrade() else {
@@ -167,7 +187,7 @@ fn value_of(item: &Item) -> Result<Option<Bytes>, TreeError> {
 
 fn root_of(item: &Item, view: &View<'_>) -> Result<Option<Arc<Root>>, TreeError> {
     match item {
-        Item::Dir(dir) => view.root(&*dir.root()?).map(Arc::new).map(Some),
+        Item::Dir(dir) => view.root(dir.root()?).map(Arc::new).map(Some),
         Item::Distant(distant) => match (distant.root()?, view) {
             (Some(root), View::Recorded(_)) => view.root(&root).map(Arc::new).map(Some),
             (root, _) => Ok(root),
@@ -177,6 +197,20 @@ fn root_of(item: &Item, view: &View<'_>) -> Result<Option<Arc<Root>>, TreeError>
 }
 
 impl DistantChild {
+    /// The record of this hash in the store.
+    pub(super) fn stored(hash: Hash, stored: Stored) -> Child {
+        let source = ChildSource::Stored(stored);
+        Child::Distant(Arc::new(Self { hash, source }))
+    }
+
+    /// Where it lies, if it is in this pack.
+    pub(super) fn place(&self, pack: &Arc<Pack>) -> Option<u64> {
+        match &self.source {
+            ChildSource::Stored(stored) => stored.at(pack),
+            _ => None,
+        }
+    }
+
     /// A record that a proof leaves out.
     pub(super) fn blinded(hash: Hash, session: &Weak<Partial>) -> Child {
         Child::Distant(Arc::new(Self {
@@ -189,6 +223,7 @@ impl DistantChild {
     pub(super) fn load(&self) -> Result<Child, TreeError> {
         match &self.source {
             ChildSource::Settled(record) => View::Settled.record(record, self.hash),
+            ChildSource::Stored(stored) => stored.child(self.hash),
             ChildSource::Recorded {
                 record,
                 session,

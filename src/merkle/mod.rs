@@ -9,6 +9,7 @@ mod dir;
 mod distant;
 mod name;
 mod proof;
+mod store;
 mod tree;
 mod trie;
 
@@ -16,6 +17,7 @@ mod trie;
 mod tests;
 
 pub use proof::{KindedHash, Proof, ProofError};
+pub use store::{Options, Size, Store, StoreError};
 pub use tree::{Tree, TreeError};
 pub use trie::Kind;
 

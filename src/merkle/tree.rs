@@ -13,7 +13,7 @@ use super::dir::Dir;
 use super::distant::Distant;
 use super::name::Name;
 use super::trie::{Entry, Item, Kind};
-use super::{Bytes, digest};
+use super::{Bytes, StoreError, digest};
 
 /// Longest path that is accepted; the PVM stays far below.
 const MAX_PATH: usize = 1000;
@@ -37,6 +37,9 @@ pub enum TreeError {
         /// One of the names.
         name: String,
     },
+    /// The store cannot give a record.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
     /// A path has too many steps.
     #[error("path of {steps} steps is over the limit of {MAX_PATH}")]
     PathTooLong {

@@ -162,11 +162,10 @@ impl Pair {
 
     /// Hashes of the entries, in a form that the pre-images take.
     fn hashed(&self) -> Result<PairHashes<'_>, TreeError> {
-        let hashed = |entry: &'_ Entry| Ok((entry.item.kind(), entry.item.hash()?));
         let mut list = [None, None];
         for (place, entry) in list.iter_mut().zip(self.iter()) {
-            let (kind, hash) = hashed(entry)?;
-            *place = Some((entry.name.as_bytes(), kind, hash));
+            let hash = entry.item.hash()?;
+            *place = Some((entry.name.as_bytes(), entry.item.kind(), hash));
         }
         Ok(PairHashes { list, next: 0 })
     }
