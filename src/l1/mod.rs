@@ -8,6 +8,7 @@ mod block;
 mod client;
 mod constants;
 mod dialect;
+mod doctor;
 mod endpoint;
 mod error;
 mod follow;
@@ -18,6 +19,7 @@ mod receipts;
 mod reorg;
 mod rollup;
 mod splitter;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub use client::{BlockId, Client, Retries, Settings};
 pub use constants::{
     ChainConstants, DalParameters, Protocols, RawDataActivation, RevealActivation,
 };
+pub use doctor::{Condition, Finding, Needs};
 pub use endpoint::{EndpointSettings, Health};
 pub use error::{EndpointName, FailureKind, Fault, L1Error, MissingReceipt, NodeError};
 pub use follow::{ChainEvent, Follower};
@@ -38,6 +41,7 @@ pub use heads::{Head, Heads};
 pub use preimages::{MAX_PAGE, PreimageError, Preimages};
 pub use receipts::effects;
 pub use reorg::{Branch, Keep, Plan, Step, Walk};
-pub use rollup::{
-    Clocks, CommitmentPlace, ConflictView, GameState, GameView, Genesis, InboxCell, RollupAt, Side,
+pub use rollup::RollupAt;
+pub use views::{
+    Clocks, CommitmentPlace, ConflictView, GameState, GameView, Genesis, InboxCell, Side,
 };

@@ -17,11 +17,11 @@ use crate::protocol::operation::Origination;
 use crate::protocol::{BlockHash, ChainId, Level, Protocol, ProtocolHash, PublicKeyHash};
 
 #[derive(Deserialize)]
-struct RawHeader {
+pub(super) struct RawHeader {
     hash: BlockHash,
-    level: Level,
+    pub(super) level: Level,
     predecessor: BlockHash,
-    timestamp: jiff::Timestamp,
+    pub(super) timestamp: jiff::Timestamp,
     protocol: ProtocolHash,
     chain_id: ChainId,
 }

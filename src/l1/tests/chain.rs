@@ -114,7 +114,9 @@ impl Chain {
                 let next = self.successor_protocol(hash).unwrap_or(block.protocol);
                 Some(json!({"protocol": protocol, "next_protocol": next.hash_text()}))
             }
-            "operations/3" => Some(block.operations),
+            "operations/3" | "operations/3?metadata=always&force_metadata=true" => {
+                Some(block.operations)
+            }
             "context/constants" => Some(constants(self.dialect)),
             _ => None,
         }

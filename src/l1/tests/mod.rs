@@ -2,6 +2,7 @@
 
 mod answers;
 mod chain;
+mod doctoring;
 mod faults;
 mod following;
 mod node;
