@@ -12,7 +12,8 @@ use super::{CheckError, Format, Lines};
 use crate::crypto::blake2b;
 use crate::protocol::{Level, StateHash};
 use crate::pvm::{
-    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, Phase, State, run_to_input,
+    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, PvmError, RunTicks, State,
+    run_to_input,
 };
 
 /// Runs of many levels.
@@ -34,23 +35,22 @@ pub(super) const FORMAT: Format = Format {
 #[derive(Clone)]
 struct Passed {
     state: State,
-    /// False after a kernel run of an engine that does not count ticks.
-    exact_tick: bool,
+    ticks: RunTicks,
 }
 
 #[derive(Default, Clone)]
 struct Recorder(Rc<RefCell<Vec<Passed>>>);
 
 impl Observer for Recorder {
-    fn ran(&mut self, state: &mut State, exact_tick: bool) {
+    fn ran(&mut self, state: &mut State, ticks: RunTicks) {
         self.0.borrow_mut().push(Passed {
             state: state.clone(),
-            exact_tick,
+            ticks,
         });
     }
 
     fn boundary(&mut self, state: &mut State) {
-        self.ran(state, true);
+        self.ran(state, RunTicks::Exact);
     }
 }
 
@@ -157,16 +157,23 @@ impl Replay {
         let found = self.passed.iter_mut().find(|passed| {
             let state = &passed.state;
             let end = state.last_top_level_call.saturating_add(state.max_nb_ticks);
-            match passed.exact_tick {
-                true => state.current_tick == tick,
-                false => (state.last_top_level_call..end).contains(&tick),
+            match passed.ticks {
+                RunTicks::Exact => state.current_tick == tick,
+                RunTicks::AtMost(_) => (state.last_top_level_call..end).contains(&tick),
             }
         });
         let Some(passed) = found else {
             return Err(self.missing(line, &format!("a boundary at tick {tick}")));
         };
-        // The tick of the first padding is known to the reference engine only.
-        passed.state.current_tick = tick;
+        if let RunTicks::AtMost(bound) = passed.ticks {
+            // How many they were is known to the reference engine only.
+            let took = tick.saturating_sub(passed.state.last_top_level_call);
+            if took > bound {
+                let what = "ticks of the run, at most";
+                return Err(failed(line, what, format!("{took} over the bound {bound}")));
+            }
+            passed.state.current_tick = tick;
+        }
         same_state(line, &mut passed.state)
     }
 
@@ -383,12 +390,8 @@ fn inside_a_run(_: &Line) -> usize {
 }
 
 /// Every value of the storage.
-fn listing(state: &mut State) -> Result<Listing, crate::pvm::PvmError> {
-    fn walk(
-        state: &mut State,
-        path: &str,
-        found: &mut Listing,
-    ) -> Result<(), crate::pvm::PvmError> {
+fn listing(state: &mut State) -> Result<Listing, PvmError> {
+    fn walk(state: &mut State, path: &str, found: &mut Listing) -> Result<(), PvmError> {
         let Ok(key) = Key::parse(path.as_bytes()) else {
             return Ok(());
         };
@@ -406,6 +409,5 @@ fn listing(state: &mut State) -> Result<Listing, crate::pvm::PvmError> {
     }
     let mut found = Listing::new();
     walk(state, "", &mut found)?;
-    let _: &Phase = &state.phase;
     Ok(found)
 }

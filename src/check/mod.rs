@@ -5,6 +5,7 @@
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
 mod dissections;
+mod host_calls;
 mod levels;
 mod machine;
 mod source;
@@ -115,6 +116,7 @@ const FORMATS: &[Format] = &[
     tree::PROOFS,
     dissections::FORMAT,
     traces::FORMAT,
+    host_calls::FORMAT,
     levels::FORMAT,
     states::INITIAL,
     states::STUCK,

@@ -41,6 +41,9 @@ pub enum Declined {
     /// The run may be longer than the ticks of a period, or than the work this engine may do.
     #[error("the run may take more than {0} ticks")]
     Ticks(u128),
+    /// The run calls the host more often than this engine may allow.
+    #[error("the run calls the host too often for the fast engine")]
+    HostCalls,
     /// A host function raised.
     #[error("a host function raised {0}")]
     Raised(String),
@@ -89,13 +92,22 @@ pub enum RunError {
     State(#[from] PvmError),
 }
 
+/// What an engine knows of the length of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunTicks {
+    /// The current tick of the state is the real one.
+    Exact,
+    /// The run took at most this many; the current tick is the one before the last of the period.
+    AtMost(u128),
+}
+
 /// A finished period of evaluation, its last tick not yet taken.
 #[derive(Debug, Clone)]
 pub struct Period {
     /// In `Padding`, or stuck.
     pub state: State,
-    /// Whether the current tick is exact; otherwise it is the one before the last of the period.
-    pub exact_tick: bool,
+    /// What is known of the ticks that the run took.
+    pub ticks: RunTicks,
     /// Places where the original's engines can differ.
     pub edges: Edges,
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::PvmError;
 use super::durable::ListingOrder;
 use super::edge::Edges;
-use super::engine::{Declined, Engine, NotJudgeable, Period, ReferenceEngine, RunError};
+use super::engine::{Declined, Engine, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks};
 use super::host::{HostFunction, HostValue};
 use super::reveal::Reveals;
 use super::state::{InputInfo, InputRequest, Phase, State};
@@ -78,9 +78,8 @@ pub trait Observer {
     /// Right after a message was given.
     fn input(&mut self, _state: &mut State, _info: InputInfo) {}
 
-    /// Right after a kernel run: in `Padding` or stuck. `exact_tick` is false when the engine does
-    /// not count ticks; the current tick then is the one before the last of the period.
-    fn ran(&mut self, _state: &mut State, _exact_tick: bool) {}
+    /// Right after a kernel run, in `Padding`, and what is known of the ticks it took.
+    fn ran(&mut self, _state: &mut State, _ticks: RunTicks) {}
 
     /// Whenever the phase has changed otherwise: at the end of a period, when a failed kernel left
     /// the machine stuck, when the previous kernel took over.
@@ -190,7 +189,7 @@ fn run_kernel(
 ) -> Result<(), LevelError> {
     let Period {
         state,
-        exact_tick,
+        ticks,
         edges,
     } = match run_fast(&outcome.state, environment) {
         Err(RunError::Declined(declined)) => {
@@ -207,7 +206,7 @@ fn run_kernel(
     outcome.kernel_runs = outcome.kernel_runs.saturating_add(1);
     match outcome.state.phase {
         Phase::Stuck(_) => observer.boundary(&mut outcome.state),
-        _ => observer.ran(&mut outcome.state, exact_tick),
+        _ => observer.ran(&mut outcome.state, ticks),
     }
     Ok(())
 }

@@ -20,11 +20,15 @@ mod period;
 mod reveal;
 mod state;
 mod stuck;
+#[cfg(test)]
+mod tests;
 
 pub use buffers::{Buffers, Input, InputQueue, MESSAGE_LIMIT, NotLater, Outbox, OutboxRefusal};
 pub use durable::{Durable, ListingOrder, Nth};
 pub use edge::{Edge, Edges};
-pub use engine::{Declined, Engine, NoReference, NotJudgeable, Period, ReferenceEngine, RunError};
+pub use engine::{
+    Declined, Engine, NoReference, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks,
+};
 pub use key::{Key, KeyError, StaticKey};
 pub use level::{
     Environment, HostTrace, LevelError, LevelOutcome, Observer, Quiet, run_level, run_to_input,

@@ -40,6 +40,7 @@ pub(super) struct Host {
     /// Ticks charged by host functions so far.
     pub(super) ticks: u128,
     budget: u128,
+    calls_left: u64,
     last_input: Option<Level>,
     reveals: Arc<dyn Reveals>,
     debug: Arc<dyn Fn(&[u8]) + Send + Sync>,
@@ -49,7 +50,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(state: &State, environment: &Environment, budget: u128) -> Self {
+    pub(super) fn new(
+        state: &State,
+        environment: &Environment,
+        budget: u128,
+        calls_left: u64,
+    ) -> Self {
         Self {
             effects: Effects {
                 durable: state.durable.clone(),
@@ -60,6 +66,7 @@ impl Host {
             stopped: None,
             ticks: 0,
             budget,
+            calls_left,
             last_input: state.last_input.map(|info| info.level),
             reveals: Arc::clone(&environment.reveals),
             debug: Arc::clone(&environment.debug),
@@ -78,6 +85,7 @@ impl Host {
         if self.interrupt.load(Ordering::Relaxed) {
             return Err(NotJudgeable::Interrupted.into());
         }
+        self.calls_left = self.calls_left.checked_sub(1).ok_or(Declined::HostCalls)?;
         let debug = &self.debug;
         let outcome = function.call(
             arguments,

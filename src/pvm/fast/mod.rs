@@ -11,6 +11,8 @@ mod gate;
 mod host;
 mod meter;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use wasmer::{
 use self::cache::{Folder, Recent, name_of};
 use self::host::{Effects, Host};
 use self::meter::{DEPTH, Limits, Meter, TICKS};
-use super::engine::{Engine, Period, RunError};
+use self::plan::loading_ticks;
+use super::engine::{Engine, Period, RunError, RunTicks};
 use super::host::{HostFunction, MODULE};
 use super::{Declined, Environment, Key, NotJudgeable, Phase, PvmError, State};
 use crate::crypto::Hash;
@@ -45,15 +48,19 @@ pub struct Options {
     /// Where compiled kernels are kept; none to compile anew in each process.
     pub cache: Option<PathBuf>,
     /// Most ticks a run may be estimated at, whatever its period allows: what stops an endless
-    /// kernel. The estimate is generous; 10^11 is up to a few seconds of native time.
+    /// kernel. The estimate is several times the real number; 10^11 is up to a few seconds of
+    /// native time.
     pub max_ticks: u64,
+    /// Most host calls of a run: they take far more time than their ticks say.
+    pub max_host_calls: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             cache: None,
-            max_ticks: 10_000_000_000_000,
+            max_ticks: 5_000_000_000_000,
+            max_host_calls: 50_000_000,
         }
     }
 }
@@ -156,10 +163,9 @@ impl FastEngine {
 
     /// Ticks the guest may use by our estimate.
     fn budget(&self, state: &State, kernel_length: i64) -> Result<u128, Declined> {
-        let loading = plan::loading_ticks(usize::try_from(kernel_length).unwrap_or(usize::MAX));
         state
             .max_nb_ticks
-            .checked_sub(loading)
+            .checked_sub(loading_ticks(kernel_length))
             .map(|left| left.min(u128::from(self.options.max_ticks)))
             .filter(|left| *left > 0)
             .ok_or(Declined::Ticks(state.max_nb_ticks))
@@ -192,6 +198,14 @@ fn link(
         imports.define(MODULE, wanted.name(), import);
     }
     Ok(imports)
+}
+
+/// How a run went.
+struct Finished {
+    trapped: bool,
+    /// Most ticks that evaluation took.
+    ticks: u128,
+    effects: Effects,
 }
 
 /// A kernel instantiated for one run.
@@ -246,8 +260,8 @@ impl Run {
             .map_err(|error| Declined::Instantiation(error.to_string()))
     }
 
-    /// Runs `kernel_run`; whether it trapped.
-    fn finish(mut self) -> Result<(bool, Effects), RunError> {
+    /// Runs `kernel_run`.
+    fn finish(mut self) -> Result<Finished, RunError> {
         let kernel_run = self
             .instance
             .exports
@@ -264,17 +278,20 @@ impl Run {
         }
         let used = i128::try_from(self.budget).unwrap_or(i128::MAX) - left;
         let used = u128::try_from(used).unwrap_or(u128::MAX);
-        if left < 0 || used.saturating_add(host.ticks) > self.budget {
+        let ticks = used.saturating_add(host.ticks);
+        if left < 0 || ticks > self.budget {
             return Err(Declined::Ticks(self.budget).into());
         }
         let effects = host.effects.clone();
-        match result {
-            Ok(()) => Ok((false, effects)),
-            Err(error) => {
-                self.trapped(error)?;
-                Ok((true, effects))
-            }
+        let trapped = result.is_err();
+        if let Err(error) = result {
+            self.trapped(error)?;
         }
+        Ok(Finished {
+            trapped,
+            ticks,
+            effects,
+        })
     }
 
     /// Whether the machine sees a trap, too.
@@ -307,8 +324,12 @@ impl Engine for FastEngine {
         let (kernel, length) = self.kernel(&mut state, limits)?;
         let budget = self.budget(&state, length)?;
         state.save_fallback()?;
-        let host = Host::new(&state, environment, budget);
-        let (trapped, effects) = Run::start(&kernel, version, host, budget)?.finish()?;
+        let host = Host::new(&state, environment, budget, self.options.max_host_calls);
+        let Finished {
+            trapped,
+            ticks,
+            effects,
+        } = Run::start(&kernel, version, host, budget)?.finish()?;
         state.durable = effects.durable;
         state.buffers = effects.buffers;
         if trapped {
@@ -324,7 +345,7 @@ impl Engine for FastEngine {
             .ok_or(PvmError::Overflow("the tick"))?;
         Ok(Period {
             state,
-            exact_tick: false,
+            ticks: RunTicks::AtMost(ticks.saturating_add(loading_ticks(length))),
             edges: effects.edges,
         })
     }

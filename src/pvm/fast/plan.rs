@@ -41,8 +41,9 @@ pub(super) struct Plan {
 }
 
 /// Most ticks that loading a kernel of this length can take.
-pub(super) fn loading_ticks(kernel_length: usize) -> u128 {
-    (kernel_length as u128)
+pub(super) fn loading_ticks(kernel_length: i64) -> u128 {
+    u128::try_from(kernel_length)
+        .unwrap_or(0)
         .saturating_mul(LOADING_PER_BYTE)
         .saturating_add(LOADING)
 }

@@ -8,6 +8,8 @@
 mod io;
 mod memory;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use memory::Memory;
 
