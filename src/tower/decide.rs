@@ -103,6 +103,7 @@ impl Model {
                 rollup.judge_all(distrust.as_ref(), block.level, decision);
             }
         }
+        self.begin_rollups(block.hash, block.level, decision);
         self.take_facts(publications, operations, block.hash, decision);
         self.wake(decision);
     }
@@ -111,6 +112,26 @@ impl Model {
         let known = Protocol::from_hash(&block.protocol);
         if let (Some(protocol), Some(last)) = (known, block.level.previous()) {
             self.lattice.activate(protocol, block.period, last);
+        }
+    }
+
+    /// Rollups that were originated in this block now have their first state.
+    fn begin_rollups(&mut self, block: BlockHash, level: Level, decision: &mut Decision) {
+        for rollup in self.rollups.values_mut() {
+            let genesis = rollup.genesis;
+            if genesis.inbox_level != level {
+                continue;
+            }
+            let own = Own {
+                commitment: genesis,
+                hash: genesis.hash(),
+                block,
+            };
+            rollup.own.insert(level, own);
+            rollup.reached = Place { block, level };
+            decision
+                .entries
+                .extend(super::genesis::first_entries(rollup.address, &genesis, block));
         }
     }
 

@@ -5,12 +5,16 @@
 //! never guessed. Refuses to know: how the chain is read and how kernels run.
 
 mod alarms;
+mod chain_facts;
 mod decide;
 mod event;
 mod facts;
+mod feed;
+mod genesis;
 mod lattice;
 mod model;
 mod resume;
+mod reveals;
 mod stakes;
 mod verdict;
 
@@ -18,6 +22,7 @@ mod verdict;
 mod tests;
 
 pub use event::{Decision, Effect, Event, News, SeenBlock};
+pub use genesis::GenesisError;
 pub use lattice::Lattice;
 pub use model::{Model, Place, Tally};
 pub use resume::ResumeError;

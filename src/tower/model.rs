@@ -48,6 +48,7 @@ pub(super) struct Own {
 pub(super) struct Watched {
     pub(super) address: RollupAddress,
     pub(super) dialect: Dialect,
+    pub(super) genesis: Commitment,
     pub(super) stakes: Stakes,
     /// Our commitments, genesis included.
     pub(super) own: BTreeMap<Level, Own>,
@@ -78,6 +79,7 @@ impl Watched {
         Self {
             address,
             dialect,
+            genesis,
             stakes: Stakes::new(genesis),
             own: BTreeMap::from([(genesis.inbox_level, own)]),
             reached: Place {

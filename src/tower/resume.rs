@@ -7,7 +7,7 @@ use super::lattice::Lattice;
 use super::model::{Model, Own, Place, Watched};
 use super::stakes::{Conflict, Fact};
 use crate::journal::{JournalError, OperationRow, PublishedRow, Reader, RollupRow};
-use crate::protocol::{Commitment, Level, Protocol, RollupAddress};
+use crate::protocol::{BlockHash, Commitment, Level, Protocol, RollupAddress};
 
 /// Why the journal cannot be continued.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ impl Model {
             if rollups.contains(&row.address) {
                 model
                     .rollups
-                    .insert(row.address, Watched::from_journal(reader, &row)?);
+                    .insert(row.address, Watched::from_journal(reader, &row, tip.level)?);
             }
         }
         if let Some((level, _, theirs)) = reader.first_inbox_mismatch()? {
@@ -81,16 +81,22 @@ impl Model {
 }
 
 impl Watched {
-    fn from_journal(reader: &Reader, row: &RollupRow) -> Result<Self, ResumeError> {
+    fn from_journal(reader: &Reader, row: &RollupRow, tip: Level) -> Result<Self, ResumeError> {
         let address = row.address;
         let genesis = Commitment::genesis(row.genesis_state, row.origination_level);
-        let origin = reader
-            .block_at(row.origination_level)?
-            .ok_or(ResumeError::BeforeJournal {
-                rollup: address,
-                level: row.origination_level,
-            })?;
-        let mut watched = Self::new(address, row.dialect, genesis, origin.hash);
+        let level = row.origination_level;
+        // Originated above what is journalled: its block comes with the others.
+        let origin = match reader.block_at(level)? {
+            Some(block) => block.hash,
+            None if level > tip => BlockHash([0; 32]),
+            None => {
+                return Err(ResumeError::BeforeJournal {
+                    rollup: address,
+                    level,
+                });
+            }
+        };
+        let mut watched = Self::new(address, row.dialect, genesis, origin);
         for (block, commitment) in reader.own_commitments(&address)? {
             let own = Own {
                 commitment,

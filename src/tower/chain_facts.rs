@@ -1,0 +1,68 @@
+//! Constants of the chain that a kernel run can see, shared between the feed and the workers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::l1::ChainConstants;
+use crate::protocol::Level;
+use crate::pvm::Activation;
+
+/// Parameters of the data-availability layer, as a kernel is told them.
+type Parameters = [i64; 4];
+
+#[derive(Debug, Default)]
+struct Known {
+    parameters: BTreeMap<Level, Parameters>,
+    activation: Option<Activation>,
+}
+
+/// What is known so far; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ChainFacts(Arc<Mutex<Known>>);
+
+impl ChainFacts {
+    /// Takes in the constants in force after the block at `level`.
+    pub(super) fn learn(&self, level: Level, constants: &ChainConstants) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_on = constants.dal.is_some_and(|dal| dal.feature_enable);
+        if let Some(dal) = constants.dal {
+            let parameters = [
+                i64::from(dal.number_of_slots),
+                i64::from(dal.attestation_lag),
+                i64::from(dal.slot_size),
+                i64::from(dal.page_size),
+            ];
+            let last = known.parameters.range(..=level).next_back();
+            if last.map(|(_, known)| known) != Some(&parameters) {
+                known.parameters.insert(level, parameters);
+            }
+        }
+        known.activation = Some(constants.reveals.map_or(Activation::BASIC, |reveals| {
+            Activation {
+                preimage: Some(reveals.raw_data.blake2b),
+                metadata: Some(reveals.metadata),
+                dal_page: is_on.then_some(reveals.dal_page),
+                dal_parameters: is_on.then_some(reveals.dal_parameters),
+            }
+        }));
+    }
+
+    pub(super) fn activation(&self) -> Activation {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.activation.unwrap_or(Activation::BASIC)
+    }
+
+    /// The bytes a kernel is given at a level; none when they were never heard of.
+    pub(super) fn dal_parameters(&self, level: Level) -> Option<Vec<u8>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = known.parameters.range(..=level).next_back();
+        let first = known.parameters.first_key_value();
+        let (_, parameters) = at.or(first)?;
+        Some(
+            parameters
+                .iter()
+                .flat_map(|number| number.to_be_bytes())
+                .collect(),
+        )
+    }
+}

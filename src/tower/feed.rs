@@ -1,0 +1,419 @@
+//! From the chain to events: whole blocks, their inbox, and what happened to watched rollups.
+//!
+//! Promises: blocks come in order with the inbox hash recomputed from their messages and, beside
+//! it, what the node says. Refuses to know: what is decided about them. Two tasks: one reads the
+//! chain ahead, one turns what was read into events in the same order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::alarms;
+use super::chain_facts::ChainFacts;
+use super::event::{Event, SeenBlock};
+use super::facts::{add_unstaked, cement_detail};
+use crate::codec::Writer;
+use crate::inbox::{
+    AttestedSlot, BlockInput, Contribution as Content, DalParameters, InboxError, RollupTransfer,
+    Status, messages_of, next_inbox,
+};
+use crate::journal::{BlockRow, InboxRow, OperationRow, PublishedRow};
+use crate::l1::{
+    Block, BlockId, ChainConstants, ChainEvent, Client, Contribution, Follower, GameStatus,
+    Happening, InboxCell, Keep, L1Error, RollupEvent,
+};
+use crate::protocol::operation::{Refutation, Step};
+use crate::protocol::{BlockHash, HistoryCell, Inbox, InboxHash, Level, PublicKeyHash, Timestamp};
+
+/// Inbox cells of recent blocks, so that a short reorganisation needs no journal.
+const REMEMBERED: usize = 4096;
+
+/// What the reading task hands over, in the order of the chain.
+enum Item {
+    Block(Box<Block>, JoinHandle<Extras>),
+    RolledBack(Keep),
+    Reached(Level),
+    Failed(L1Error),
+}
+
+/// What is asked about a block besides the block.
+struct Extras {
+    node_inbox: Result<InboxCell, L1Error>,
+    constants: Result<Arc<ChainConstants>, L1Error>,
+}
+
+/// The history cell of the node's answer.
+pub(super) fn cell_of(answer: InboxCell) -> HistoryCell {
+    HistoryCell {
+        index: answer.index,
+        witness: answer.witness,
+        level: answer.level,
+        back_pointers: answer.back_pointers,
+    }
+}
+
+/// The bytes of a history cell, as journalled.
+pub(super) fn cell_bytes(cell: &HistoryCell) -> Vec<u8> {
+    let mut writer = Writer::new();
+    cell.write(&mut writer);
+    writer.into_bytes()
+}
+
+/// Reads the chain until told to stop or nobody listens.
+pub(super) struct Feed {
+    pub(super) client: Client,
+    pub(super) follower: Follower,
+    /// The inbox at the tip of what is journalled.
+    pub(super) inbox: (BlockHash, Inbox),
+    /// Inboxes of blocks before, by a look into the journal.
+    pub(super) stored: Box<dyn Fn(&BlockHash) -> Option<Inbox> + Send>,
+    pub(super) chain: ChainFacts,
+    pub(super) ahead: usize,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Feed {
+    /// Starts both tasks.
+    pub(super) fn start(self) -> JoinHandle<()> {
+        let (sender, receiver) = mpsc::channel(self.ahead.max(1));
+        let reading = tokio::spawn(read(
+            self.client.clone(),
+            self.follower,
+            sender,
+            self.stop.clone(),
+        ));
+        let mut assembler = Assembler {
+            remembered: VecDeque::from([self.inbox]),
+            stored: self.stored,
+            chain: self.chain,
+            events: self.events,
+        };
+        tokio::spawn(async move {
+            assembler.run(receiver).await;
+            reading.abort();
+        })
+    }
+}
+
+async fn read(
+    client: Client,
+    mut follower: Follower,
+    sender: mpsc::Sender<Item>,
+    stop: CancellationToken,
+) {
+    loop {
+        let event = tokio::select! {
+            event = follower.next() => event,
+            () = stop.cancelled() => return,
+        };
+        let item = match event {
+            Ok(ChainEvent::Applied(block)) => {
+                let extras = tokio::spawn(extras(client.clone(), block.header.hash));
+                Item::Block(block, extras)
+            }
+            Ok(ChainEvent::RolledBack { keep }) => Item::RolledBack(keep),
+            Ok(ChainEvent::Reached { head }) => Item::Reached(head.level),
+            Err(error) => Item::Failed(error),
+        };
+        if sender.send(item).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn extras(client: Client, block: BlockHash) -> Extras {
+    Extras {
+        node_inbox: client.inbox(BlockId::Hash(block)).await,
+        constants: client.constants(BlockId::Hash(block)).await,
+    }
+}
+
+struct Assembler {
+    remembered: VecDeque<(BlockHash, Inbox)>,
+    stored: Box<dyn Fn(&BlockHash) -> Option<Inbox> + Send>,
+    chain: ChainFacts,
+    events: mpsc::Sender<Event>,
+}
+
+impl Assembler {
+    async fn run(&mut self, mut items: mpsc::Receiver<Item>) {
+        // After a block that cannot be taken in, what follows it cannot be either.
+        let mut is_broken = false;
+        while let Some(item) = items.recv().await {
+            let event = match item {
+                Item::Block(..) if is_broken => continue,
+                Item::Block(block, extras) => match self.block(*block, extras).await {
+                    Ok(event) => event,
+                    Err(message) => {
+                        is_broken = true;
+                        Event::Trouble(alarms::node(message.clone(), message))
+                    }
+                },
+                Item::RolledBack(Keep::UpTo(place)) => Event::RolledBack {
+                    fork: place.hash,
+                    level: place.level,
+                },
+                Item::RolledBack(Keep::Nothing) => {
+                    is_broken = true;
+                    let message = "the chain was reorganised below the first journalled block: remove the data directory to begin again";
+                    Event::Trouble(alarms::node(message.into(), message.into()))
+                }
+                Item::Reached(level) => Event::Head(level),
+                Item::Failed(error) => {
+                    let message = error.to_string();
+                    Event::Trouble(alarms::node(message.clone(), message))
+                }
+            };
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn block(&mut self, block: Block, extras: JoinHandle<Extras>) -> Result<Event, String> {
+        let header = block.header;
+        let at = |problem: &dyn std::fmt::Display| {
+            format!("block {} at level {}: {problem}", header.hash, header.level)
+        };
+        let extras = extras.await.map_err(|error| at(&error))?;
+        let constants = extras.constants.map_err(|error| at(&error))?;
+        self.chain.learn(header.level, &constants);
+        let node_inbox = match extras.node_inbox {
+            Ok(cell) => Some(cell_of(cell).hash()),
+            Err(error) => {
+                tracing::warn!(level = %header.level, %error, "the node does not tell its inbox");
+                None
+            }
+        };
+        let previous = self
+            .inbox_of(&header.predecessor)
+            .ok_or_else(|| at(&"the inbox before it is not known"))?;
+        let (inbox, messages) = next(&previous, &block).map_err(|error| at(&error))?;
+        self.remembered.push_back((header.hash, inbox.clone()));
+        if self.remembered.len() > REMEMBERED {
+            self.remembered.pop_front();
+        }
+        let period = constants.rollup.commitment_period;
+        Ok(Event::Block(Box::new(seen(
+            &block, &inbox, messages, node_inbox, period,
+        ))))
+    }
+
+    fn inbox_of(&self, block: &BlockHash) -> Option<Inbox> {
+        let mut newest_first = self.remembered.iter().rev();
+        newest_first
+            .find(|(hash, _)| hash == block)
+            .map(|(_, inbox)| inbox.clone())
+            .or_else(|| (self.stored)(block))
+    }
+}
+
+/// The inbox after a block, with the block's messages.
+fn next(previous: &Inbox, block: &Block) -> Result<(Inbox, Vec<Vec<u8>>), InboxError> {
+    let messages = messages_of(&input_of(block))?;
+    let inbox = next_inbox(previous, block.header.level, messages.witness())?;
+    Ok((inbox, messages.messages().to_vec()))
+}
+
+/// Effects come flat and applied only; each becomes a content of its own.
+fn input_of(block: &Block) -> BlockInput {
+    let contributions = block.effects.contributions.iter().map(|one| match one {
+        Contribution::External(message) => Content {
+            // Nobody reads the source of an external message.
+            source: PublicKeyHash::Tz1([0; 20]),
+            status: Status::Applied,
+            messages: vec![message.clone()],
+            transfers: Vec::new(),
+        },
+        Contribution::Transfer {
+            payload,
+            sender,
+            source,
+            destination,
+        } => Content {
+            source: *source,
+            status: Status::Applied,
+            messages: Vec::new(),
+            transfers: vec![RollupTransfer {
+                status: Status::Applied,
+                sender: *sender,
+                destination: *destination,
+                payload: Some(payload.clone()),
+            }],
+        },
+    });
+    let mut attested_slots = Vec::new();
+    let mut dal_parameters = BTreeMap::new();
+    for slots in &block.attested {
+        let parameters = DalParameters {
+            number_of_slots: slots.number_of_slots,
+            slot_size: i32::try_from(slots.slot_size).unwrap_or(i32::MAX),
+            page_size: slots.page_size,
+        };
+        dal_parameters.insert(slots.published_level, parameters);
+        for (publisher, indexes) in &slots.publishers {
+            attested_slots.extend(indexes.iter().filter_map(|index| {
+                Some(AttestedSlot {
+                    published_level: slots.published_level,
+                    publisher: *publisher,
+                    slot_index: u8::try_from(*index).ok()?,
+                })
+            }));
+        }
+    }
+    BlockInput {
+        level: block.header.level,
+        protocol: block.protocol,
+        predecessor_protocol: block.previous.protocol,
+        predecessor: block.previous.hash,
+        predecessor_timestamp: Timestamp(block.previous.timestamp),
+        contributions: contributions.collect(),
+        attested_slots,
+        dal_parameters,
+    }
+}
+
+fn seen(
+    block: &Block,
+    inbox: &Inbox,
+    messages: Vec<Vec<u8>>,
+    node_hash: Option<InboxHash>,
+    period: u32,
+) -> SeenBlock {
+    let header = &block.header;
+    let mut publications = Vec::new();
+    let mut operations = Vec::new();
+    for (position, event) in (0..).zip(&block.effects.events) {
+        if let Happening::Published { commitment, .. } = &event.what {
+            publications.push(PublishedRow {
+                rollup: event.rollup,
+                block: Some(header.hash),
+                published_level: Some(header.level),
+                position,
+                staker: event.by,
+                commitment: *commitment,
+            });
+        } else {
+            operations.push(operation(event, header.hash, header.level, position));
+        }
+    }
+    SeenBlock {
+        block: BlockRow {
+            hash: header.hash,
+            level: header.level,
+            predecessor: header.predecessor,
+            timestamp: header.timestamp,
+            protocol: header.protocol,
+            period,
+            opens_protocol: block.is_first_of_protocol,
+        },
+        inbox: InboxRow {
+            block: header.hash,
+            level: header.level,
+            hash: inbox.hash(),
+            cell: cell_bytes(&inbox.cell),
+            messages,
+            node_hash,
+        },
+        publications,
+        operations,
+    }
+}
+
+fn operation(event: &RollupEvent, block: BlockHash, level: Level, position: u32) -> OperationRow {
+    let (kind, mut detail) = told(event);
+    detail.insert("operation".into(), event.operation.to_string().into());
+    OperationRow {
+        rollup: event.rollup,
+        block,
+        level,
+        position,
+        kind: kind.into(),
+        source: event.by,
+        detail: Value::Object(detail).to_string(),
+    }
+}
+
+fn told(event: &RollupEvent) -> (&'static str, Map<String, Value>) {
+    let mut detail = Map::new();
+    let mut put = |name: &str, value: String| detail.insert(name.into(), value.into());
+    match &event.what {
+        Happening::Originated {
+            genesis_commitment, ..
+        } => {
+            put("genesis_commitment", genesis_commitment.to_string());
+            ("originate", detail)
+        }
+        // Publications have rows of their own.
+        Happening::Published { staked_hash, .. } => {
+            put("commitment", staked_hash.to_string());
+            ("publish", detail)
+        }
+        Happening::Cemented {
+            inbox_level,
+            commitment,
+        } => ("cement", cement_detail(*inbox_level, commitment.as_ref())),
+        Happening::Refuted {
+            opponent,
+            refutation,
+            status,
+        } => {
+            put("opponent", opponent.to_string());
+            put("move", move_name(refutation).into());
+            end(&mut detail, status, &[event.by, *opponent]);
+            ("refute", detail)
+        }
+        Happening::TimedOut { stakers, status } => {
+            let players = [stakers.alice(), stakers.bob()];
+            put("alice", players[0].to_string());
+            put("bob", players[1].to_string());
+            end(&mut detail, status, &players);
+            ("timeout", detail)
+        }
+        Happening::BondRecovered { staker } => {
+            put("staker", staker.to_string());
+            add_unstaked(&mut detail, &[*staker]);
+            ("recover_bond", detail)
+        }
+        Happening::OutboxExecuted { commitment, .. } => {
+            put("commitment", commitment.to_string());
+            ("execute_outbox_message", detail)
+        }
+    }
+}
+
+const fn move_name(refutation: &Refutation) -> &'static str {
+    match refutation {
+        Refutation::Start { .. } | Refutation::StartOnConflict => "start",
+        Refutation::Move {
+            step: Step::Dissection(_),
+            ..
+        } => "dissection",
+        Refutation::Move {
+            step: Step::Proof(_),
+            ..
+        } => "proof",
+    }
+}
+
+/// How a game ended, if it did: losers lose their bond.
+fn end(detail: &mut Map<String, Value>, status: &GameStatus, players: &[PublicKeyHash]) {
+    match status {
+        GameStatus::Ongoing => {}
+        GameStatus::Loser { reason, player } => {
+            detail.insert("result".into(), "loser".into());
+            detail.insert("reason".into(), reason.clone().into());
+            detail.insert("loser".into(), player.to_string().into());
+            add_unstaked(detail, &[*player]);
+        }
+        GameStatus::Draw => {
+            detail.insert("result".into(), "draw".into());
+            add_unstaked(detail, players);
+        }
+    }
+}
