@@ -5,8 +5,10 @@
 //! never guessed. Refuses to know: how the chain is read and how kernels run.
 
 mod alarms;
+mod announce;
 mod chain_facts;
 mod decide;
+mod engines;
 mod event;
 mod facts;
 mod feed;
@@ -15,8 +17,13 @@ mod lattice;
 mod model;
 mod resume;
 mod reveals;
+mod run;
+mod runner;
+mod setup;
 mod stakes;
+mod status;
 mod verdict;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -26,5 +33,9 @@ pub use genesis::GenesisError;
 pub use lattice::Lattice;
 pub use model::{Model, Place, Tally};
 pub use resume::ResumeError;
+pub use run::{Listener, Outcome};
+pub use runner::{Runner, RunnerError};
+pub use setup::{States, TowerError, client, follow, offline, rollup_folder};
 pub use stakes::{Claim, Conflict, Fact, Stakes};
+pub use status::{RollupStatus, Status};
 pub use verdict::compare;

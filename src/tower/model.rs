@@ -95,6 +95,20 @@ impl Watched {
         }
     }
 
+    /// Verdicts in force, counted.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for judgement in self.verdicts.values() {
+            let count = match judgement {
+                Judgement::True => &mut tally.right,
+                Judgement::False { .. } => &mut tally.wrong,
+                Judgement::NotJudgeable { .. } => &mut tally.not_judgeable,
+            };
+            *count = count.saturating_add(1);
+        }
+        tally
+    }
+
     /// The last of our commitments.
     pub(super) fn last_own(&self) -> Option<&Own> {
         self.own.values().next_back()
@@ -144,37 +158,19 @@ impl Model {
         self.tip
     }
 
-    /// Counts of verdicts in force over all rollups: true, false, not judgeable.
+    /// Verdicts in force over all rollups, counted.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for judgement in self.rollups.values().flat_map(|r| r.verdicts.values()) {
-            match judgement {
-                Judgement::True => tally.right = tally.right.saturating_add(1),
-                Judgement::False { .. } => tally.wrong = tally.wrong.saturating_add(1),
-                Judgement::NotJudgeable { .. } => {
-                    tally.not_judgeable = tally.not_judgeable.saturating_add(1);
-                }
-            }
-        }
-        tally
+        self.rollups
+            .values()
+            .map(Watched::tally)
+            .fold(Tally::default(), Tally::plus)
     }
 
     /// Whether any rollup's state cannot be brought up to the chain for now.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.distrust.is_some() || self.rollups.values().any(|r| r.blocked.is_some())
-    }
-
-    /// Blocks that the slowest rollup that can go on is behind the tip.
-    #[must_use]
-    pub fn backlog(&self) -> u32 {
-        self.rollups
-            .values()
-            .filter(|rollup| rollup.blocked.is_none() && self.distrust.is_none())
-            .filter_map(|rollup| self.tip.level.since(rollup.reached.level))
-            .max()
-            .unwrap_or(0)
     }
 }
 
@@ -187,4 +183,14 @@ pub struct Tally {
     pub wrong: u64,
     /// Commitments not judgeable.
     pub not_judgeable: u64,
+}
+
+impl Tally {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            right: self.right.saturating_add(other.right),
+            wrong: self.wrong.saturating_add(other.wrong),
+            not_judgeable: self.not_judgeable.saturating_add(other.not_judgeable),
+        }
+    }
 }

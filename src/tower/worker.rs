@@ -284,11 +284,15 @@ impl Work {
             let mut rows = Vec::with_capacity(blocks.len());
             let mut failed = None;
             for block in blocks {
-                if self.mailbox.has_news(target.epoch) {
-                    return Ok(());
-                }
                 if block.predecessor != place.block {
                     // The journal moved to another branch: a newer request is on its way.
+                    return Ok(());
+                }
+                // A deadline that struck just after a run must not hit the next one; `stop` closes
+                // the mailbox before it interrupts.
+                let interrupt = &self.runner.environment.interrupt;
+                interrupt.store(false, Ordering::Relaxed);
+                if self.mailbox.has_news(target.epoch) {
                     return Ok(());
                 }
                 self.clock.begin();
@@ -337,8 +341,6 @@ impl Work {
         if is_closed {
             return Ok(());
         }
-        let interrupt = &self.runner.environment.interrupt;
-        interrupt.store(false, Ordering::Relaxed);
         Err((at, error))
     }
 

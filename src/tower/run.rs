@@ -1,0 +1,257 @@
+//! The loop: events in, decisions journalled, effects performed.
+//!
+//! Promises: one transaction per batch of events, and nothing is done before it is on disk; a
+//! reorganisation is a reload from the journal, so it and a restart are the same path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::announce;
+use super::event::{Decision, Effect, Event, News};
+use super::model::{Model, Place, Tally};
+use super::setup::{Ready, TowerError};
+use super::status::Status;
+use super::worker::{Target, Worker};
+use crate::journal::{Entry, Journal, JournalError, PublishedRow};
+use crate::l1::{BlockId, Client};
+use crate::protocol::{Level, RollupAddress};
+
+/// Events taken in at once: one transaction.
+const BATCH: usize = 512;
+/// Levels asked for, at most, when the node's storage is read for stakes.
+const STORED_LEVELS: usize = 4096;
+
+/// Who else wants to hear the news, besides the log.
+pub type Listener = Arc<dyn Fn(&News) + Send + Sync>;
+
+/// How following ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Verdicts in force.
+    pub tally: Tally,
+    /// Whether some rollup could not be brought up to the chain.
+    pub is_blind: bool,
+    /// The last block taken in.
+    pub tip: Place,
+}
+
+/// A tower ready to run.
+pub(super) struct Loop {
+    pub(super) ready: Ready,
+    pub(super) model: Model,
+    pub(super) workers: BTreeMap<RollupAddress, Worker>,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) sender: mpsc::Sender<Event>,
+    pub(super) listener: Option<Listener>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Writes entries and waits until they are on disk.
+pub(super) async fn write(journal: &Journal, entries: Vec<Entry>) -> Result<(), JournalError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (sender, receiver) = oneshot::channel();
+    journal.submit(entries, move |outcome| {
+        // The tower is gone when nobody waits.
+        let _ = sender.send(outcome);
+    })?;
+    receiver.await.map_err(|_| JournalError::Closed)?
+}
+
+impl Loop {
+    /// Runs until stopped or done.
+    pub(super) async fn run(mut self) -> Result<Outcome, TowerError> {
+        let outcome = self.follow().await;
+        let ending = match &outcome {
+            Ok(()) => "stopped".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let told = Outcome {
+            tally: self.model.tally(),
+            is_blind: self.model.is_blind(),
+            tip: self.model.tip(),
+        };
+        self.stop.cancel();
+        // Workers may be waiting to tell something: nobody listens any more.
+        drop(self.events);
+        let workers = self.workers;
+        let stopped = tokio::task::spawn_blocking(move || {
+            for worker in workers.into_values() {
+                worker.stop();
+            }
+        });
+        // A worker that panicked has said so already.
+        let _ = stopped.await;
+        let ended = write(
+            &self.ready.journal,
+            vec![Entry::RunEnded { outcome: ending }],
+        )
+        .await;
+        outcome?;
+        ended?;
+        Ok(told)
+    }
+
+    async fn follow(&mut self) -> Result<(), TowerError> {
+        let decision = self.model.resume();
+        if self.perform(decision).await? {
+            return Ok(());
+        }
+        loop {
+            let first = tokio::select! {
+                event = self.events.recv() => event,
+                () = self.stop.cancelled() => return Ok(()),
+            };
+            let Some(first) = first else { return Ok(()) };
+            if self.batch(first).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in one event and all that wait behind it; whether everything asked for is done.
+    async fn batch(&mut self, first: Event) -> Result<bool, TowerError> {
+        let mut decision = Decision::default();
+        let mut next = Some(first);
+        let mut taken = 0_usize;
+        while let Some(event) = next {
+            let mut more = self.model.decide(event);
+            let is_reload = more.effects.contains(&Effect::Reload);
+            decision.entries.append(&mut more.entries);
+            decision.effects.append(&mut more.effects);
+            if is_reload {
+                self.perform(std::mem::take(&mut decision)).await?;
+                decision = self.reload()?;
+            }
+            taken = taken.saturating_add(1);
+            next = (taken < BATCH)
+                .then(|| self.events.try_recv().ok())
+                .flatten();
+        }
+        let done = self.perform(decision).await?;
+        self.status.send_replace(Status::of(&self.model));
+        Ok(done)
+    }
+
+    /// Journals, then acts; whether everything asked for is done.
+    async fn perform(&mut self, decision: Decision) -> Result<bool, TowerError> {
+        write(&self.ready.journal, decision.entries).await?;
+        let mut wakes = BTreeMap::new();
+        let mut is_done = false;
+        let dialect = self.model.dialect();
+        for effect in decision.effects {
+            match effect {
+                // Only the newest wish of each rollup counts.
+                Effect::Wake {
+                    rollup,
+                    block,
+                    level,
+                    epoch,
+                } => {
+                    let place = Place { block, level };
+                    wakes.insert(rollup, Target { place, epoch });
+                }
+                Effect::Reload => {}
+                Effect::Finish => is_done = true,
+                Effect::Tell(news) => {
+                    announce::log(&news, dialect);
+                    if let Some(listener) = &self.listener {
+                        listener(&news);
+                    }
+                    if let News::CaughtUp { rollup, .. } = news {
+                        self.read_stakes(rollup);
+                    }
+                }
+            }
+        }
+        for (rollup, target) in wakes {
+            if let Some(worker) = self.workers.get(&rollup) {
+                worker.wake(target);
+            }
+        }
+        Ok(is_done)
+    }
+
+    /// Takes up the model from the journal again, as after a restart.
+    fn reload(&mut self) -> Result<Decision, TowerError> {
+        let reader = self.ready.journal.reader()?;
+        let addresses: Vec<_> = self.model.rollups.keys().copied().collect();
+        let epoch = self.model.epoch.saturating_add(1);
+        let mut model = Model::from_journal(&reader, &addresses, epoch, self.model.until)?;
+        model.head = self.model.head;
+        model.is_finished = self.model.is_finished;
+        for (address, rollup) in &mut model.rollups {
+            rollup.is_caught_up = self
+                .model
+                .rollups
+                .get(address)
+                .is_some_and(|before| before.is_caught_up);
+        }
+        self.model = model;
+        Ok(self.model.resume())
+    }
+
+    /// Reads all stakes above the last cemented commitment from the node's storage: what blocks
+    /// told must be the same, and anything else is taken in too.
+    fn read_stakes(&self, rollup: RollupAddress) {
+        let Some(watched) = self.model.rollups.get(&rollup) else {
+            return;
+        };
+        let (_, cemented) = watched.stakes.last_cemented();
+        let tip = self.model.tip.level;
+        let lattice = &self.model.lattice;
+        let levels: Vec<_> = std::iter::successors(Some(cemented), |at| lattice.next(*at))
+            .skip(1)
+            .take_while(|level| *level < tip)
+            .take(STORED_LEVELS)
+            .collect();
+        let (client, sender) = (self.ready.client.clone(), self.sender.clone());
+        let block = BlockId::Hash(self.model.tip.block);
+        tokio::spawn(async move {
+            match stakes(&client, rollup, block, &levels).await {
+                Ok(publications) => {
+                    let event = Event::Stored {
+                        rollup,
+                        publications,
+                    };
+                    // The tower may be stopping.
+                    let _ = sender.send(event).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "stakes cannot be read from the node's storage");
+                }
+            }
+        });
+    }
+}
+
+async fn stakes(
+    client: &Client,
+    rollup: RollupAddress,
+    block: BlockId,
+    levels: &[Level],
+) -> Result<Vec<PublishedRow>, crate::l1::L1Error> {
+    let at = client.rollup(rollup, block).await?;
+    let mut found = Vec::new();
+    for level in levels {
+        for (hash, stakers) in at.stakes_at(*level).await? {
+            let Some(commitment) = at.commitment(&hash).await? else {
+                continue;
+            };
+            found.extend(stakers.into_iter().map(|staker| PublishedRow {
+                rollup,
+                block: None,
+                published_level: None,
+                position: 0,
+                staker,
+                commitment,
+            }));
+        }
+    }
+    Ok(found)
+}
