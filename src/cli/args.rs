@@ -87,6 +87,10 @@ pub(super) struct RollupFlags {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Follow rollups: run every level, judge every published commitment, raise alarms
+    ///
+    /// Continues where the data directory left off, however the last run ended.
+    Follow(FollowArgs),
     /// Replay vector files with the product's own code and compare
     ///
     /// Prints the first difference of each file with both values; exits with 0 only if every
@@ -98,9 +102,86 @@ pub(super) enum Command {
     ///
     /// Exits with 10 when a false commitment stands, 11 when something is not judgeable.
     Status(StatusArgs),
+    /// Run levels again, offline, and compare with what was journalled
+    ///
+    /// Exits with 12 at the first difference. Beside a running tower use --from-kernel.
+    Replay(ReplayArgs),
+    /// Read the durable storage of a rollup at a level
+    State(StateArgs),
     /// Take a commitment, a kernel or a block apart
     #[command(subcommand)]
     Inspect(InspectCommand),
+    /// Look at node, history, disk and preimages, and say what to fix
+    ///
+    /// Exits with 13 when there is something to fix.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    #[command(flatten)]
+    pub(super) rollup: RollupFlags,
+    #[command(flatten)]
+    pub(super) node: NodeFlags,
+    /// Stop once this level is reached and judged; the exit code then tells the verdict
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) until: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) rollup: RollupFlags,
+    #[command(flatten)]
+    pub(super) node: NodeFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The rollup, where the journal watches several
+    #[arg(long, value_name = "ROLLUP")]
+    pub(super) rollup: Option<String>,
+    /// First level to run again; without it, the first after origination
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) from: Option<i64>,
+    /// Last level to run again; without it, the last one known
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) to: Option<i64>,
+    /// Start from the kernel instead of a stored state: slower, leans on nothing stored
+    #[arg(long)]
+    pub(super) from_kernel: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StateArgs {
+    /// The rollup, where the journal watches several
+    #[arg(long, value_name = "ROLLUP", global = true)]
+    pub(super) rollup: Option<String>,
+    /// The level; without it, the last one known
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(super) level: Option<i64>,
+    /// Start from the kernel instead of a stored state; works beside a running tower
+    #[arg(long, global = true)]
+    pub(super) from_kernel: bool,
+    #[command(subcommand)]
+    pub(super) command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// Print the value at a key, as it is
+    Get {
+        /// A key, such as /kernel/boot.wasm
+        key: String,
+        /// In hexadecimal
+        #[arg(long)]
+        hex: bool,
+    },
+    /// List the names below a key
+    Ls {
+        /// A key, such as /kernel
+        key: String,
+    },
 }
 
 #[derive(Debug, Args)]

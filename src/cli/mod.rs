@@ -5,10 +5,13 @@
 
 mod args;
 mod check;
+mod doctor;
 mod exit;
+mod follow;
 mod inspect;
 mod log;
 mod output;
+mod replay;
 mod status;
 
 use std::process::ExitCode;
@@ -38,6 +41,18 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
+        Command::Follow(command) => {
+            let mut more = command.rollup.given();
+            more.extend(command.node.given());
+            follow::run(&cli.config_with(more)?, command)
+        }
+        Command::Doctor(command) => {
+            let mut more = command.rollup.given();
+            more.extend(command.node.given());
+            doctor::run(&cli.config_with(more)?)
+        }
+        Command::Replay(command) => replay::replay(&cli.config()?, command),
+        Command::State(command) => replay::state(&cli.config()?, command),
         Command::Check(command) => check::run(command),
         Command::Log(command) => log::run(&cli.config()?, command),
         Command::Status(command) => status::run(&cli.config()?, command),

@@ -42,3 +42,11 @@ pub(super) fn start_logs(config: &Config) -> Result<(), Failure> {
     drop(outcome);
     Ok(())
 }
+
+/// The asynchronous runtime of a command.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("async")
+        .build()
+}

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pvm::{Engine, Environment, NoReference, Reveals};
+use crate::pvm::{Engine, Environment, ListingOrder, NoReference, Reveals};
 
 /// The environment of a rollup's runs. Compiled kernels are kept in `cache`.
-pub(super) fn environment(
+#[must_use]
+pub fn environment(
     rollup: String,
     cache: Option<PathBuf>,
     reveals: Arc<dyn Reveals>,
@@ -20,6 +21,8 @@ pub(super) fn environment(
             let text = String::from_utf8_lossy(bytes);
             tracing::debug!(target: "kernel", rollup, text = %text.trim_end(), "kernel debug");
         }),
+        listing: ListingOrder::default(),
+        trace: None,
         interrupt: Arc::new(AtomicBool::new(false)),
     }
 }

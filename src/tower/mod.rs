@@ -28,11 +28,13 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use engines::environment;
 pub use event::{Decision, Effect, Event, News, SeenBlock};
 pub use genesis::GenesisError;
 pub use lattice::Lattice;
 pub use model::{Model, Place, Tally};
 pub use resume::ResumeError;
+pub use reveals::KeptReveals;
 pub use run::{Listener, Outcome};
 pub use runner::{Runner, RunnerError};
 pub use setup::{States, TowerError, client, follow, offline, rollup_folder};

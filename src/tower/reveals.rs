@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::chain_facts::ChainFacts;
 use crate::config::RollupConfig;
+use crate::journal::RollupRow;
 use crate::crypto::Hash;
 use crate::l1::{L1Error, Preimages};
 use crate::protocol::{Level, RollupAddress};
@@ -52,6 +53,53 @@ impl Sources {
             kept: PreimageFolder::new(data.join("wasm_2_0_0")),
             chain,
         })
+    }
+}
+
+/// What is kept beside the states, for offline runs: nothing is fetched.
+#[derive(Debug)]
+pub struct KeptReveals {
+    metadata: [u8; 24],
+    kept: PreimageFolder,
+}
+
+impl KeptReveals {
+    /// The kept preimages of a rollup.
+    #[must_use]
+    pub fn new(rollup: &RollupRow, kept: PreimageFolder) -> Self {
+        Self {
+            metadata: metadata(&rollup.address, rollup.origination_level),
+            kept,
+        }
+    }
+}
+
+impl Reveals for KeptReveals {
+    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
+        self.kept.preimage(hash)
+    }
+
+    fn metadata(&self) -> [u8; 24] {
+        self.metadata
+    }
+
+    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
+        Err(RevealError::NoParameters(
+            "they are not kept for offline runs".into(),
+        ))
+    }
+
+    fn dal_page(&self, page: &PageId) -> Result<Vec<u8>, RevealError> {
+        Err(RevealError::NoPage {
+            level: page.published_level,
+            slot: page.slot_index,
+            page: page.page_index,
+            reason: "pages are not kept".into(),
+        })
+    }
+
+    fn activation(&self) -> Activation {
+        Activation::ALL
     }
 }
 

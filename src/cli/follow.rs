@@ -1,0 +1,144 @@
+//! `watchtower follow`: the tower itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::args::FollowArgs;
+use super::exit::{Exit, Failure};
+use super::output::{is_terminal, runtime, start_logs};
+use crate::config::{Config, LogFormat};
+use crate::protocol::Level;
+use crate::tower::{Outcome, Status, TowerError, follow};
+
+pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
+    config.needs_rollups()?;
+    config.needs_endpoints()?;
+    let until = command
+        .until
+        .map(Level::try_from)
+        .transpose()
+        .map_err(|error| Failure::said(Exit::Configuration, format!("--until: {error}")))?;
+    start_logs(config)?;
+    let outcome = runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signals(stop.clone());
+        let (sender, receiver) = watch::channel(Status::default());
+        if is_terminal() && config.log_format == LogFormat::Human {
+            tokio::spawn(show_progress(receiver));
+        }
+        follow(config, until, None, sender, stop).await
+    })?;
+    Ok(if until.is_some() {
+        verdict(&outcome)
+    } else {
+        Exit::Fine
+    })
+}
+
+/// What scripts learn from a run that was to end at a level.
+pub(super) const fn verdict(outcome: &Outcome) -> Exit {
+    if outcome.tally.wrong > 0 {
+        Exit::FalseCommitment
+    } else if outcome.tally.not_judgeable > 0 || outcome.is_blind {
+        Exit::NotJudgeable
+    } else {
+        Exit::Fine
+    }
+}
+
+/// Interrupt and terminate end everything in an orderly way.
+pub(super) fn stop_on_signals(stop: CancellationToken) {
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+}
+
+/// A bar for the slowest rollup while it is far behind the head.
+async fn show_progress(mut status: watch::Receiver<Status>) {
+    const FAR: u32 = 200;
+    const BAR: &str = "{prefix:.bold} {wide_bar} level {pos} of {len}, {per_sec}, {eta} left";
+    let mut bar: Option<ProgressBar> = None;
+    while status.changed().await.is_ok() {
+        let now = status.borrow_and_update().clone();
+        let goal = now.head.max(now.tip);
+        let slowest = now.rollups.iter().min_by_key(|rollup| rollup.reached);
+        let (Some(goal), Some(rollup)) = (goal, slowest) else {
+            continue;
+        };
+        let behind = goal.since(rollup.reached).unwrap_or(0);
+        if behind == 0 {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            continue;
+        }
+        if bar.is_none() && behind < FAR {
+            continue;
+        }
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(0).with_prefix("catching up");
+            bar.enable_steady_tick(Duration::from_millis(500));
+            if let Ok(style) = ProgressStyle::with_template(BAR) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_length(u64::try_from(goal.get()).unwrap_or(0));
+        bar.set_position(u64::try_from(rollup.reached.get()).unwrap_or(0));
+    }
+}
+
+impl From<TowerError> for Failure {
+    fn from(error: TowerError) -> Self {
+        use crate::tower::GenesisError;
+        let exit = match &error {
+            TowerError::Config(_) => Exit::Configuration,
+            TowerError::Node(error) => of_node(error),
+            TowerError::Genesis(GenesisError::Node(error)) => of_node(error),
+            TowerError::Genesis(GenesisError::KernelFile { .. }) => Exit::Configuration,
+            TowerError::Genesis(GenesisError::Mismatch { .. }) => Exit::Difference,
+            TowerError::Genesis(_) => Exit::NotJudgeable,
+            TowerError::Journal(_)
+            | TowerError::Resume(_)
+            | TowerError::Store(_)
+            | TowerError::Io { .. }
+            | TowerError::InUse(_)
+            | TowerError::OtherChain { .. }
+            | TowerError::JournalAhead { .. } => Exit::Data,
+            TowerError::Runner(_) => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Some refusals of the node are the operator's words, not the node's state.
+const fn of_node(error: &crate::l1::L1Error) -> Exit {
+    use crate::l1::L1Error;
+    match error {
+        L1Error::BadUrl { .. }
+        | L1Error::NoEndpoint
+        | L1Error::OtherDialect { .. }
+        | L1Error::NoSuchRollup { .. } => Exit::Configuration,
+        _ => Exit::Node,
+    }
+}
+
+/// Keeps the type of the listener in one place.
+pub(super) fn listener(
+    hear: impl Fn(&crate::tower::News) + Send + Sync + 'static,
+) -> crate::tower::Listener {
+    Arc::new(hear)
+}
