@@ -141,7 +141,10 @@ async fn nodes(config: &Config, findings: &mut Findings) -> Result<(), Failure> 
     clock(&client, findings).await?;
     for rollup in &config.rollups {
         if let Err(error) = of_rollup(&client, rollup, findings).await? {
-            findings.bad(error.to_string(), "see the message; addresses and history depth are the usual causes")?;
+            findings.bad(
+                error.to_string(),
+                "see the message; addresses and history depth are the usual causes",
+            )?;
         }
     }
     Ok(())

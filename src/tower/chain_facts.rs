@@ -37,14 +37,17 @@ impl ChainFacts {
                 known.parameters.insert(level, parameters);
             }
         }
-        known.activation = Some(constants.reveals.map_or(Activation::BASIC, |reveals| {
-            Activation {
-                preimage: Some(reveals.raw_data.blake2b),
-                metadata: Some(reveals.metadata),
-                dal_page: is_on.then_some(reveals.dal_page),
-                dal_parameters: is_on.then_some(reveals.dal_parameters),
-            }
-        }));
+        known.activation =
+            Some(
+                constants
+                    .reveals
+                    .map_or(Activation::BASIC, |reveals| Activation {
+                        preimage: Some(reveals.raw_data.blake2b),
+                        metadata: Some(reveals.metadata),
+                        dal_page: is_on.then_some(reveals.dal_page),
+                        dal_parameters: is_on.then_some(reveals.dal_parameters),
+                    }),
+            );
     }
 
     pub(super) fn activation(&self) -> Activation {

@@ -129,9 +129,11 @@ impl Model {
             };
             rollup.own.insert(level, own);
             rollup.reached = Place { block, level };
-            decision
-                .entries
-                .extend(super::genesis::first_entries(rollup.address, &genesis, block));
+            decision.entries.extend(super::genesis::first_entries(
+                rollup.address,
+                &genesis,
+                block,
+            ));
         }
     }
 

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::chain_facts::ChainFacts;
 use crate::config::RollupConfig;
-use crate::journal::RollupRow;
 use crate::crypto::Hash;
+use crate::journal::RollupRow;
 use crate::l1::{L1Error, Preimages};
 use crate::protocol::{Level, RollupAddress};
 use crate::pvm::{Activation, PageId, PreimageFolder, RevealError, Reveals};

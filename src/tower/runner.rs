@@ -46,7 +46,9 @@ pub enum RunnerError {
     #[error("the rollup began under an unknown protocol")]
     UnknownProtocol,
     /// The kept kernel is not the one of the origination.
-    #[error("the kept kernel does not make the genesis state: remove it, so that it is fetched again")]
+    #[error(
+        "the kept kernel does not make the genesis state: remove it, so that it is fetched again"
+    )]
     OtherKernel,
     /// A level run again gave another state than before.
     #[error("level {level} gave {found} now and {expected} before")]

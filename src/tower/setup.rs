@@ -391,11 +391,7 @@ pub fn offline(
         States::Store => Some(Store::open(&folder.join("states"), Options::default())?),
     };
     let cache = config.data_dir.join("compiled");
-    let environment = environment(
-        rollup.address.text(rollup.dialect),
-        Some(cache),
-        reveals,
-    );
+    let environment = environment(rollup.address.text(rollup.dialect), Some(cache), reveals);
     Ok(Runner::new(
         rollup.clone(),
         Reader::open(&config.journal_path())?,

@@ -275,7 +275,11 @@ impl Work {
             .map_err(at_goal)?;
         while place.level < goal.level {
             let from = place.level.next().unwrap_or(goal.level);
-            let to = place.level.plus(CHUNK).unwrap_or(goal.level).min(goal.level);
+            let to = place
+                .level
+                .plus(CHUNK)
+                .unwrap_or(goal.level)
+                .min(goal.level);
             let blocks = self
                 .runner
                 .reader
