@@ -5,9 +5,13 @@
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
 mod dissections;
+mod facts;
+mod games;
 mod host_calls;
+mod inbox;
 mod levels;
 mod machine;
+mod protocol;
 mod source;
 mod states;
 mod traces;
@@ -120,6 +124,14 @@ const FORMATS: &[Format] = &[
     levels::FORMAT,
     states::INITIAL,
     states::STUCK,
+    games::FORMAT,
+    protocol::COMMITMENTS,
+    protocol::OPERATIONS,
+    protocol::MISC,
+    protocol::OUTPUT_PROOFS,
+    inbox::MESSAGES,
+    inbox::PAYLOADS,
+    inbox::LEVELS,
 ];
 
 /// Replays one vector file.

@@ -115,6 +115,8 @@ prefixes! {
     REVEAL = "scrrh1", [0xe6, 0xce, 0x80, 0xc8, 0xc4], 32;
     /// DAL skip-list pointer.
     DAL_POINTER = "dask1", [0x02, 0xe0, 0x48, 0x73, 0x23], 32;
+    /// Commitment to the data of a data-availability slot.
+    DAL_COMMITMENT = "sh", [0x02, 0x74, 0xb4], 48;
     /// Block hash.
     BLOCK = "B", [0x01, 0x34], 32;
     /// Operation hash.

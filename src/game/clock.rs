@@ -1,36 +1,6 @@
 //! The chess clocks: blocks each player has left, counted exactly as the chain counts them.
 
-use crate::protocol::{Level, PublicKeyHash};
-
-/// A seat at the table. Alice is the smaller of the two accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Player {
-    /// The smaller account.
-    Alice,
-    /// The larger account.
-    Bob,
-}
-
-impl Player {
-    /// The other seat.
-    #[must_use]
-    pub const fn opponent(self) -> Self {
-        match self {
-            Self::Alice => Self::Bob,
-            Self::Bob => Self::Alice,
-        }
-    }
-
-    /// The seat of `account` in a game against `other`.
-    #[must_use]
-    pub fn seat(account: &PublicKeyHash, other: &PublicKeyHash) -> Self {
-        if account <= other {
-            Self::Alice
-        } else {
-            Self::Bob
-        }
-    }
-}
+use crate::protocol::{Level, Player};
 
 /// How a game ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,13 +14,15 @@ mod refusal;
 mod rules;
 
 pub use choose::{Section, Unchoosable, choose};
-pub use clock::{Clock, FinalMoveReached, Outcome, Player, TimeoutTooEarly};
+pub use clock::{Clock, FinalMoveReached, Outcome, TimeoutTooEarly};
 pub use dissect::{Shape, interior_ticks};
 pub use refusal::Refusal;
 pub use rules::{
     Dissectable, FinalMove, Machine, ProofShows, Reply, Stage, Verdict, check_dissection,
     initial_dissection, play,
 };
+
+pub use crate::protocol::Player;
 
 #[cfg(test)]
 mod tests;

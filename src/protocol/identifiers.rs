@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Level;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Base58Error, Dialect, Hash, Prefix, PublicKey, blake2b_20};
 
@@ -141,6 +142,14 @@ identifier!(
     MessageHash[32], MESSAGE, SCR1_MESSAGE
 );
 identifier!(
+    /// Pointer of a cell of the data-availability history.
+    DalPointer[32], DAL_POINTER
+);
+identifier!(
+    /// Commitment to the data of a data-availability slot.
+    DalCommitment[48], DAL_COMMITMENT
+);
+identifier!(
     /// Hash of a context tree or commit.
     ContextHash[32], CONTEXT
 );
@@ -185,6 +194,16 @@ impl RollupAddress {
         let mut nonce = operation.0.to_vec();
         nonce.extend_from_slice(&index.to_be_bytes());
         Self(blake2b_20(&nonce))
+    }
+
+    /// What the machine of a rollup that began at `origination` is told about itself.
+    #[must_use]
+    pub fn metadata(&self, origination: Level) -> [u8; 24] {
+        let mut metadata = [0; 24];
+        let (address, level) = metadata.split_at_mut(20);
+        address.copy_from_slice(&self.0);
+        level.copy_from_slice(&origination.get().to_be_bytes());
+        metadata
     }
 
     /// Reads an address of either dialect and tells which one it was.

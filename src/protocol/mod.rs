@@ -5,20 +5,26 @@
 
 mod commitment;
 mod constants;
+mod dal;
 mod era;
+mod game;
 mod history;
 mod identifiers;
 pub mod json;
 pub mod operation;
+mod outbox;
 mod quantity;
 
 pub use commitment::Commitment;
 pub use constants::{Constants, ConstantsError};
+pub use dal::{DalCell, DalContent, DalSlot, DalSnapshot};
 pub use era::{Protocol, PvmVersion};
+pub use game::{Clocks, Game, GameResult, GameState, GameStatus, LossReason, Player};
 pub use history::{HistoryCell, Inbox, read_index};
 pub use identifiers::{
-    BlockHash, ChainId, CommitmentHash, ContextHash, ContractHash, Dialected, InboxHash,
-    MessageHash, OperationHash, PayloadsHash, ProtocolHash, PublicKeyHash, PublicKeyHashError,
-    RollupAddress, RollupTextError, StateHash,
+    BlockHash, ChainId, CommitmentHash, ContextHash, ContractHash, DalCommitment, DalPointer,
+    Dialected, InboxHash, MessageHash, OperationHash, PayloadsHash, ProtocolHash, PublicKeyHash,
+    PublicKeyHashError, RollupAddress, RollupTextError, StateHash,
 };
+pub use outbox::{OutboxMessage, OutboxTransaction};
 pub use quantity::{Counter, Gas, Level, LevelError, Mutez, StorageBytes, Tick, Timestamp};

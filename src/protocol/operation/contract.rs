@@ -22,7 +22,7 @@ pub enum Contract {
 pub struct ContractTextError(pub String);
 
 impl Contract {
-    pub(super) fn write(&self, writer: &mut Writer) {
+    pub(in crate::protocol) fn write(&self, writer: &mut Writer) {
         match self {
             Self::Implicit(account) => account.write(writer.u8(0)),
             Self::Originated(contract) => {
@@ -32,7 +32,7 @@ impl Contract {
         }
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(in crate::protocol) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let start = reader.clone();
         match reader.u8("contract")? {
             0 => PublicKeyHash::read(reader).map(Self::Implicit),

@@ -21,6 +21,7 @@ pub use envelope::{Operation, SignedOperation};
 pub use refutation::{
     DalPageId, DissectionChunk, InputProof, Proof, Refutation, RevealProof, Step,
 };
+pub(in crate::protocol) use refutation::{read_dissection, write_dissection};
 
 use super::{
     Commitment, CommitmentHash, Counter, Gas, Mutez, Protocol, PublicKeyHash, RollupAddress,
