@@ -1,3 +1,48 @@
 //! A simulated layer 1 that speaks the node's HTTP API, and its actors.
 //!
-//! Promises: the protocol's rules, deterministic from a seed. Refuses to know: the tower and the player's choices.
+//! Promises: the protocol's rules, deterministic from a seed; blocks move when told. A follower
+//! cannot tell it from a node by what it reads. Refuses to know: the tower and the player's choices.
+//!
+//! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
+//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `control`.
+//! Who is on it: `accounts`, `actors`, `truth`,
+//! `contracts`, `scenario`. All together: `devnet`.
+
+mod accounts;
+mod actors;
+mod apply;
+mod block;
+mod chain;
+mod context;
+mod contracts;
+mod control;
+mod devnet;
+mod dialect;
+mod errors;
+mod ledger;
+mod mempool;
+mod parameters;
+mod receipts;
+mod rollup;
+mod rpc;
+mod rules;
+mod scenario;
+mod server;
+mod truth;
+mod validate;
+mod weather;
+
+#[cfg(test)]
+mod tests;
+
+pub use accounts::Person;
+pub use actors::{Actor, Cementing, From, Period, Strategy, Truth};
+pub use block::Block;
+pub use chain::{Abandoned, Chain, ChainError};
+pub use devnet::{Devnet, devnet};
+pub use errors::{ErrorKind, RuleError, Trace};
+pub use parameters::Parameters;
+pub use scenario::{Act, ActError, Deed, Refusal, Scenario, Setup};
+pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
+pub use truth::{Engines, MachineTruth, Preimages};
+pub use weather::Weather;

@@ -1,0 +1,602 @@
+//! Applying an operation: fees, each content, internal operations, all or nothing per batch
+//! (`apply.ml`).
+//!
+//! Promises: fees and counters stay whatever happens; a failing content undoes the whole batch;
+//! inbox messages of what did not stay applied are not kept. Gas is a fixed price per kind and size
+//! of our own, close to what mainnet shows: the protocol's cost model is not rebuilt here.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use super::context::Context;
+use super::contracts::{Destination, Emitted};
+use super::errors::{RuleError, Trace};
+use super::ledger::{Holder, Movement, Owner};
+use super::receipts::{Effects, Included, Receipt, Status};
+use super::rules::{cement, game, originate, outbox, stake};
+use crate::codec::Micheline;
+use crate::crypto::PublicKey;
+use crate::inbox::{InternalMessage, Message, Transfer};
+use crate::protocol::operation::{
+    Action, Content, Contract, Parameters, Refutation, SignedOperation,
+};
+use crate::protocol::{ContractHash, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress};
+
+/// The state of a block under construction.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    /// The chain's state so far.
+    pub context: Context,
+    /// Serialized inbox messages so far, the level's opening ones included.
+    pub messages: Vec<Vec<u8>>,
+    /// Fees gathered for the baker.
+    pub fees: Mutez,
+    /// Gas used so far.
+    pub milligas: u64,
+}
+
+/// What one content carries along while it and its internal operations are applied.
+struct Batch {
+    operation: OperationHash,
+    source: PublicKeyHash,
+    /// Contracts and rollups originated by the operation so far.
+    originated: i32,
+    /// Internal operations emitted by the content so far.
+    nonce: u16,
+    /// Gas left to the content.
+    milligas: u64,
+    /// Storage to burn for at the end of the content, in bytes.
+    storage: u64,
+}
+
+impl Pending {
+    /// Applies a valid operation; what fails is in its receipts.
+    pub(crate) fn apply(&mut self, signed: &SignedOperation, hash: OperationHash) -> Included {
+        let contents = &signed.operation.contents;
+        let fees: Vec<_> = contents
+            .iter()
+            .map(|content| self.take_fee(content))
+            .collect();
+        let protocol = self.context.protocol;
+        let mut receipts = self.apply_contents(contents, hash);
+        for (receipt, fee) in receipts.iter_mut().zip(fees) {
+            receipt.fees = fee;
+        }
+        Included {
+            signed: signed.clone(),
+            hash,
+            receipts,
+            protocol,
+        }
+    }
+
+    fn take_fee(&mut self, content: &Content) -> Vec<Movement> {
+        let owner = Owner::Implicit(content.source);
+        let ledger = self.context.ledger_mut();
+        if let Some(account) = ledger.account_mut(owner) {
+            account.counter = content.counter;
+        }
+        ledger.newest_counter = ledger.newest_counter.max(content.counter);
+        // Validation made sure that it is there.
+        let moved = ledger
+            .transfer(Holder::Spendable(owner), Holder::BlockFees, content.fee)
+            .unwrap_or_default();
+        if !moved.is_empty() {
+            self.fees = self.fees.plus(content.fee).unwrap_or(self.fees);
+        }
+        moved
+    }
+
+    fn apply_contents(&mut self, contents: &[Content], operation: OperationHash) -> Vec<Receipt> {
+        let before = (self.context.clone(), self.messages.len());
+        let mut receipts: Vec<Receipt> = Vec::new();
+        let mut originated = 0;
+        let mut failed = false;
+        for content in contents {
+            if failed {
+                receipts.push(Receipt {
+                    fees: Vec::new(),
+                    status: Status::Skipped,
+                    internal: Vec::new(),
+                });
+                continue;
+            }
+            let receipt = self.apply_content(content, operation, &mut originated);
+            failed = !receipt.status.is_applied();
+            receipts.push(receipt);
+        }
+        if failed {
+            (self.context, _) = before.clone();
+            self.messages.truncate(before.1);
+            for receipt in &mut receipts {
+                receipt.status.backtrack();
+                for (_, status) in &mut receipt.internal {
+                    status.backtrack();
+                }
+            }
+        }
+        receipts
+    }
+
+    fn apply_content(
+        &mut self,
+        content: &Content,
+        operation: OperationHash,
+        originated: &mut i32,
+    ) -> Receipt {
+        let mut batch = Batch {
+            operation,
+            source: content.source,
+            originated: *originated,
+            nonce: 0,
+            milligas: content.gas_limit.0.saturating_mul(1000),
+            storage: 0,
+        };
+        let mut queue = VecDeque::new();
+        let external = match self.apply_action(content, &mut batch, &mut queue) {
+            Ok(effects) => effects,
+            Err(errors) => return failed(errors),
+        };
+        let (internal, all_applied) = self.apply_internal(&mut batch, queue);
+        *originated = batch.originated;
+        let mut receipt = Receipt {
+            fees: Vec::new(),
+            status: Status::Applied(external),
+            internal,
+        };
+        if !all_applied {
+            receipt.status.backtrack();
+            return receipt;
+        }
+        match self.burn(content.source, batch.storage, content.storage_limit.0) {
+            Ok(burned) => {
+                if let Status::Applied(effects) = &mut receipt.status {
+                    effects.movements.extend(burned);
+                }
+                receipt
+            }
+            Err(errors) => failed(errors),
+        }
+    }
+
+    /// Depth first: what an internal operation emits comes right after it.
+    fn apply_internal(
+        &mut self,
+        batch: &mut Batch,
+        mut queue: VecDeque<Emitted>,
+    ) -> (Vec<(Emitted, Status)>, bool) {
+        let mut done: Vec<(Emitted, Status)> = Vec::new();
+        while let Some(emitted) = queue.pop_front() {
+            let mut next = VecDeque::new();
+            match self.apply_emitted(&emitted, batch, &mut next) {
+                Ok(effects) => {
+                    done.push((emitted, Status::Applied(effects)));
+                    next.append(&mut queue);
+                    queue = next;
+                }
+                Err(errors) => {
+                    for (_, status) in &mut done {
+                        status.backtrack();
+                    }
+                    done.push((emitted, Status::Failed(errors)));
+                    done.extend(queue.into_iter().map(|emitted| (emitted, Status::Skipped)));
+                    return (done, false);
+                }
+            }
+        }
+        (done, true)
+    }
+
+    fn apply_emitted(
+        &mut self,
+        emitted: &Emitted,
+        batch: &mut Batch,
+        queue: &mut VecDeque<Emitted>,
+    ) -> Result<Effects, Trace> {
+        let milligas = batch.consume(1_500_000)?;
+        match emitted.destination {
+            Destination::Rollup(rollup) => {
+                self.context.rollup(&rollup)?;
+                let transfer = Transfer {
+                    payload: emitted.value.clone(),
+                    sender: emitted.sender,
+                    source: batch.source,
+                    destination: rollup,
+                };
+                self.add_message(&Message::Internal(InternalMessage::Transfer(transfer)))?;
+                let fields = object(json!({"ticket_receipt": []}));
+                Ok(Effects {
+                    fields,
+                    milligas,
+                    ..Effects::default()
+                })
+            }
+            Destination::Contract(contract) => {
+                let value = Some(&emitted.value).filter(|value| !value.is_unit());
+                self.call(contract, value, Mutez(0), batch, queue)
+                    .map(|effects| Effects {
+                        milligas,
+                        ..effects
+                    })
+            }
+        }
+    }
+
+    fn apply_action(
+        &mut self,
+        content: &Content,
+        batch: &mut Batch,
+        queue: &mut VecDeque<Emitted>,
+    ) -> Result<Effects, Trace> {
+        let milligas = batch.consume(price(&content.action))?;
+        let source = content.source;
+        let effects = match &content.action {
+            Action::Reveal { public_key, .. } => {
+                self.reveal(source, *public_key)?;
+                Effects::default()
+            }
+            Action::Delegation { .. } => {
+                return Err(not_supported("choosing a delegate"));
+            }
+            Action::Transaction {
+                amount,
+                destination,
+                parameters,
+            } => self.transaction(
+                source,
+                *amount,
+                *destination,
+                parameters.as_ref(),
+                batch,
+                queue,
+            )?,
+            Action::Originate(origination) => {
+                let originated = originate::originate(
+                    &mut self.context,
+                    &batch.operation,
+                    batch.originated,
+                    origination,
+                )?;
+                batch.originated = batch.originated.saturating_add(1);
+                batch.storage = batch.storage.saturating_add(originated.size);
+                shown(
+                    json!({
+                        "address": originated.address,
+                        "genesis_commitment_hash": originated.genesis,
+                        "size": originated.size.to_string(),
+                    }),
+                    Vec::new(),
+                )
+            }
+            Action::AddMessages { messages } => {
+                for message in messages {
+                    self.add_message(&Message::External(message.clone()))?;
+                }
+                Effects::default()
+            }
+            action => self.rollup_action(source, action)?,
+        };
+        Ok(Effects {
+            milligas,
+            ..effects
+        })
+    }
+
+    fn rollup_action(&mut self, source: PublicKeyHash, action: &Action) -> Result<Effects, Trace> {
+        let context = &mut self.context;
+        match action {
+            Action::Cement { rollup, commitment } => {
+                let done = cement::cement(context, *rollup, *commitment)?;
+                let mut fields = object(json!({"inbox_level": done.inbox_level}));
+                if context.protocol >= Protocol::Nairobi {
+                    fields.insert("commitment_hash".into(), json!(done.commitment_hash));
+                }
+                Ok(Effects {
+                    fields,
+                    ..Effects::default()
+                })
+            }
+            Action::Publish { rollup, commitment } => {
+                let done = stake::publish(context, *rollup, source, commitment)?;
+                Ok(shown(
+                    json!({
+                        "staked_hash": done.staked_hash,
+                        "published_at_level": done.published_at_level,
+                    }),
+                    done.movements,
+                ))
+            }
+            Action::Refute {
+                rollup,
+                opponent,
+                refutation,
+            } => {
+                let done = refute(context, *rollup, source, *opponent, refutation)?;
+                Ok(shown(
+                    json!({"game_status": done.status_json()}),
+                    done.movements,
+                ))
+            }
+            Action::Timeout { rollup, stakers } => {
+                let done = game::timeout(context, *rollup, *stakers)?;
+                Ok(shown(
+                    json!({"game_status": done.status_json()}),
+                    done.movements,
+                ))
+            }
+            Action::RecoverBond { rollup, staker } => {
+                let movements = stake::recover_bond(context, *rollup, *staker)?;
+                Ok(shown(json!({}), movements))
+            }
+            Action::ExecuteOutboxMessage {
+                rollup,
+                cemented_commitment,
+                ..
+            } => outbox::execute(context, rollup, cemented_commitment).map(|()| Effects::default()),
+            _ => Err(not_supported("this kind of operation")),
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        source: PublicKeyHash,
+        amount: Mutez,
+        destination: Contract,
+        parameters: Option<&Parameters>,
+        batch: &mut Batch,
+        queue: &mut VecDeque<Emitted>,
+    ) -> Result<Effects, Trace> {
+        let from = Owner::Implicit(source);
+        let is_new = self.context.ledger.account(destination).is_none();
+        if let Contract::Implicit(_) = destination
+            && amount == Mutez(0)
+        {
+            return Err(RuleError::EmptyTransaction {
+                contract: destination.to_string(),
+            }
+            .into());
+        }
+        if is_new && matches!(destination, Contract::Originated(_)) {
+            return Err(RuleError::NonExistingContract {
+                contract: destination.to_string(),
+            }
+            .into());
+        }
+        let movements = self.context.ledger_mut().transfer(
+            Holder::Spendable(from),
+            Holder::Spendable(destination),
+            amount,
+        )?;
+        let value = parameters.map(|parameters| &parameters.value);
+        let mut effects = self.call(destination, value, amount, batch, queue)?;
+        effects.movements = movements;
+        if is_new {
+            batch.storage = batch
+                .storage
+                .saturating_add(self.context.parameters.account_size);
+            effects
+                .fields
+                .insert("allocated_destination_contract".into(), true.into());
+        }
+        Ok(effects)
+    }
+
+    /// Runs the script behind `contract`, if it has one.
+    fn call(
+        &mut self,
+        contract: Contract,
+        argument: Option<&Micheline>,
+        _amount: Mutez,
+        batch: &mut Batch,
+        queue: &mut VecDeque<Emitted>,
+    ) -> Result<Effects, Trace> {
+        let script = self
+            .context
+            .ledger
+            .account(contract)
+            .and_then(|account| account.script);
+        let (script, hash) = match (script, contract) {
+            (Some(script), Contract::Originated(hash)) => (script, hash),
+            (None, Contract::Implicit(_)) if argument.is_none_or(Micheline::is_unit) => {
+                return Ok(Effects::default());
+            }
+            (_, Contract::Implicit(_)) => {
+                return Err(RuleError::BadContractParameter {
+                    contract: contract.to_string(),
+                }
+                .into());
+            }
+            (None, Contract::Originated(_)) => {
+                return Err(RuleError::NonExistingContract {
+                    contract: contract.to_string(),
+                }
+                .into());
+            }
+        };
+        let emitted = script.call(&hash, argument).map_err(|cause| {
+            Trace::from(cause).under(RuleError::RuntimeError {
+                contract_handle: hash.to_string(),
+                contract_code: "Deprecated".into(),
+            })
+        })?;
+        for (destination, value) in emitted {
+            queue.push_back(batch.emit(hash, destination, value));
+        }
+        let fields = object(json!({"storage": script.storage_json(), "storage_size": "60"}));
+        Ok(Effects {
+            fields,
+            ..Effects::default()
+        })
+    }
+
+    fn reveal(&mut self, source: PublicKeyHash, key: PublicKey) -> Result<(), Trace> {
+        let owner = Owner::Implicit(source);
+        let account = self
+            .context
+            .ledger_mut()
+            .account_mut(owner)
+            .ok_or(RuleError::EmptyImplicitContract { implicit: source })?;
+        if account.key.is_some() {
+            return Err(RuleError::PreviouslyRevealedKey {
+                contract: owner.to_string(),
+            }
+            .into());
+        }
+        account.key = Some(key);
+        Ok(())
+    }
+
+    fn add_message(&mut self, message: &Message) -> Result<(), Trace> {
+        let limit = self.context.parameters.messages_per_level as usize;
+        if self.messages.len() > limit.saturating_add(1) {
+            return Err(RuleError::InboxLevelReachedMessageLimit {}.into());
+        }
+        let bytes = message
+            .serialize()
+            .map_err(|_| RuleError::InboxMessageEncoding {})?;
+        self.messages.push(bytes);
+        Ok(())
+    }
+
+    fn burn(
+        &mut self,
+        payer: PublicKeyHash,
+        bytes: u64,
+        limit: u64,
+    ) -> Result<Vec<Movement>, Trace> {
+        if bytes > limit {
+            return Err(RuleError::StorageExhausted {}.into());
+        }
+        let cost = Mutez(bytes.saturating_mul(self.context.parameters.cost_per_byte));
+        self.context
+            .ledger_mut()
+            .transfer(
+                Holder::Spendable(Owner::Implicit(payer)),
+                Holder::StorageFees,
+                cost,
+            )
+            .map_err(|cause| cause.under(RuleError::CannotPayStorageFee {}))
+    }
+
+    /// Gives the block's fees to its baker.
+    pub(crate) fn pay_baker(&mut self, baker: PublicKeyHash) {
+        let fees = std::mem::replace(&mut self.fees, Mutez(0));
+        // Fails only over 2^64 mutez, more than there are.
+        let _ = self.context.ledger_mut().transfer(
+            Holder::BlockFees,
+            Holder::Spendable(Owner::Implicit(baker)),
+            fees,
+        );
+    }
+}
+
+impl Batch {
+    fn consume(&mut self, milligas: u64) -> Result<u64, RuleError> {
+        self.milligas = self
+            .milligas
+            .checked_sub(milligas)
+            .ok_or(RuleError::GasExhaustedOperation {})?;
+        Ok(milligas)
+    }
+
+    fn emit(
+        &mut self,
+        sender: ContractHash,
+        destination: Destination,
+        value: Micheline,
+    ) -> Emitted {
+        let nonce = self.nonce;
+        self.nonce = self.nonce.saturating_add(1);
+        Emitted {
+            sender,
+            nonce,
+            destination,
+            value,
+        }
+    }
+}
+
+fn refute(
+    context: &mut Context,
+    rollup: RollupAddress,
+    player: PublicKeyHash,
+    opponent: PublicKeyHash,
+    refutation: &Refutation,
+) -> Result<game::Played, Trace> {
+    match refutation {
+        Refutation::Start {
+            player_commitment,
+            opponent_commitment,
+        } => game::open(
+            context,
+            rollup,
+            (player, *player_commitment),
+            (opponent, *opponent_commitment),
+        ),
+        Refutation::StartOnConflict => {
+            let conflict = game::first_conflict(context, &rollup, &player, &opponent)?;
+            let (ours, theirs) = conflict.ok_or(RuleError::NoConflict {})?;
+            game::open(context, rollup, (player, ours), (opponent, theirs))
+        }
+        Refutation::Move { choice, step } => {
+            game::play(context, rollup, player, opponent, *choice, step)
+        }
+    }
+}
+
+fn failed(errors: Trace) -> Receipt {
+    Receipt {
+        fees: Vec::new(),
+        status: Status::Failed(errors),
+        internal: Vec::new(),
+    }
+}
+
+fn not_supported(what: &str) -> Trace {
+    RuleError::NotSupported { what: what.into() }.into()
+}
+
+fn shown(fields: Value, movements: Vec<Movement>) -> Effects {
+    Effects {
+        movements,
+        fields: object(fields),
+        milligas: 0,
+        shows_balances: true,
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Gas of a content, in thousandths of a unit.
+#[must_use]
+pub(crate) fn price(action: &Action) -> u64 {
+    let per_byte = |bytes: usize| (bytes as u64).saturating_mul(15);
+    let units = match action {
+        Action::Reveal { .. } => 171_000,
+        Action::Transaction {
+            parameters: None, ..
+        } => 169_000,
+        Action::Transaction { .. } | Action::Delegation { .. } => 2_050_000,
+        Action::Originate(origination) => {
+            2_032_000_u64.saturating_add(per_byte(origination.kernel.len()))
+        }
+        Action::AddMessages { messages } => messages.iter().fold(500_000, |total: u64, message| {
+            total
+                .saturating_add(20_000)
+                .saturating_add(per_byte(message.len()))
+        }),
+        Action::Cement { .. } => 6_432_000,
+        Action::Publish { .. } => 6_318_000,
+        Action::Refute { .. } => 6_009_000,
+        Action::Timeout { .. } => 4_547_000,
+        Action::ExecuteOutboxMessage { .. } => 5_731_000,
+        Action::RecoverBond { .. } => 3_916_000,
+    };
+    units.saturating_add(100_000)
+}

@@ -1,0 +1,264 @@
+//! The refusals of the simulated chain, with the node's ids, kinds and JSON fields.
+//!
+//! Promises: one value per error the protocol can raise here, so that a client sees the id and
+//! shape it would see from a node. Ids and kinds follow `sc_rollup_errors.ml`,
+//! `sc_rollup_dissection_chunk_repr.ml`, `contract_storage.ml` and `validate_errors.ml`; texts are ours.
+
+use serde_json::{Map, Value, json};
+
+use crate::protocol::{
+    CommitmentHash, Level, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress, StateHash,
+};
+
+/// How long a refusal lasts, in the node's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// May work later.
+    Temporary,
+    /// Never works.
+    Permanent,
+    /// Does not work on this branch.
+    Branch,
+    /// Worked once, never again.
+    Outdated,
+}
+
+impl ErrorKind {
+    /// The node's word for it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Permanent => "permanent",
+            Self::Branch => "branch",
+            Self::Outdated => "outdated",
+        }
+    }
+}
+
+macro_rules! rule_errors {
+    ($($kind:ident $id:literal $name:ident { $($field:ident: $type:ty),* } $message:literal;)+) => {
+        /// One refusal. Fields carry the names of the node's JSON.
+        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+        #[expect(missing_docs, reason = "the message says it, and fields are the node's JSON keys")]
+        pub enum RuleError {
+            $(#[error($message)] $name { $($field: $type),* },)+
+        }
+
+        impl RuleError {
+            /// Its id without the protocol's prefix.
+            #[must_use]
+            pub const fn id(&self) -> &'static str {
+                match self { $(Self::$name { .. } => $id,)+ }
+            }
+
+            /// How long it lasts.
+            #[must_use]
+            pub const fn kind(&self) -> ErrorKind {
+                match self { $(Self::$name { .. } => ErrorKind::$kind,)+ }
+            }
+
+            fn fields(&self) -> Map<String, Value> {
+                match self {
+                    $(Self::$name { $($field),* } => {
+                        #[allow(unused_mut)]
+                        let mut fields = Map::new();
+                        $(fields.insert(stringify!($field).trim_start_matches("r#").into(), json!($field));)*
+                        fields
+                    })+
+                }
+            }
+        }
+    };
+}
+
+rule_errors! {
+    // Commitments, cementation, bonds.
+    Temporary "smart_rollup_does_not_exist" DoesNotExist { rollup: RollupAddress } "rollup {rollup} does not exist";
+    Temporary "smart_rollup_unknown_commitment" UnknownCommitment { commitment: CommitmentHash } "commitment {commitment} is not stored";
+    Temporary "smart_rollup_bad_inbox_level" BadInboxLevel { expected: Level, provided: Level } "inbox level {provided} where {expected} comes next";
+    Temporary "smart_rollup_bad_inbox_level" BadInboxLevelUnnamed { } "not the inbox level that comes next";
+    Temporary "smart_rollup_too_far_ahead" TooFarAhead { } "commitment too far above the last cemented one";
+    Temporary "smart_rollup_commitment_from_future" CommitmentFromFuture { current_level: Level, inbox_level: Level } "inbox level {inbox_level} is not below the current level {current_level}";
+    Permanent "smart_rollup_commitment_past_curfew" CommitmentPastCurfew { } "this inbox level took its last commitment a challenge window ago";
+    Permanent "smart_rollup_commitment_too_old" CommitmentTooOld { last_cemented_inbox_level: Level, commitment_inbox_level: Level } "inbox level {commitment_inbox_level} is not above the last cemented one, {last_cemented_inbox_level}";
+    Temporary "smart_rollup_commitment_too_recent" CommitmentTooRecent { current_level: Level, min_level: Level } "cementable from level {min_level}, the current level is {current_level}";
+    Permanent "smart_rollup_zero_tick_commitment" ZeroTickCommitment { } "a commitment of zero ticks";
+    Permanent "smart_rollup_double_publish" DoublePublish { commitment_hash: CommitmentHash } "{commitment_hash} was published by this staker already";
+    Temporary "smart_rollup_staker_double_stake" StakerDoubleStake { } "the staker stands on another commitment of this inbox level";
+    Temporary "smart_rollup_staker_funds_too_low" StakerFundsTooLow { staker: PublicKeyHash, smart_rollup: RollupAddress, staker_balance: Mutez, min_expected_balance: Mutez } "{staker} has {staker_balance} mutez, the bond takes {min_expected_balance}";
+    Temporary "smart_rollup_staker_not_in_whitelist" StakerNotInWhitelist { } "the rollup is private and the staker is not on its list";
+    Temporary "smart_rollup_not_staked" NotStaked { } "not a staker of this rollup";
+    Temporary "smart_rollup_not_staked_on_lcc_or_ancestor" NotStakedOnLccOrAncestor { } "a commitment of this staker is above the last cemented level";
+    Temporary "smart_rollup_commitment_disputed" Disputed { } "two commitments with stakers stand on the next level";
+    Temporary "smart_rollup_no_valid_commitment_to_cement" NoValidCommitmentToCement { } "no commitment with a staker stands on the next level";
+    Temporary "smart_rollup_parent_not_lcc" ParentNotLcc { } "the predecessor is not the last cemented commitment";
+    Temporary "smart_rollup_invalid_commitment_to_cement" InvalidCommitmentToCement { } "another commitment is the one to cement";
+    Permanent "smart_rollup_empty_whitelist" EmptyWhitelist { } "an empty whitelist";
+    Permanent "smart_rollup_whitelist_disabled" WhitelistDisabled { } "private rollups are not enabled";
+    Temporary "smart_rollup_duplicated_key_in_whitelist" DuplicatedKeyInWhitelist { } "the whitelist names an account twice";
+    Permanent "smart_rollup_add_zero_messages" AddZeroMessages { } "no message to add";
+    Permanent "smart_rollup_inbox_level_reached_message_limit" InboxLevelReachedMessageLimit { } "the level's inbox is full";
+    Permanent "smart_rollup_inbox_message_encoding" InboxMessageEncoding { } "the message is over the size limit once encoded";
+    Permanent "smart_rollup_invalid_last_cemented_commitment" InvalidLastCementedCommitment { } "the commitment is not among the cemented ones kept";
+    Permanent "operation.arith_pvm_disabled" ArithPvmDisabled { } "the arith PVM is not enabled";
+    Permanent "operation.riscv_pvm_disabled" RiscvPvmDisabled { } "the riscv PVM is not enabled";
+    // Games.
+    Temporary "smart_rollup_game_already_started" GameAlreadyStarted { } "these two stakers play already";
+    Temporary "smart_rollup_no_game" NoGame { } "these two stakers play no game";
+    Temporary "smart_rollup_wrong_turn" WrongTurn { } "it is the other player's turn";
+    Temporary "smart_rollup_timeout_level_not_reached" TimeoutLevelNotReached { level_timeout: i32, staker: PublicKeyHash } "{staker} has {level_timeout} blocks left";
+    Temporary "smart_rollup_no_conflict" NoConflict { } "the two commitments are one";
+    Permanent "smart_rollup_not_valid_commitments_conflict" NotValidCommitmentsConflict { commitment: CommitmentHash, player: PublicKeyHash, opponent_commitment: CommitmentHash, opponent: PublicKeyHash } "{commitment} and {opponent_commitment} have different predecessors";
+    Permanent "smart_rollup_wrong_staker_for_conflict_commitment" WrongStakerForConflictCommitment { player: PublicKeyHash, commitment: CommitmentHash } "{player} does not stand on {commitment}";
+    Temporary "smart_rollup_maximal_number_of_parallel_games_reached" MaximalNumberOfParallelGamesReached { staker: PublicKeyHash } "{staker} plays as many games as allowed";
+    Temporary "smart_rollup_dissection_number_of_sections_mismatch" NumberOfSectionsMismatch { expected: Decimal, given: Decimal } "{given} sections where {expected} are due";
+    Permanent "smart_rollup_dissection_invalid_number_of_sections" InvalidNumberOfSections { value: Decimal } "{value} sections can never be right";
+    Temporary "smart_rollup_dissection_start_hash_mismatch" StartHashMismatch { expected: Option<StateHash>, given: Option<StateHash> } "the dissection starts from another state";
+    Temporary "smart_rollup_dissection_stop_hash_mismatch" StopHashMismatch { hash: Option<StateHash> } "the dissection ends in the state it disputes";
+    Temporary "smart_rollup_dissection_edge_ticks_mismatch" EdgeTicksMismatch { dissection_start_tick: Decimal, dissection_stop_tick: Decimal, chunk_start_tick: Decimal, chunk_stop_tick: Decimal } "the dissection spans other ticks than the section";
+    Permanent "smart_rollup_dissection_ticks_not_increasing" TicksNotIncreasing { } "ticks do not increase";
+    Permanent "smart_rollup_dissection_invalid_distribution" InvalidDistribution { section_max_size: Decimal } "a section is longer than {section_max_size} ticks";
+    Permanent "smart_rollup_dissection_invalid_successive_states_shape" InvalidSuccessiveStatesShape { } "a state after the machine stopped";
+    Permanent "smart_rollup_wasm_invalid_dissection_distribution" WasmInvalidDissectionDistribution { } "a tick off the snapshot boundaries";
+    Temporary "Dissection_choice_not_found" ChoiceNotFound { choice: Decimal } "no section starts at tick {choice}";
+    Temporary "Dissecting_during_final_move" DissectingDuringFinalMove { } "a dissection where the final move is due";
+    Temporary "validate.operation.sc_rollup_refutation_game_start_too_early" GameStartTooEarly { current_level: Level, earliest_start_level: Level, conflict_inbox_level: Level, commitment_period_in_blocks: u32 } "the game may start from level {earliest_start_level}, the current level is {current_level}";
+    // Manager level.
+    Branch "contract.counter_in_the_past" CounterInThePast { contract: String, expected: Decimal, found: Decimal } "counter {found} of {contract} is used, the next one is {expected}";
+    Temporary "contract.counter_in_the_future" CounterInTheFuture { contract: String, expected: Decimal, found: Decimal } "counter {found} of {contract} is ahead, the next one is {expected}";
+    Temporary "contract.balance_too_low" BalanceTooLow { contract: String, balance: Mutez, amount: Mutez } "{contract} has {balance} mutez, not {amount}";
+    Temporary "tez.subtraction_underflow" SubtractionUnderflow { amounts: [Mutez; 2] } "an amount below zero";
+    Temporary "contract.non_existing_contract" NonExistingContract { contract: String } "contract {contract} does not exist";
+    Branch "implicit.empty_implicit_contract" EmptyImplicitContract { implicit: PublicKeyHash } "account {implicit} is empty";
+    Branch "contract.unrevealed_key" UnrevealedKey { contract: String } "the key of {contract} is not revealed";
+    Branch "contract.previously_revealed_key" PreviouslyRevealedKey { contract: String } "the key of {contract} is revealed already";
+    Permanent "contract.manager.inconsistent_hash" InconsistentHash { public_key: String, expected_hash: PublicKeyHash, provided_hash: PublicKeyHash } "the key is that of {provided_hash}";
+    Temporary "contract.cannot_pay_storage_fee" CannotPayStorageFee { } "the burned storage cannot be paid";
+    Temporary "storage_exhausted.operation" StorageExhausted { } "more storage than the operation allows";
+    Temporary "gas_exhausted.operation" GasExhaustedOperation { } "more gas than the operation allows";
+    Temporary "gas_exhausted.block" GasExhaustedBlock { } "the block is full";
+    Permanent "gas_limit_too_high" GasLimitTooHigh { } "gas limit over the protocol's";
+    Permanent "storage_limit_too_high" StorageLimitTooHigh { } "storage limit over the protocol's";
+    Permanent "contract.empty_transaction" EmptyTransaction { contract: String } "a transaction of nothing to {contract}";
+    Permanent "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
+    Temporary "michelson_v1.script_rejected" ScriptRejected { location: i32, with: Value } "the contract refused its argument";
+    Permanent "michelson_v1.bad_contract_parameter" BadContractParameter { contract: String } "{contract} cannot take this argument";
+    Temporary "validate.operation.manager_restriction" ManagerRestriction { r#source: PublicKeyHash, conflict: Value } "the source has an operation waiting already";
+    Permanent "validate.operation.inconsistent_sources" InconsistentSources { } "contents of several sources";
+    Permanent "validate.operation.inconsistent_counters" InconsistentCounters { r#source: PublicKeyHash, previous_counter: Decimal, counter: Decimal } "counter {counter} after {previous_counter}";
+    Permanent "validate.operation.incorrect_reveal_position" IncorrectRevealPosition { } "a reveal that is not first";
+    Permanent "validate.operation.missing_bls_proof" MissingBlsProof { r#source: PublicKeyHash } "a BLS key without its proof of possession";
+    Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
+    Permanent "operation.invalid_signature" InvalidSignature { } "the signature is not the source's";
+    Permanent "operation.missing_signature" MissingSignature { } "no signature";
+    Permanent "operation.contents_list_error" ContentsListError { message: String } "contents: {message}";
+    // What this chain does not judge; no node answers these ids.
+    Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not supported by this simulated chain yet";
+    // The shell's, without protocol prefix.
+    Permanent "failure" Failure { msg: String } "{msg}";
+    Permanent "node.prevalidation.oversized_operation" OversizedOperation { size: usize, max_size: usize } "operation of {size} bytes, at most {max_size}";
+    Permanent "node.prevalidation.parse_error" ParseError { } "the bytes are no operation";
+    Branch "prevalidation.future_or_unknown_branch" UnknownBranch { branch: String } "branch {branch} is not among the live blocks";
+    Temporary "prevalidation.operation_conflict" OperationConflict { new_hash: OperationHash, needed_fee_in_mutez: Decimal } "replacing the waiting operation takes a fee of {needed_fee_in_mutez} mutez";
+    Permanent "prefilter.fees_too_low" FeesTooLow { } "the fee is below the mempool's threshold";
+}
+
+/// A number that the node writes as a decimal string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decimal(pub u128);
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl serde::Serialize for Decimal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl RuleError {
+    /// Whether the shell raises it, so that its id has no protocol prefix.
+    const fn is_of_the_shell(&self) -> bool {
+        matches!(
+            self,
+            Self::Failure { .. }
+                | Self::OversizedOperation { .. }
+                | Self::ParseError { .. }
+                | Self::UnknownBranch { .. }
+                | Self::OperationConflict { .. }
+        )
+    }
+
+    /// The node's JSON for it under `protocol`.
+    #[must_use]
+    pub fn json(&self, protocol: Protocol) -> Value {
+        let id = if self.is_of_the_shell() {
+            self.id().to_owned()
+        } else {
+            format!("proto.{}.{}", protocol.error_name(), self.id())
+        };
+        let mut object = Map::new();
+        object.insert("kind".into(), self.kind().text().into());
+        object.insert("id".into(), id.into());
+        object.extend(self.fields());
+        Value::Object(object)
+    }
+}
+
+/// A refusal with its causes, outermost first, as the node prints error traces.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(": "))]
+pub struct Trace(pub Vec<RuleError>);
+
+impl Trace {
+    /// The outermost error.
+    #[must_use]
+    pub fn first(&self) -> Option<&RuleError> {
+        self.0.first()
+    }
+
+    /// Puts `outer` around it.
+    #[must_use]
+    pub fn under(mut self, outer: RuleError) -> Self {
+        self.0.insert(0, outer);
+        self
+    }
+
+    /// The node's JSON: a list.
+    #[must_use]
+    pub fn json(&self, protocol: Protocol) -> Value {
+        self.0.iter().map(|error| error.json(protocol)).collect()
+    }
+}
+
+impl From<RuleError> for Trace {
+    fn from(error: RuleError) -> Self {
+        Self(vec![error])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_nodes_shape() {
+        let error = RuleError::BadInboxLevel {
+            expected: Level::new(40),
+            provided: Level::new(41),
+        };
+        assert_eq!(
+            error.json(Protocol::Ushuaia).to_string(),
+            r#"{"kind":"temporary","id":"proto.025-PsUshuai.smart_rollup_bad_inbox_level","expected":40,"provided":41}"#
+        );
+        let error = RuleError::Failure { msg: "no".into() };
+        assert_eq!(
+            error.json(Protocol::Mumbai).to_string(),
+            r#"{"kind":"permanent","id":"failure","msg":"no"}"#
+        );
+    }
+}

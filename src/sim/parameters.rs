@@ -1,0 +1,304 @@
+//! Constants of the simulated chain: mainnet's values per protocol, and what tests override.
+//!
+//! Promises: the numbers each protocol ships for mainnet (`default_parameters.ml` and the
+//! migrations of `raw_context.ml`), in the node's JSON. Consensus constants are shown because
+//! clients read them; nothing here is baked by them.
+
+use serde_json::{Map, Value, json};
+
+use crate::crypto::Dialect;
+use crate::protocol::{Constants, Mutez, Protocol};
+
+/// All that the chain's rules read from the constants of a protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// The smart rollup constants.
+    pub rollup: Constants,
+    /// Seconds between blocks.
+    pub block_delay: u32,
+    /// Gas one content may ask for, in units.
+    pub gas_per_operation: u64,
+    /// Gas all operations of a block may ask for, in units.
+    pub gas_per_block: u64,
+    /// Storage one content may burn, in bytes.
+    pub storage_per_operation: u64,
+    /// Mutez burned per byte of storage.
+    pub cost_per_byte: u64,
+    /// Bytes burned by a new account or contract.
+    pub account_size: u64,
+    /// Bytes burned by a rollup besides its own data.
+    pub rollup_size: u64,
+    /// Bytes of a whole operation.
+    pub operation_size: usize,
+    /// Bytes of an inbox message once encoded.
+    pub message_size: usize,
+    /// Messages of a level.
+    pub messages_per_level: u32,
+    /// Whether rollups may carry a whitelist.
+    pub private_rollups: bool,
+}
+
+/// Values shipped for mainnet: block delay, period, window, timeout, lookahead, outbox levels, lifetime.
+const fn mainnet_lengths(protocol: Protocol) -> (u32, u32, u32, u32, u32, u32, u32) {
+    match protocol {
+        Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => {
+            (15, 60, 80_640, 40_320, 172_800, 80_640, 240)
+        }
+        Protocol::ParisB | Protocol::ParisC => (10, 90, 120_960, 60_480, 259_200, 120_960, 360),
+        Protocol::Quebec | Protocol::Rio | Protocol::Seoul => {
+            (8, 112, 151_200, 75_600, 324_000, 151_200, 450)
+        }
+        Protocol::Tallinn | Protocol::Ushuaia | Protocol::Alpha => {
+            (6, 150, 201_600, 100_800, 432_000, 151_200, 600)
+        }
+    }
+}
+
+const fn gas_per_block(protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => 2_600_000,
+        Protocol::ParisB | Protocol::ParisC => 1_733_333,
+        Protocol::Quebec | Protocol::Rio | Protocol::Seoul => 1_386_666,
+        Protocol::Tallinn | Protocol::Ushuaia | Protocol::Alpha => 1_040_000,
+    }
+}
+
+impl Parameters {
+    /// Mainnet's values under `protocol`.
+    #[must_use]
+    pub fn mainnet(protocol: Protocol) -> Self {
+        let (block_delay, period, window, timeout, lookahead, outbox_levels, ttl) =
+            mainnet_lengths(protocol);
+        Self {
+            rollup: Constants {
+                commitment_period: period,
+                challenge_window: window,
+                timeout_period: timeout,
+                max_lookahead: lookahead,
+                stake_amount: Mutez(10_000_000_000),
+                number_of_sections: 32,
+                max_parallel_games: 32,
+                max_stored_cemented: 5,
+                max_active_outbox_levels: outbox_levels,
+                max_outbox_messages: 100,
+                operation_ttl: ttl,
+            },
+            block_delay,
+            gas_per_operation: 1_040_000,
+            gas_per_block: gas_per_block(protocol),
+            storage_per_operation: 60_000,
+            cost_per_byte: 250,
+            account_size: 257,
+            rollup_size: 6_314,
+            operation_size: 32_768,
+            message_size: 4_096,
+            messages_per_level: 1_000_000,
+            private_rollups: protocol >= Protocol::Oxford,
+        }
+    }
+
+    /// The development chains of late 2022: 30-block periods, windows of 20,160 blocks.
+    #[must_use]
+    pub fn of_the_first_manual(protocol: Protocol) -> Self {
+        let mut parameters = Self::mainnet(protocol);
+        parameters.block_delay = 30;
+        parameters.gas_per_block = 5_200_000;
+        parameters.rollup = Constants {
+            commitment_period: 30,
+            challenge_window: 20_160,
+            timeout_period: 20_160,
+            max_lookahead: 30_000,
+            max_parallel_games: 1,
+            max_active_outbox_levels: 20_160,
+            operation_ttl: 120,
+            ..parameters.rollup
+        };
+        parameters
+    }
+
+    /// The same with short lengths, in blocks: what tests and `devnet` use.
+    #[must_use]
+    pub fn with_lengths(mut self, period: u32, window: u32, timeout: u32) -> Self {
+        self.rollup.commitment_period = period;
+        self.rollup.challenge_window = window;
+        self.rollup.timeout_period = timeout;
+        // The protocol wants the lookahead above the period and the window.
+        self.rollup.max_lookahead = period.max(window).saturating_mul(3).saturating_add(1);
+        self
+    }
+
+    /// The answer of `context/constants`.
+    #[must_use]
+    pub fn json(&self, protocol: Protocol, dialect: Dialect) -> Value {
+        let mut constants = self.fixed();
+        self.chain_constants(protocol, &mut constants);
+        self.rollup_constants(protocol, dialect, &mut constants);
+        Value::Object(constants)
+    }
+
+    fn fixed(&self) -> Map<String, Value> {
+        object(json!({
+            "proof_of_work_nonce_size": 8,
+            "nonce_length": 32,
+            "max_anon_ops_per_block": 132,
+            "max_operation_data_length": self.operation_size,
+            "max_proposals_per_delegate": 20,
+            "max_micheline_node_count": 50_000,
+            "max_micheline_bytes_limit": 50_000,
+            "max_allowed_global_constants_depth": 10_000,
+            "michelson_maximum_type_size": 2_001,
+            "smart_rollup_max_wrapped_proof_binary_size": 30_000,
+            "smart_rollup_message_size_limit": self.message_size,
+            "smart_rollup_max_number_of_messages_per_level": self.messages_per_level.to_string(),
+        }))
+    }
+
+    fn chain_constants(&self, protocol: Protocol, into: &mut Map<String, Value>) {
+        let cycle = if protocol >= Protocol::Tallinn {
+            14_400
+        } else {
+            10_800
+        };
+        into.extend(object(json!({
+            "consensus_rights_delay": 2,
+            "blocks_per_cycle": cycle,
+            "blocks_per_commitment": 112,
+            "cycles_per_voting_period": 14,
+            "hard_gas_limit_per_operation": self.gas_per_operation.to_string(),
+            "hard_gas_limit_per_block": self.gas_per_block.to_string(),
+            "proof_of_work_threshold": "281474976710655",
+            "minimal_stake": "6000000000",
+            "minimal_frozen_stake": "600000000",
+            "origination_size": self.account_size,
+            "cost_per_byte": self.cost_per_byte.to_string(),
+            "hard_storage_limit_per_operation": self.storage_per_operation.to_string(),
+            "quorum_min": 2_000,
+            "quorum_max": 7_000,
+            "min_proposal_quorum": 500,
+            "liquidity_baking_subsidy": "5000000",
+            "liquidity_baking_toggle_ema_threshold": 1_000_000_000,
+            "max_operations_time_to_live": self.rollup.operation_ttl,
+            "minimal_block_delay": self.block_delay.to_string(),
+            "delay_increment_per_round": self.round_increment().to_string(),
+            "consensus_committee_size": 7_000,
+            "consensus_threshold": 4_667,
+            "minimal_participation_ratio": {"numerator": 2, "denominator": 3},
+            "limit_of_delegation_over_baking": 9,
+            "dal_parametric": self.dal(protocol),
+        })));
+    }
+
+    /// Seconds by which each further round of a level is longer.
+    #[must_use]
+    pub fn round_increment(&self) -> u32 {
+        (self.block_delay / 2).max(1)
+    }
+
+    fn dal(&self, protocol: Protocol) -> Value {
+        // The DAL is off here, as on a sandbox; its sizes are mainnet's.
+        let (slots, lag, slot_size) = match protocol {
+            Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => (256, 4, 1_048_576),
+            Protocol::Ushuaia | Protocol::Alpha => (160, 5, 380_832),
+            _ => (32, 8, 126_944),
+        };
+        json!({
+            "feature_enable": false,
+            "number_of_slots": slots,
+            "attestation_lag": lag,
+            "attestation_threshold": 66,
+            "redundancy_factor": 8,
+            "page_size": if protocol >= Protocol::ParisB { 3_967 } else { 4_096 },
+            "slot_size": slot_size,
+            "number_of_shards": 512,
+        })
+    }
+
+    fn rollup_constants(
+        &self,
+        protocol: Protocol,
+        dialect: Dialect,
+        into: &mut Map<String, Value>,
+    ) {
+        let rollup = &self.rollup;
+        into.extend(object(json!({
+            "smart_rollup_arith_pvm_enable": false,
+            "smart_rollup_origination_size": self.rollup_size,
+            "smart_rollup_challenge_window_in_blocks": rollup.challenge_window,
+            "smart_rollup_stake_amount": rollup.stake_amount,
+            "smart_rollup_commitment_period_in_blocks": rollup.commitment_period,
+            "smart_rollup_max_lookahead_in_blocks": rollup.max_lookahead,
+            "smart_rollup_max_active_outbox_levels": rollup.max_active_outbox_levels,
+            "smart_rollup_max_outbox_messages_per_level": rollup.max_outbox_messages,
+            "smart_rollup_number_of_sections_in_dissection": rollup.number_of_sections,
+            "smart_rollup_timeout_period_in_blocks": rollup.timeout_period,
+            "smart_rollup_max_number_of_cemented_commitments": rollup.max_stored_cemented,
+        })));
+        if dialect == Dialect::Scr1 {
+            into.insert("smart_rollup_enable".into(), true.into());
+            return;
+        }
+        into.insert(
+            "smart_rollup_max_number_of_parallel_games".into(),
+            rollup.max_parallel_games.into(),
+        );
+        if protocol < Protocol::Oxford {
+            return;
+        }
+        into.insert(
+            "smart_rollup_reveal_activation_level".into(),
+            Self::reveals(protocol),
+        );
+        into.insert(
+            "smart_rollup_private_enable".into(),
+            self.private_rollups.into(),
+        );
+        into.insert("smart_rollup_riscv_pvm_enable".into(), false.into());
+    }
+
+    fn reveals(protocol: Protocol) -> Value {
+        // What the protocol shows while the DAL is off.
+        let dal = i32::MAX - 1;
+        let mut levels = object(json!({
+            "raw_data": {"Blake2B": 0},
+            "metadata": 0,
+            "dal_page": dal,
+            "dal_parameters": dal,
+        }));
+        if protocol >= Protocol::ParisB {
+            levels.insert("dal_attested_slots_validity_lag".into(), 241_920.into());
+        }
+        Value::Object(levels)
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::dialect;
+
+    #[test]
+    fn what_is_shown_is_what_is_read() {
+        for protocol in Protocol::ALL {
+            let parameters = Parameters::mainnet(protocol);
+            let json = parameters.json(protocol, Dialect::Modern);
+            assert_eq!(
+                Constants::from_json(&json, Dialect::Modern),
+                Ok(parameters.rollup)
+            );
+        }
+        let parameters = Parameters::of_the_first_manual(Protocol::Ushuaia);
+        let json = parameters.json(Protocol::Ushuaia, Dialect::Scr1);
+        let json = dialect::outgoing(json, Dialect::Scr1);
+        assert_eq!(
+            Constants::from_json(&json, Dialect::Scr1),
+            Ok(parameters.rollup)
+        );
+    }
+}

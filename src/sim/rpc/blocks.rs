@@ -1,0 +1,306 @@
+//! Paths of one block: naming it, its header, metadata, operations; and on to its context.
+
+use serde_json::{Map, Value, json};
+
+use super::{Reply, Request, View, contracts, helpers, query, rollups, shell};
+use crate::crypto::Dialect;
+use crate::protocol::{BlockHash, Level};
+use crate::sim::block::{Block, PASSES};
+use crate::sim::receipts::Shown;
+
+pub(super) fn answer(view: View<'_>, request: &Request<'_>, name: &str, rest: &[&str]) -> Reply {
+    let block = match find(view, name) {
+        Ok(block) => block,
+        Err(reply) => return reply,
+    };
+    let level = block.header.level;
+    if view.weather.is_gone(level) && !matches!(rest, ["hash"] | ["header", ..]) {
+        return Reply::gone();
+    }
+    match rest {
+        [] => Reply::Ok(whole(view, request, block)),
+        ["hash"] => Reply::Ok(json!(block.hash)),
+        ["header"] => Reply::Ok(block.header_json(view.chain.id())),
+        ["header", "shell"] => Reply::Ok(block.header.shell_json().into()),
+        ["header", "raw"] => Reply::Ok(hex::encode(block.header.to_bytes()).into()),
+        ["header", "protocol_data"] => Reply::Ok(protocol_data(block)),
+        ["header", "protocol_data", "raw"] => {
+            Reply::Ok(hex::encode(block.header.protocol_data()).into())
+        }
+        ["protocols"] => Reply::Ok(json!({
+            "protocol": block.protocol.hash_text(),
+            "next_protocol": block.next_protocol.hash_text(),
+        })),
+        ["metadata"] => Reply::Ok(metadata(view, block)),
+        ["live_blocks"] => Reply::Ok(json!(view.chain.live_blocks(block))),
+        ["operation_hashes", rest @ ..] => operation_hashes(block, rest),
+        ["operations", rest @ ..] => operations(view, request, block, rest),
+        ["context", rest @ ..] => context(view, request, block, rest),
+        ["helpers", rest @ ..] => helpers::answer(view, request, block, rest),
+        ["votes", "listings" | "proposals"] => Reply::Ok(json!([])),
+        ["votes", "current_proposal"] => Reply::Ok(Value::Null),
+        _ => Reply::not_found(),
+    }
+}
+
+/// The block a name means: `head`, `genesis`, a level or a hash, then `~n` or `-n` blocks back.
+fn find<'a>(view: View<'a>, name: &str) -> Result<&'a Block, Reply> {
+    let (base, back) = match name.split_once(['~', '-']) {
+        None => (name, 0),
+        Some((base, back)) => (base, back.parse::<u32>().map_err(|_| bad_name(name))?),
+    };
+    let head = view.head();
+    let start = match base {
+        "head" => head,
+        "genesis" => {
+            return view
+                .chain
+                .at(Level::ZERO)
+                .map(AsRef::as_ref)
+                .ok_or_else(Reply::not_found);
+        }
+        _ => named(view, base)
+            .ok_or_else(|| bad_name(name))?
+            .ok_or_else(Reply::not_found)?,
+    };
+    ancestor(view, start, back).ok_or_else(Reply::not_found)
+}
+
+fn bad_name(name: &str) -> Reply {
+    Reply::bad_request(format!(
+        "Failed to parsed argument 'block_id' ({name:?}): Invalid block id."
+    ))
+}
+
+/// None when the name is neither a level nor a hash; an inner none when there is no such block.
+fn named<'a>(view: View<'a>, base: &str) -> Option<Option<&'a Block>> {
+    let head = view.head().header.level;
+    if let Ok(level) = base.parse::<i64>() {
+        let level = Level::try_from(level).ok().filter(|level| *level <= head);
+        return Some(
+            level
+                .and_then(|level| view.chain.at(level))
+                .map(AsRef::as_ref),
+        );
+    }
+    let hash: BlockHash = base.parse().ok()?;
+    let known = view.chain.block(&hash).map(AsRef::as_ref);
+    let Some(from) = view.weather.disagree_from else {
+        return Some(known);
+    };
+    let other = view
+        .chain
+        .block(&shell::other_hash(hash))
+        .map(AsRef::as_ref);
+    Some(
+        known
+            .filter(|block| block.header.level < from)
+            .or(other.filter(|block| block.header.level >= from)),
+    )
+}
+
+fn ancestor<'a>(view: View<'a>, start: &'a Block, back: u32) -> Option<&'a Block> {
+    let level = start.header.level.minus(back)?;
+    let mut block = start;
+    while block.header.level > level {
+        // Once on the head's branch, levels lead straight there.
+        if view
+            .chain
+            .at(block.header.level)
+            .is_some_and(|main| main.hash == block.hash)
+        {
+            return view.chain.at(level).map(AsRef::as_ref);
+        }
+        block = view.chain.block(&block.header.predecessor)?;
+    }
+    Some(block)
+}
+
+fn protocol_data(block: &Block) -> Value {
+    let mut object = Map::new();
+    object.insert("protocol".into(), block.protocol.hash_text().into());
+    object.extend(block.header.protocol_json(block.protocol));
+    object.into()
+}
+
+fn whole(view: View<'_>, request: &Request<'_>, block: &Block) -> Value {
+    json!({
+        "protocol": block.protocol.hash_text(),
+        "chain_id": view.chain.id(),
+        "hash": block.hash,
+        "header": block.raw_header_json(),
+        "metadata": metadata(view, block),
+        "operations": operation_lists(view, request, block),
+    })
+}
+
+fn metadata(view: View<'_>, block: &Block) -> Value {
+    let mut object = Map::new();
+    object.insert("protocol".into(), block.protocol.hash_text().into());
+    object.insert(
+        "next_protocol".into(),
+        block.next_protocol.hash_text().into(),
+    );
+    object.insert("test_chain_status".into(), json!({"status": "not_running"}));
+    let Some(context) = &block.context else {
+        object.insert("max_operations_ttl".into(), 0.into());
+        object.insert("max_operation_data_length".into(), 0.into());
+        object.insert("max_block_header_length".into(), 115.into());
+        object.insert("max_operation_list_length".into(), json!([]));
+        return object.into();
+    };
+    let parameters = &context.parameters;
+    let ttl = parameters.rollup.operation_ttl;
+    let level = block.header.level;
+    let age = u32::try_from(level.get()).unwrap_or(0);
+    object.insert("max_operations_ttl".into(), ttl.min(age).into());
+    object.insert(
+        "max_operation_data_length".into(),
+        parameters.operation_size.into(),
+    );
+    object.insert("max_block_header_length".into(), 289.into());
+    object.insert(
+        "max_operation_list_length".into(),
+        json!([
+            {"max_size": 4_194_304, "max_op": 2048},
+            {"max_size": 32_768},
+            {"max_size": 135_168, "max_op": 132},
+            {"max_size": 524_288},
+        ]),
+    );
+    if block.protocol == crate::sim::block::Rules::Genesis {
+        return object.into();
+    }
+    let position = level.get().saturating_sub(1);
+    let cycle_length = 14_400;
+    let baker = view.chain.config().baker;
+    object.insert("proposer".into(), json!(baker));
+    object.insert("baker".into(), json!(baker));
+    object.insert(
+        "level_info".into(),
+        json!({
+            "level": level,
+            "level_position": position,
+            "cycle": position / cycle_length,
+            "cycle_position": position % cycle_length,
+            "expected_commitment": false,
+        }),
+    );
+    object.insert(
+        "voting_period_info".into(),
+        json!({
+            "voting_period": {"index": 0, "kind": "proposal", "start_position": 0},
+            "position": position,
+            "remaining": i32::MAX.saturating_sub(position),
+        }),
+    );
+    object.insert("nonce_hash".into(), Value::Null);
+    object.insert("deactivated".into(), json!([]));
+    object.insert("balance_updates".into(), json!([]));
+    object.insert("liquidity_baking_toggle_ema".into(), 0.into());
+    object.insert("implicit_operations_results".into(), json!([]));
+    object.insert("proposer_consensus_key".into(), json!(baker));
+    object.insert("baker_consensus_key".into(), json!(baker));
+    object.insert(
+        "consumed_milligas".into(),
+        block.consumed_milligas.to_string().into(),
+    );
+    object.insert("dal_attestation".into(), "0".into());
+    object.into()
+}
+
+fn operation_hashes(block: &Block, rest: &[&str]) -> Reply {
+    let managers: Vec<_> = block
+        .operations
+        .iter()
+        .map(|included| included.hash)
+        .collect();
+    let passes = if block.header.level == Level::ZERO {
+        0
+    } else {
+        usize::from(PASSES)
+    };
+    let mut lists = vec![Vec::new(); passes];
+    if let Some(last) = lists.last_mut() {
+        *last = managers;
+    }
+    match rest {
+        [] => Reply::Ok(json!(lists)),
+        [pass] => at(&lists, pass).map_or_else(Reply::not_found, |list| Reply::Ok(json!(list))),
+        [pass, nth] => at(&lists, pass)
+            .and_then(|list| at(list, nth))
+            .map_or_else(Reply::not_found, |hash| Reply::Ok(json!(hash))),
+        _ => Reply::not_found(),
+    }
+}
+
+fn at<'a, T>(items: &'a [T], index: &str) -> Option<&'a T> {
+    items.get(index.parse::<usize>().ok()?)
+}
+
+fn shown(view: View<'_>, request: &Request<'_>, level: Level) -> Shown {
+    let asked = query(request, "metadata");
+    if asked == Some("never") {
+        return Shown::Nothing;
+    }
+    if view
+        .weather
+        .pruned_receipts_up_to
+        .is_some_and(|pruned| level <= pruned)
+    {
+        return Shown::Nothing;
+    }
+    let forced = asked == Some("always") || query(request, "force_metadata").is_some();
+    if view.weather.too_large_at == Some(level) && !forced {
+        return Shown::TooLarge;
+    }
+    Shown::Receipts
+}
+
+fn operation_lists(view: View<'_>, request: &Request<'_>, block: &Block) -> Vec<Vec<Value>> {
+    if block.header.level == Level::ZERO {
+        return Vec::new();
+    }
+    let shown = shown(view, request, block.header.level);
+    let (chain, dialect) = (view.chain.id(), view.chain.config().dialect);
+    let managers = block
+        .operations
+        .iter()
+        .map(|included| included.json(chain, dialect, shown))
+        .collect();
+    vec![Vec::new(), Vec::new(), Vec::new(), managers]
+}
+
+fn operations(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) -> Reply {
+    let lists = operation_lists(view, request, block);
+    match rest {
+        [] => Reply::Ok(json!(lists)),
+        [pass] => at(&lists, pass).map_or_else(Reply::not_found, |list| Reply::Ok(json!(list))),
+        [pass, nth] => at(&lists, pass)
+            .and_then(|list| at(list, nth))
+            .map_or_else(Reply::not_found, |operation| Reply::Ok(operation.clone())),
+        _ => Reply::not_found(),
+    }
+}
+
+fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) -> Reply {
+    let Some(context) = &block.context else {
+        return Reply::not_found();
+    };
+    let dialect = view.chain.config().dialect;
+    match (rest, dialect) {
+        (["constants"] | ["constants", "parametric"], _) => {
+            Reply::Ok(context.parameters.json(context.protocol, dialect))
+        }
+        (["contracts"], _) => Reply::Ok(contracts::all(context)),
+        (["contracts", contract, rest @ ..], _) => contracts::answer(context, contract, rest),
+        (["delegates"], _) => Reply::Ok(json!([])),
+        (["dal", "skip_list_cells_of_level"], _) => Reply::Ok(json!([])),
+        (["dal", "published_slot_headers"], _) => Reply::Ok(json!([])),
+        (["smart_rollups", rest @ ..], Dialect::Modern)
+        | (["sc_rollups", rest @ ..], Dialect::Scr1) => {
+            rollups::answer(view, request, context, rest)
+        }
+        _ => Reply::not_found(),
+    }
+}

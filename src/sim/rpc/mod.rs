@@ -1,0 +1,161 @@
+//! The node's HTTP API over the simulated chain: paths, JSON and status codes.
+//!
+//! Promises: a pure function from chain, weather and request to answer; what the chain does not
+//! have is a 404 as on a node, never an invention. Refuses to know sockets: `server` is the edge.
+//! Sources: `src/lib_shell_services`, `lib_plugin/RPC.ml`.
+
+mod blocks;
+mod contracts;
+mod helpers;
+mod rollups;
+mod shell;
+
+use serde_json::Value;
+
+use super::block::Block;
+use super::chain::Chain;
+use super::dialect;
+use super::errors::Trace;
+use super::weather::Weather;
+use crate::protocol::Protocol;
+
+pub(crate) use helpers::{Injected, injection};
+
+/// What a client asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<'a> {
+    /// Whether it sends something.
+    pub method: Method,
+    /// Path without its query.
+    pub path: &'a str,
+    /// Decoded query pairs, in order.
+    pub query: &'a [(String, String)],
+    /// Body of a POST.
+    pub body: &'a [u8],
+}
+
+/// The methods a node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Reads.
+    Get,
+    /// Sends.
+    Post,
+}
+
+/// What a node answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Reply {
+    /// A value, with status 200.
+    Ok(Value),
+    /// A list of errors, with status 500.
+    Errors(Value),
+    /// A status and a text, possibly empty.
+    Status(u16, String),
+    /// Raw bytes, with status 200.
+    Bytes(Vec<u8>),
+}
+
+impl Reply {
+    /// No such path or block.
+    #[must_use]
+    pub(crate) const fn not_found() -> Self {
+        Self::Status(404, String::new())
+    }
+
+    /// The data was here once.
+    #[must_use]
+    pub(crate) const fn gone() -> Self {
+        Self::Status(410, String::new())
+    }
+
+    /// An argument in the path or the body is malformed.
+    #[must_use]
+    pub(crate) fn bad_request(problem: impl std::fmt::Display) -> Self {
+        Self::Status(400, problem.to_string())
+    }
+
+    /// A refusal of the protocol.
+    #[must_use]
+    pub(crate) fn refused(errors: &Trace, protocol: Protocol) -> Self {
+        Self::Errors(errors.json(protocol))
+    }
+}
+
+/// What an endpoint sees: the chain through its weather.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// The chain.
+    pub chain: &'a Chain,
+    /// State of the endpoint.
+    pub weather: &'a Weather,
+}
+
+impl<'a> View<'a> {
+    /// The newest block this endpoint knows.
+    #[must_use]
+    pub(crate) fn head(&self) -> &'a Block {
+        let head = self.chain.head();
+        let seen = head.header.level.minus(self.weather.lag);
+        seen.and_then(|level| self.chain.at(level)).unwrap_or(head)
+    }
+}
+
+/// Answers a request that changes nothing.
+#[must_use]
+pub(crate) fn answer(view: View<'_>, request: &Request<'_>) -> Reply {
+    let segments: Vec<&str> = request
+        .path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let reply = route(view, request, &segments);
+    let told = match reply {
+        Reply::Ok(value) => Reply::Ok(dialect::outgoing(value, view.chain.config().dialect)),
+        Reply::Errors(value) => {
+            Reply::Errors(dialect::outgoing(value, view.chain.config().dialect))
+        }
+        other => other,
+    };
+    shell::disagree(view, told)
+}
+
+fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
+    match segments {
+        ["chains", chain, rest @ ..] => {
+            if *chain != "main" && *chain != view.chain.id().to_string() {
+                return Reply::not_found();
+            }
+            match rest {
+                ["blocks", block, rest @ ..] => blocks::answer(view, request, block, rest),
+                _ => shell::of_chain(view, request, rest),
+            }
+        }
+        _ => shell::of_node(view, segments),
+    }
+}
+
+/// The first value of a query key.
+fn query<'a>(request: &'a Request<'_>, key: &str) -> Option<&'a str> {
+    request
+        .query
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.as_str())
+}
+
+/// A block as the head stream of this endpoint shows it.
+#[must_use]
+pub(crate) fn stream_item(view: View<'_>, block: &Block) -> Value {
+    let item = block.stream_json();
+    match view.weather.disagree_from {
+        None => item,
+        Some(from) => shell::other_hashes(view, from, item),
+    }
+}
+
+/// A block as `monitor/bootstrapped` shows it.
+#[must_use]
+pub(crate) fn bootstrapped_item(block: &Block) -> Value {
+    shell::bootstrapped_item(block)
+}

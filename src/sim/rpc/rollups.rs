@@ -1,0 +1,318 @@
+//! `context/smart_rollups`, and its older form `context/sc_rollups`.
+//!
+//! Answers are in modern labels; the dialect's coat is put on above. Source: `lib_plugin/RPC.ml`.
+
+use serde_json::{Map, Value, json};
+
+use super::{Reply, Request, View, query};
+use crate::crypto::Dialect;
+use crate::protocol::operation::Stakers;
+use crate::protocol::{CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress};
+use crate::sim::context::Context;
+use crate::sim::dialect;
+use crate::sim::errors::RuleError;
+use crate::sim::rollup::{Rollup, StakerIndex};
+use crate::sim::rules::{cement, game, originate};
+
+/// What the answers need: the state and whose leaf is asked for.
+struct Asked<'a> {
+    context: &'a Context,
+    address: RollupAddress,
+    rollup: &'a Rollup,
+}
+
+pub(super) fn answer(
+    view: View<'_>,
+    request: &Request<'_>,
+    context: &Context,
+    rest: &[&str],
+) -> Reply {
+    let dialect = view.chain.config().dialect;
+    let one = match dialect {
+        Dialect::Modern => "smart_rollup",
+        Dialect::Scr1 => "sc_rollup",
+    };
+    match rest {
+        ["all"] => Reply::Ok(
+            context
+                .rollups
+                .keys()
+                .map(|address| json!(address))
+                .collect(),
+        ),
+        ["all", "inbox"] => Reply::Ok(inbox(view, context)),
+        [kind, address, leaf @ ..] if *kind == one => {
+            let Ok(address) = dialect::incoming_text(address, dialect).parse::<RollupAddress>()
+            else {
+                return Reply::bad_request(format!(
+                    "Failed to parsed argument 'smart_rollup_address' ({address:?})"
+                ));
+            };
+            let Ok(rollup) = context.rollup(&address) else {
+                return refused(context, RuleError::DoesNotExist { rollup: address });
+            };
+            let asked = Asked {
+                context,
+                address,
+                rollup,
+            };
+            let leaf: Vec<String> = leaf
+                .iter()
+                .map(|part| dialect::incoming_text(part, dialect))
+                .collect();
+            let leaf: Vec<&str> = leaf.iter().map(String::as_str).collect();
+            match dialect {
+                Dialect::Modern => asked.leaf(&leaf),
+                Dialect::Scr1 => asked.older_leaf(request, &leaf),
+            }
+        }
+        _ => Reply::not_found(),
+    }
+}
+
+fn refused(context: &Context, error: RuleError) -> Reply {
+    Reply::refused(&error.into(), context.protocol)
+}
+
+fn inbox(view: View<'_>, context: &Context) -> Value {
+    let mut inbox = context.inbox.to_json(Dialect::Modern);
+    view.weather.falsify_inbox(context.level, &mut inbox);
+    inbox
+}
+
+impl Asked<'_> {
+    fn leaf(&self, leaf: &[&str]) -> Reply {
+        let (rollup, protocol) = (self.rollup, self.context.protocol);
+        match leaf {
+            ["kind"] => Reply::Ok(rollup.kind.name().into()),
+            ["genesis_info"] => Reply::Ok(self.genesis_info()),
+            ["initial_pvm_state_hash"] if protocol <= Protocol::Oxford => {
+                self.tell(originate::initial_state(protocol))
+            }
+            ["last_cemented_commitment_hash_with_level"] => self.tell(self.last_cemented()),
+            ["stakers"] => Reply::Ok(
+                rollup
+                    .staker_index
+                    .keys()
+                    .map(|staker| json!(staker))
+                    .collect(),
+            ),
+            ["whitelist"] if protocol >= Protocol::Oxford => Reply::Ok(json!(rollup.whitelist)),
+            ["last_whitelist_update"] if protocol >= Protocol::Oxford => Reply::Ok(Value::Null),
+            ["consumed_outputs", _] if protocol >= Protocol::Oxford => Reply::Ok(json!([])),
+            ["commitment", hash, rest @ ..] => self.commitment_leaf(hash, rest),
+            ["inbox_level", level, "commitments"] => self.at_level(level),
+            ["staker", staker, leaf] => self.staker_leaf(staker, leaf),
+            ["staker1", one, "staker2", other, leaf] => self.pair_leaf(one, other, leaf),
+            _ => Reply::not_found(),
+        }
+    }
+
+    /// The paths of December 2022, with their arguments in the query.
+    fn older_leaf(&self, request: &Request<'_>, leaf: &[&str]) -> Reply {
+        let asked = |key: &str| query(request, key).unwrap_or_default().to_owned();
+        match leaf {
+            ["boot_sector"] => Reply::Ok(hex::encode(&self.rollup.kernel).into()),
+            ["initial_pvm_state_hash"] => {
+                self.tell(originate::initial_state(self.context.protocol))
+            }
+            ["game"] => self.single_game(&asked("staker")),
+            ["conflicts"] => self.staker_leaf(&asked("staker"), "conflicts"),
+            ["timeout" | "timeout_reached"] => {
+                let leaf = leaf.first().copied().unwrap_or_default();
+                self.pair_leaf(&asked("staker1"), &asked("staker2"), leaf)
+            }
+            ["can_be_cemented"] => {
+                let hash = dialect::incoming_text(&asked("commitment"), Dialect::Scr1);
+                self.commitment_leaf(&hash, &["can_be_cemented"])
+            }
+            ["stakers_commitments"] => Reply::Ok(self.stakers_commitments()),
+            ["staker", staker, "staked_on_commitment"] => {
+                match self.staker_leaf(staker, "staked_on_commitment") {
+                    Reply::Ok(Value::Object(mut object)) => {
+                        object.retain(|key, _| key == "hash");
+                        Reply::Ok(object.into())
+                    }
+                    other => other,
+                }
+            }
+            ["kind" | "genesis_info" | "last_cemented_commitment_hash_with_level"]
+            | ["commitment", _] => self.leaf(leaf),
+            _ => Reply::not_found(),
+        }
+    }
+
+    fn tell<T: serde::Serialize>(&self, answer: Result<T, RuleError>) -> Reply {
+        match answer {
+            Ok(value) => Reply::Ok(json!(value)),
+            Err(error) => refused(self.context, error),
+        }
+    }
+
+    fn genesis_info(&self) -> Value {
+        json!({"level": self.rollup.origination_level, "commitment_hash": self.rollup.genesis})
+    }
+
+    fn last_cemented(&self) -> Result<Value, RuleError> {
+        let level = self.rollup.last_cemented()?.inbox_level;
+        Ok(json!({"hash": self.rollup.last_cemented, "level": level}))
+    }
+
+    fn commitment_leaf(&self, hash: &str, rest: &[&str]) -> Reply {
+        let Ok(hash) = hash.parse::<CommitmentHash>() else {
+            return Reply::bad_request(format!(
+                "Failed to parsed argument 'smart_rollup_commitment_hash' ({hash:?})"
+            ));
+        };
+        match rest {
+            [] => self.tell(self.rollup.commitment(&hash)),
+            ["stakers_indexes"] => match self.rollup.stakers_of.get(&hash) {
+                Some(stakers) => {
+                    let texts = stakers.iter().map(|StakerIndex(index)| index.to_string());
+                    Reply::Ok(texts.collect::<Vec<_>>().into())
+                }
+                None => refused(
+                    self.context,
+                    RuleError::UnknownCommitment { commitment: hash },
+                ),
+            },
+            ["can_be_cemented"] => {
+                Reply::Ok(cement::is_cementable(self.context, &self.address, &hash).into())
+            }
+            _ => Reply::not_found(),
+        }
+    }
+
+    fn at_level(&self, level: &str) -> Reply {
+        let level = level
+            .parse::<i64>()
+            .ok()
+            .and_then(|level| Level::try_from(level).ok());
+        match level {
+            Some(level) => Reply::Ok(json!(self.rollup.per_level.get(&level))),
+            None => Reply::bad_request("Failed to parsed argument 'block_level'"),
+        }
+    }
+
+    fn staker_leaf(&self, staker: &str, leaf: &str) -> Reply {
+        let Ok(staker) = staker.parse::<PublicKeyHash>() else {
+            return Reply::bad_request(format!("Failed to parsed argument 'pkh' ({staker:?})"));
+        };
+        match leaf {
+            "index" => self.tell(
+                self.rollup
+                    .index_of(&staker)
+                    .map(|index| index.0.to_string()),
+            ),
+            "staked_on_commitment" => self.tell(self.staked_on(&staker)),
+            "games" => Reply::Ok(self.games(&staker).into()),
+            "conflicts" => Reply::Ok(self.conflicts(&staker).into()),
+            _ => Reply::not_found(),
+        }
+    }
+
+    /// The commitment of the highest level the staker stood on; null once that level is cemented.
+    fn staked_on(&self, staker: &PublicKeyHash) -> Result<Value, RuleError> {
+        let index = self.rollup.index_of(staker)?;
+        let level = self
+            .rollup
+            .highest_stake
+            .get(&index)
+            .copied()
+            .unwrap_or(Level::ZERO);
+        if !self.rollup.per_level.contains_key(&level) {
+            return Ok(Value::Null);
+        }
+        let hash = self
+            .rollup
+            .stake_at(index, level)
+            .ok_or(RuleError::NotStaked {})?;
+        let mut object = Map::new();
+        object.insert("hash".into(), json!(hash));
+        if let Value::Object(fields) = json!(self.rollup.commitment(&hash)?) {
+            object.extend(fields);
+        }
+        Ok(object.into())
+    }
+
+    fn stakers_commitments(&self) -> Value {
+        let stakers = self.rollup.staker_index.keys();
+        stakers
+            .filter_map(|staker| {
+                let staked = self.staked_on(staker).ok()?;
+                let commitment = staked
+                    .get("hash")
+                    .cloned()
+                    .unwrap_or_else(|| json!(self.rollup.last_cemented));
+                Some(json!({"staker": staker, "commitment": commitment}))
+            })
+            .collect()
+    }
+
+    fn games(&self, staker: &PublicKeyHash) -> Vec<Value> {
+        let games = self.rollup.games.iter();
+        games
+            .filter(|(players, _)| players.alice() == *staker || players.bob() == *staker)
+            .map(|(players, game)| self.game_json(players, game))
+            .collect()
+    }
+
+    fn game_json(&self, players: &Stakers, game: &game::Game) -> Value {
+        json!({
+            "game": game.json(self.context.protocol),
+            "alice": players.alice(),
+            "bob": players.bob(),
+        })
+    }
+
+    fn single_game(&self, staker: &str) -> Reply {
+        let Ok(staker) = staker.parse::<PublicKeyHash>() else {
+            return Reply::bad_request(format!("Failed to parsed argument 'staker' ({staker:?})"));
+        };
+        Reply::Ok(
+            self.games(&staker)
+                .into_iter()
+                .next()
+                .unwrap_or(Value::Null),
+        )
+    }
+
+    fn conflicts(&self, staker: &PublicKeyHash) -> Vec<Value> {
+        let others = self.rollup.staker_index.keys();
+        let mut conflicts: Vec<_> = others
+            .filter_map(|other| self.conflict(staker, other))
+            .collect();
+        conflicts.reverse();
+        conflicts
+    }
+
+    fn conflict(&self, staker: &PublicKeyHash, other: &PublicKeyHash) -> Option<Value> {
+        let (ours, theirs) =
+            game::first_conflict(self.context, &self.address, staker, other).ok()??;
+        let ours = self.rollup.commitment(&ours).ok()?;
+        let theirs = self.rollup.commitment(&theirs).ok()?;
+        Some(json!({
+            "other": other,
+            "their_commitment": theirs,
+            "our_commitment": ours,
+            "parent_commitment": ours.predecessor,
+        }))
+    }
+
+    fn pair_leaf(&self, one: &str, other: &str, leaf: &str) -> Reply {
+        let (Ok(one), Ok(other)) = (one.parse(), other.parse()) else {
+            return Reply::bad_request("Failed to parsed argument 'staker_pkh'");
+        };
+        let players = Stakers::new(one, other);
+        match leaf {
+            "timeout" => Reply::Ok(self.rollup.timeouts.get(&players).map_or(Value::Null, |clock| {
+                json!({"alice": clock.alice, "bob": clock.bob, "last_turn_level": clock.last_turn})
+            })),
+            "timeout_reached" => {
+                let outcome = game::timeout_outcome(self.context, self.rollup, players);
+                Reply::Ok(outcome.map_or(Value::Null, game::Outcome::json))
+            }
+            _ => Reply::not_found(),
+        }
+    }
+}

@@ -1,0 +1,701 @@
+//! A chain with people on it: who signs what at which level, which stakers act, which preimages
+//! exist. What tests, `demo` and `devnet` are written in.
+//!
+//! Promises: everything is plain data and goes through signed operations, as a client's would; the
+//! same scenario gives the same blocks. Refuses to know the tower.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::accounts::{Person, bootstrap};
+use super::actors::{Actor, Strategy, Truth};
+use super::apply::price;
+use super::block::Block;
+use super::chain::{Chain, ChainError, Config};
+use super::contracts::{Destination, Script, relay_argument};
+use super::errors::Trace;
+use super::ledger::{Account, Owner};
+use super::parameters::Parameters;
+use super::truth::Preimages;
+use super::validate::bls_suite;
+use crate::codec::Micheline;
+use crate::crypto::{Dialect, blake2b, blake2b_20};
+use crate::protocol::operation::{
+    Action, Content, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
+    Refutation, SignedOperation, Stakers,
+};
+use crate::protocol::{
+    Commitment, CommitmentHash, ContractHash, Counter, Gas, Level, Mutez, OperationHash, Protocol,
+    PublicKeyHash, RollupAddress, StorageBytes,
+};
+
+/// 2026-01-01T00:00:00Z: a time of its own, since the chain has no clock.
+const GENESIS_TIME: i64 = 1_767_225_600;
+
+/// Something that an account can be told to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Deed {
+    /// Originates a WASM rollup.
+    Originate {
+        /// Hexadecimal digits of the kernel.
+        kernel: String,
+    },
+    /// Sends external messages.
+    Messages {
+        /// Hexadecimal digits of each.
+        messages: Vec<String>,
+    },
+    /// Calls the relay contract, which emits one internal transaction per item.
+    Relay {
+        /// Receiver and Micheline value of each, in order.
+        transfers: Vec<(String, Value)>,
+    },
+    /// Calls the relay contract with any argument.
+    Call {
+        /// Micheline argument.
+        argument: Value,
+    },
+    /// Pays.
+    Pay {
+        /// `tz…` or `KT1…`.
+        to: String,
+        /// How much.
+        mutez: u64,
+    },
+    /// Publishes a commitment.
+    Publish {
+        /// The rollup.
+        rollup: RollupAddress,
+        /// The claim.
+        commitment: Commitment,
+    },
+    /// Cements the next commitment.
+    Cement {
+        /// The rollup.
+        rollup: RollupAddress,
+    },
+    /// Gives a bond back.
+    RecoverBond {
+        /// The rollup.
+        rollup: RollupAddress,
+        /// Whose.
+        staker: PublicKeyHash,
+    },
+    /// Opens a game.
+    OpenGame {
+        /// The rollup.
+        rollup: RollupAddress,
+        /// The other player.
+        opponent: PublicKeyHash,
+        /// One's own commitment.
+        ours: CommitmentHash,
+        /// The other's.
+        theirs: CommitmentHash,
+    },
+    /// Ends a game by the clock.
+    Timeout {
+        /// The rollup.
+        rollup: RollupAddress,
+        /// One player.
+        one: PublicKeyHash,
+        /// The other.
+        other: PublicKeyHash,
+    },
+}
+
+/// A batch that one account signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    /// Index of the bootstrap account.
+    pub by: u32,
+    /// What it does, all or nothing.
+    pub deeds: Vec<Deed>,
+}
+
+impl Act {
+    /// A batch of one.
+    #[must_use]
+    pub fn one(by: u32, deed: Deed) -> Self {
+        Self {
+            by,
+            deeds: vec![deed],
+        }
+    }
+
+    /// External messages from account `by`.
+    #[must_use]
+    pub fn messages(by: u32, messages: &[&[u8]]) -> Self {
+        Self::one(
+            by,
+            Deed::Messages {
+                messages: messages.iter().map(hex::encode).collect(),
+            },
+        )
+    }
+
+    /// An origination by account `by`.
+    #[must_use]
+    pub fn originate(by: u32, kernel: &[u8]) -> Self {
+        Self::one(
+            by,
+            Deed::Originate {
+                kernel: hex::encode(kernel),
+            },
+        )
+    }
+
+    /// A transfer of `value` from the relay contract to `rollup`, asked for by account `by`.
+    #[must_use]
+    pub fn transfer(by: u32, rollup: &RollupAddress, value: &Micheline) -> Self {
+        Self::one(
+            by,
+            Deed::Relay {
+                transfers: vec![(rollup.to_string(), value.to_json())],
+            },
+        )
+    }
+}
+
+/// Why an act could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// No such bootstrap account.
+    #[error("there is no bootstrap account {0}")]
+    NoAccount(u32),
+    /// Something in it cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The chain refused the operation.
+    #[error(transparent)]
+    Refused(Trace),
+}
+
+impl TryFrom<ActError> for Trace {
+    type Error = ActError;
+
+    fn try_from(error: ActError) -> Result<Self, ActError> {
+        match error {
+            ActError::Refused(trace) => Ok(trace),
+            other => Err(other),
+        }
+    }
+}
+
+fn malformed(problem: impl fmt::Display) -> ActError {
+    ActError::Malformed(problem.to_string())
+}
+
+/// How a scenario begins.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Labels and names.
+    pub dialect: Dialect,
+    /// Fixes keys, genesis, everything chosen.
+    pub seed: u64,
+    /// Number of bootstrap accounts.
+    pub accounts: u32,
+    /// Protocol activated by the block of each level.
+    pub protocols: BTreeMap<Level, (Protocol, Parameters)>,
+}
+
+impl Setup {
+    /// A chain of `protocol` with mainnet's constants.
+    #[must_use]
+    pub fn mainnet(protocol: Protocol) -> Self {
+        Self::of(protocol, Parameters::mainnet(protocol))
+    }
+
+    /// A chain of `protocol` with these constants.
+    #[must_use]
+    pub fn of(protocol: Protocol, parameters: Parameters) -> Self {
+        Self {
+            dialect: Dialect::Modern,
+            seed: 0,
+            accounts: 10,
+            protocols: BTreeMap::from([(Level::new(1), (protocol, parameters))]),
+        }
+    }
+
+    /// A small chain for demonstrations: periods of `period` blocks, windows of four of them.
+    #[must_use]
+    pub fn small(protocol: Protocol, period: u32) -> Self {
+        let window = period.saturating_mul(4);
+        let parameters = Parameters::mainnet(protocol).with_lengths(period, window, window);
+        Self::of(protocol, parameters)
+    }
+
+    /// The dialect of the first manual, with its constants.
+    #[must_use]
+    pub fn of_the_first_manual(protocol: Protocol) -> Self {
+        Self {
+            dialect: Dialect::Scr1,
+            ..Self::of(protocol, Parameters::of_the_first_manual(protocol))
+        }
+    }
+
+    /// Hands over to `protocol` at the end of the block of `level`.
+    #[must_use]
+    pub fn migrating(mut self, level: Level, protocol: Protocol, parameters: Parameters) -> Self {
+        self.protocols.insert(level, (protocol, parameters));
+        self
+    }
+
+    /// Another seed.
+    #[must_use]
+    pub const fn seeded(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// A refusal met while the script was followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Level of the block it was meant for.
+    pub level: Level,
+    /// What was asked.
+    pub act: Act,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A chain, its people and its script.
+#[derive(Debug)]
+pub struct Scenario {
+    chain: Chain,
+    people: Vec<Person>,
+    relay: ContractHash,
+    script: BTreeMap<Level, Vec<Act>>,
+    actors: Vec<Actor>,
+    truth: Option<Box<dyn Truth>>,
+    preimages: Preimages,
+    refusals: Vec<Refusal>,
+}
+
+impl Scenario {
+    /// A chain just activated.
+    ///
+    /// # Errors
+    /// [`ChainError::NoProtocol`] when the setup activates nothing at level 1.
+    pub fn new(setup: Setup) -> Result<Self, ChainError> {
+        let (people, mut ledger) = bootstrap(setup.seed, setup.accounts.max(1));
+        let relay = ContractHash(blake2b_20(b"simulated relay contract"));
+        let mut contract = Account::new(Mutez(0), Counter(0));
+        contract.script = Some(Script::Relay);
+        ledger.insert(Owner::Originated(relay), contract);
+        let shared = |(protocol, parameters)| (protocol, Arc::new(parameters));
+        let baker = people
+            .last()
+            .map_or(PublicKeyHash::Tz1([0; 20]), Person::account);
+        let chain = Chain::new(Config {
+            dialect: setup.dialect,
+            seed: setup.seed,
+            genesis_time: GENESIS_TIME,
+            name: "SIMULATED".into(),
+            protocols: setup
+                .protocols
+                .into_iter()
+                .map(|(level, entry)| (level, shared(entry)))
+                .collect(),
+            ledger,
+            baker,
+        })?;
+        Ok(Self {
+            chain,
+            people,
+            relay,
+            script: BTreeMap::new(),
+            actors: Vec::new(),
+            truth: None,
+            preimages: Preimages::default(),
+            refusals: Vec::new(),
+        })
+    }
+
+    /// The chain.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The chain, to command it.
+    pub const fn chain_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    /// A bootstrap account.
+    #[must_use]
+    pub fn person(&self, index: u32) -> Option<&Person> {
+        self.people.get(usize::try_from(index).ok()?)
+    }
+
+    /// The relay contract.
+    #[must_use]
+    pub const fn relay(&self) -> ContractHash {
+        self.relay
+    }
+
+    /// What was refused while the script was followed.
+    #[must_use]
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// Plans `act` for the block of `level`.
+    pub fn plan(&mut self, level: Level, act: Act) {
+        self.script.entry(level).or_default().push(act);
+    }
+
+    /// Lets stakers act at every block, by what `truth` knows.
+    pub fn employ(&mut self, actors: impl IntoIterator<Item = Actor>, truth: Box<dyn Truth>) {
+        self.actors.extend(actors);
+        self.truth = Some(truth);
+    }
+
+    /// Adds a staker to those employed.
+    pub fn hire(&mut self, actor: Actor) {
+        self.actors.push(actor);
+    }
+
+    /// Keeps a preimage; answers the name it is revealed by.
+    pub fn keep_preimage(&mut self, bytes: Vec<u8>) -> String {
+        let name = format!("00{}", hex::encode(blake2b(&bytes).0));
+        self.preimages.keep(name.clone(), bytes.into());
+        name
+    }
+
+    /// The preimages, to share with whoever runs kernels.
+    #[must_use]
+    pub const fn preimages(&self) -> &Preimages {
+        &self.preimages
+    }
+
+    /// A preimage by its name: the hexadecimal digits of the reveal hash.
+    #[must_use]
+    pub fn preimage(&self, name: &str) -> Option<Arc<[u8]>> {
+        self.preimages.find(name)
+    }
+
+    /// Does what is planned for the next block, lets the stakers act, and bakes it.
+    ///
+    /// # Errors
+    /// [`ChainError::NoLevel`] above the last level.
+    pub fn advance(&mut self) -> Result<(), ChainError> {
+        let next = self.chain.next_context()?.level;
+        for act in self.script.remove(&next).unwrap_or_default() {
+            if let Err(error) = self.act(&act) {
+                self.refusals.push(Refusal {
+                    level: next,
+                    act,
+                    reason: error.to_string(),
+                });
+            }
+        }
+        self.let_actors_act();
+        self.chain.bake()?;
+        Ok(())
+    }
+
+    /// Advances until the head is at `level`.
+    ///
+    /// # Errors
+    /// [`ChainError::NoLevel`] above the last level.
+    pub fn advance_to(&mut self, level: Level) -> Result<(), ChainError> {
+        while self.chain.level() < level {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Originates a rollup in the next block and answers its address.
+    ///
+    /// # Errors
+    /// [`ActError`] when the operation is refused or fails.
+    pub fn originate(&mut self, by: u32, kernel: &[u8]) -> Result<RollupAddress, ActError> {
+        let hash = self.act(&Act::originate(by, kernel))?;
+        self.advance().map_err(malformed)?;
+        let address = RollupAddress::originated_by(&hash, 0);
+        match self.chain.context().rollup(&address) {
+            Ok(_) => Ok(address),
+            Err(error) => Err(ActError::Refused(error.into())),
+        }
+    }
+
+    fn let_actors_act(&mut self) {
+        let Some(mut truth) = self.truth.take() else {
+            return;
+        };
+        for actor in self.actors.clone() {
+            let Some(me) = self.person(actor.account).map(Person::account) else {
+                continue;
+            };
+            if self.chain.mempool().of_source(me).is_some() {
+                continue;
+            }
+            let copied = match actor.strategy {
+                Strategy::Freeloader { of, .. } => self.person(of).map(Person::account),
+                _ => None,
+            };
+            let action = actor.decide(&self.chain, truth.as_mut(), me, copied);
+            if let Some(action) = action
+                && let Err(error) = self.sign_and_inject(actor.account, vec![action])
+            {
+                tracing::debug!(account = %me, %error, "actor refused");
+            }
+        }
+        self.truth = Some(truth);
+    }
+
+    /// Signs and injects what an account is told to do.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub fn act(&mut self, act: &Act) -> Result<OperationHash, ActError> {
+        let actions: Result<Vec<_>, _> = act.deeds.iter().map(|deed| self.action(deed)).collect();
+        self.sign_and_inject(act.by, actions?)
+    }
+
+    /// Signs actions as one batch of a bootstrap account and injects it. An operation that has to
+    /// wait for its turn is no error.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub fn sign_and_inject(
+        &mut self,
+        by: u32,
+        actions: Vec<Action>,
+    ) -> Result<OperationHash, ActError> {
+        let bytes = self.sign(by, actions)?;
+        let hash = OperationHash(blake2b(&bytes).0);
+        match self.chain.inject(&bytes) {
+            Ok(hash) => Ok(hash),
+            Err(_) if self.waits(&hash) => Ok(hash),
+            Err(errors) => Err(ActError::Refused(errors)),
+        }
+    }
+
+    fn waits(&self, hash: &OperationHash) -> bool {
+        let waiting = &self.chain.mempool().waiting;
+        waiting.iter().any(|waiting| waiting.hash == *hash)
+    }
+
+    /// The signed bytes of a batch, on the head's branch, with the next free counter.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub fn sign(&self, by: u32, actions: Vec<Action>) -> Result<Vec<u8>, ActError> {
+        let person = self.person(by).ok_or(ActError::NoAccount(by))?;
+        let form = self.chain.form();
+        let mut counter = self.next_counter(person.account());
+        let mut contents = Vec::new();
+        for action in actions {
+            contents.push(content(person.account(), counter, action));
+            counter = Counter(counter.0.saturating_add(1));
+        }
+        let branch = self.chain.head().hash;
+        let operation = Operation { branch, contents };
+        let message = operation.to_sign(form).map_err(malformed)?;
+        let suite = bls_suite(self.chain.context().protocol);
+        let signature = person.key().sign(&message, suite).map_err(malformed)?;
+        SignedOperation {
+            operation,
+            signature,
+        }
+        .to_bytes(form)
+        .map_err(malformed)
+    }
+
+    /// Next counter of an account, counting what waits.
+    fn next_counter(&self, account: PublicKeyHash) -> Counter {
+        let used = self
+            .chain
+            .context()
+            .ledger
+            .account(Owner::Implicit(account))
+            .map_or(0, |account| account.counter.0);
+        let waiting = self
+            .chain
+            .mempool()
+            .waiting
+            .iter()
+            .flat_map(|w| &w.signed.operation.contents);
+        let newest = waiting
+            .filter(|content| content.source == account)
+            .map(|content| content.counter.0)
+            .fold(used, u64::max);
+        Counter(newest.saturating_add(1))
+    }
+
+    fn action(&self, deed: &Deed) -> Result<Action, ActError> {
+        Ok(match deed {
+            Deed::Originate { kernel } => Action::Originate(Box::new(self.origination(kernel)?)),
+            Deed::Messages { messages } => Action::AddMessages {
+                messages: messages
+                    .iter()
+                    .map(|text| hex::decode(text).map_err(malformed))
+                    .collect::<Result<_, _>>()?,
+            },
+            Deed::Relay { transfers } => self.call(relay_argument(&parsed(transfers)?))?,
+            Deed::Call { argument } => {
+                self.call(Micheline::from_json(argument).map_err(malformed)?)?
+            }
+            Deed::Pay { to, mutez } => Action::Transaction {
+                amount: Mutez(*mutez),
+                destination: to.parse().map_err(malformed)?,
+                parameters: None,
+            },
+            Deed::Publish { rollup, commitment } => Action::Publish {
+                rollup: *rollup,
+                commitment: *commitment,
+            },
+            Deed::Cement { rollup } => Action::Cement {
+                rollup: *rollup,
+                commitment: self
+                    .chain
+                    .speaks_before_oxford()
+                    .then(|| self.to_cement(rollup)),
+            },
+            Deed::RecoverBond { rollup, staker } => Action::RecoverBond {
+                rollup: *rollup,
+                staker: *staker,
+            },
+            Deed::OpenGame {
+                rollup,
+                opponent,
+                ours,
+                theirs,
+            } => Action::Refute {
+                rollup: *rollup,
+                opponent: *opponent,
+                refutation: match self.chain.config().dialect {
+                    Dialect::Modern => Refutation::Start {
+                        player_commitment: *ours,
+                        opponent_commitment: *theirs,
+                    },
+                    Dialect::Scr1 => Refutation::StartOnConflict,
+                },
+            },
+            Deed::Timeout { rollup, one, other } => Action::Timeout {
+                rollup: *rollup,
+                stakers: Stakers::new(*one, *other),
+            },
+        })
+    }
+
+    fn origination(&self, kernel: &str) -> Result<Origination, ActError> {
+        let unit_or_bytes = json!({"prim": "bytes"});
+        Ok(Origination {
+            pvm: PvmKind::Wasm,
+            kernel: hex::decode(kernel).map_err(malformed)?,
+            origination_proof: self.chain.speaks_before_oxford().then(Vec::new),
+            parameters_type: Micheline::from_json(&unit_or_bytes).map_err(malformed)?,
+            whitelist: None,
+        })
+    }
+
+    fn call(&self, argument: Micheline) -> Result<Action, ActError> {
+        Ok(Action::Transaction {
+            amount: Mutez(0),
+            destination: Contract::Originated(self.relay),
+            parameters: Some(Argument {
+                entrypoint: "default".parse::<Entrypoint>().map_err(malformed)?,
+                value: argument,
+            }),
+        })
+    }
+
+    /// The commitment that early protocols want named; any one when nothing is there to cement.
+    fn to_cement(&self, rollup: &RollupAddress) -> CommitmentHash {
+        let context = self.chain.context();
+        let named = context.rollup(rollup).ok().and_then(|rollup| {
+            let level = context.next_commitment_level(rollup.last_cemented().ok()?.inbox_level)?;
+            rollup.at_level(level).first().copied()
+        });
+        named.unwrap_or(CommitmentHash([0; 32]))
+    }
+
+    /// What `GET /devnet` shows.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        let head: &Block = self.chain.head();
+        let accounts: Vec<_> = self
+            .people
+            .iter()
+            .map(|person| json!({"address": person.account(), "secret_key": person.secret_text()}))
+            .collect();
+        let dialect = self.chain.config().dialect;
+        let rollups: Vec<_> = self
+            .chain
+            .context()
+            .rollups
+            .keys()
+            .map(|r| json!(r))
+            .collect();
+        json!({
+            "chain_id": self.chain.id(),
+            "head": {"hash": head.hash, "level": head.header.level},
+            "protocol": self.chain.context().protocol.hash_text(),
+            "relay": self.relay,
+            "rollups": super::dialect::outgoing(rollups.into(), dialect),
+            "accounts": accounts,
+            "preimages": self.preimages.names(),
+        })
+    }
+}
+
+fn parsed(transfers: &[(String, Value)]) -> Result<Vec<(Destination, Micheline)>, ActError> {
+    transfers
+        .iter()
+        .map(|(to, value)| {
+            let destination = match RollupAddress::of_any_dialect(to) {
+                Ok((rollup, _)) => Destination::Rollup(rollup),
+                Err(_) => Destination::Contract(to.parse().map_err(malformed)?),
+            };
+            Ok((destination, Micheline::from_json(value).map_err(malformed)?))
+        })
+        .collect()
+}
+
+/// A content with limits that suffice and a fee that bakers take.
+fn content(source: PublicKeyHash, counter: Counter, action: Action) -> Content {
+    let calls_a_contract = matches!(
+        action,
+        Action::Transaction {
+            parameters: Some(_),
+            ..
+        }
+    );
+    let gas = if calls_a_contract {
+        60_000
+    } else {
+        (price(&action) / 1000).saturating_add(300)
+    };
+    let storage = match action {
+        Action::Originate(_) => 20_000,
+        Action::Transaction { .. } => 300,
+        _ => 0,
+    };
+    let size = match &action {
+        Action::Originate(origination) => origination.kernel.len(),
+        Action::AddMessages { messages } => messages.iter().map(Vec::len).sum(),
+        _ => 0,
+    };
+    // Over the mempool's threshold whatever the small fields weigh.
+    let fee = 1_000_u64
+        .saturating_add(gas / 10)
+        .saturating_add(size as u64);
+    Content {
+        source,
+        fee: Mutez(fee),
+        counter,
+        gas_limit: Gas(gas),
+        storage_limit: StorageBytes(storage),
+        action,
+    }
+}

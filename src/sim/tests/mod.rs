@@ -1,0 +1,82 @@
+//! Tests of the simulated chain: its rules, its blocks, its HTTP face.
+
+mod actors;
+mod blocks;
+mod games;
+mod http;
+mod stakes;
+
+use super::actors::{Period, Truth};
+use super::chain::Chain;
+use super::context::Context;
+use super::parameters::Parameters;
+use super::scenario::{Scenario, Setup};
+use crate::crypto::blake2b_concat;
+use crate::protocol::{
+    Commitment, CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress, StateHash,
+};
+
+/// A module with nothing in it: enough to originate.
+pub(super) const KERNEL: &[u8] = b"\0asm\x01\0\0\0";
+
+/// Periods of 10 blocks, windows of 40, clocks of 20.
+pub(super) fn short(protocol: Protocol) -> Setup {
+    let mut parameters = Parameters::mainnet(protocol).with_lengths(10, 40, 20);
+    parameters.rollup.max_lookahead = 100;
+    Setup::of(protocol, parameters)
+}
+
+/// A scenario with one rollup, originated in block 2.
+pub(super) fn with_rollup(setup: Setup) -> (Scenario, RollupAddress) {
+    let mut scenario = Scenario::new(setup).unwrap();
+    let rollup = scenario.originate(0, KERNEL).unwrap();
+    (scenario, rollup)
+}
+
+/// The state of a chain with one rollup, moved to `level` without blocks.
+pub(super) fn context_at(
+    protocol: Protocol,
+    level: u16,
+) -> (Context, RollupAddress, Vec<PublicKeyHash>) {
+    let (scenario, rollup) = with_rollup(short(protocol));
+    let mut context = scenario.chain().context().clone();
+    context.level = Level::new(level);
+    let people = (0..10)
+        .map(|index| scenario.person(index).unwrap().account())
+        .collect();
+    (context, rollup, people)
+}
+
+pub(super) fn genesis(context: &Context, rollup: &RollupAddress) -> CommitmentHash {
+    context.rollup(rollup).unwrap().genesis
+}
+
+/// A claim that differs by `state`.
+pub(super) fn claim(predecessor: CommitmentHash, level: u16, state: u8) -> Commitment {
+    Commitment {
+        compressed_state: StateHash([state; 32]),
+        inbox_level: Level::new(level),
+        predecessor,
+        number_of_ticks: 1_000,
+    }
+}
+
+/// Invents a truth that depends on the rollup and the level alone.
+#[derive(Debug)]
+pub(super) struct Invented;
+
+impl Truth for Invented {
+    fn period(
+        &mut self,
+        _: &Chain,
+        rollup: &RollupAddress,
+        from: Level,
+        to: Level,
+    ) -> Option<Period> {
+        let state = blake2b_concat(&[b"truth", rollup.as_bytes(), &to.get().to_be_bytes()]);
+        Some(Period {
+            state: StateHash::from(state),
+            ticks: u64::from(to.since(from)?) * 11_000_000_000,
+        })
+    }
+}

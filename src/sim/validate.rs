@@ -1,0 +1,236 @@
+//! What an operation must satisfy before it may enter a block or the mempool (`validate.ml`).
+//!
+//! Promises: source, counters, key, limits, fees, signature, and the few rollup checks that the
+//! protocol makes this early. Everything else is judged when it is applied.
+
+use super::apply::price;
+use super::context::Context;
+use super::errors::{Decimal, RuleError, Trace};
+use super::ledger::{Account, Owner};
+use super::rules::{game, originate};
+use crate::crypto::{BlsSuite, PublicKey, Signature};
+use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};
+use crate::protocol::{Mutez, Protocol, PublicKeyHash};
+
+/// Whether the signature counts: simulation has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signatures {
+    /// It must be the source's.
+    Checked,
+    /// Anything goes.
+    Ignored,
+}
+
+/// What the mempool wants to know of a valid operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Valid {
+    /// Who signed and pays.
+    pub source: PublicKeyHash,
+    /// Sum of the fees.
+    pub fee: Mutez,
+    /// Sum of the gas limits.
+    pub gas: u64,
+}
+
+/// Judges `signed` against the state before the block it would enter, whose level the context has.
+///
+/// # Errors
+/// The protocol's refusal.
+pub(crate) fn validate(
+    context: &Context,
+    form: Form,
+    signed: &SignedOperation,
+    signatures: Signatures,
+) -> Result<Valid, Trace> {
+    let contents = &signed.operation.contents;
+    let first = contents.first().ok_or(RuleError::ContentsListError {
+        message: "no content".into(),
+    })?;
+    let source = first.source;
+    let account = context
+        .ledger
+        .account(Owner::Implicit(source))
+        .ok_or(RuleError::EmptyImplicitContract { implicit: source })?;
+    check_batch(contents, source)?;
+    check_counter(account, first)?;
+    let key = key_of(context, account, first)?;
+    for content in contents {
+        check_limits(context, content)?;
+        check_kind(context, content)?;
+    }
+    let fee = check_fees(account, contents, source)?;
+    if signatures == Signatures::Checked {
+        check_signature(context.protocol, form, signed, &key)?;
+    }
+    let gas = contents
+        .iter()
+        .map(|content| content.gas_limit.0)
+        .fold(0, u64::saturating_add);
+    if gas > context.parameters.gas_per_block {
+        return Err(RuleError::GasLimitTooHigh {}.into());
+    }
+    Ok(Valid { source, fee, gas })
+}
+
+fn check_batch(contents: &[Content], source: PublicKeyHash) -> Result<(), RuleError> {
+    let mut previous: Option<u64> = None;
+    for content in contents {
+        if content.source != source {
+            return Err(RuleError::InconsistentSources {});
+        }
+        if let Some(previous) = previous
+            && previous.checked_add(1) != Some(content.counter.0)
+        {
+            return Err(RuleError::InconsistentCounters {
+                source,
+                previous_counter: Decimal(previous.into()),
+                counter: Decimal(content.counter.0.into()),
+            });
+        }
+        if previous.is_some() && matches!(content.action, Action::Reveal { .. }) {
+            return Err(RuleError::IncorrectRevealPosition {});
+        }
+        previous = Some(content.counter.0);
+    }
+    Ok(())
+}
+
+fn check_counter(account: &Account, first: &Content) -> Result<(), RuleError> {
+    let expected = account.counter.0.saturating_add(1);
+    let found = first.counter.0;
+    let contract = first.source.to_string();
+    let (expected, found) = (Decimal(expected.into()), Decimal(found.into()));
+    match found.cmp(&expected) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(RuleError::CounterInThePast {
+            contract,
+            expected,
+            found,
+        }),
+        std::cmp::Ordering::Greater => Err(RuleError::CounterInTheFuture {
+            contract,
+            expected,
+            found,
+        }),
+    }
+}
+
+fn key_of(context: &Context, account: &Account, first: &Content) -> Result<PublicKey, RuleError> {
+    let source = first.source;
+    let Action::Reveal { public_key, proof } = &first.action else {
+        return account.key.ok_or_else(|| RuleError::UnrevealedKey {
+            contract: source.to_string(),
+        });
+    };
+    let owner = PublicKeyHash::of_key(public_key);
+    if owner != source {
+        return Err(RuleError::InconsistentHash {
+            public_key: public_key.to_string(),
+            expected_hash: source,
+            provided_hash: owner,
+        });
+    }
+    let is_bls = matches!(public_key, PublicKey::Bls(_));
+    if is_bls && context.protocol >= Protocol::Seoul && proof.is_none() {
+        return Err(RuleError::MissingBlsProof { source });
+    }
+    Ok(*public_key)
+}
+
+fn check_limits(context: &Context, content: &Content) -> Result<(), RuleError> {
+    let parameters = &context.parameters;
+    if content.gas_limit.0 > parameters.gas_per_operation {
+        return Err(RuleError::GasLimitTooHigh {});
+    }
+    if content.storage_limit.0 > parameters.storage_per_operation {
+        return Err(RuleError::StorageLimitTooHigh {});
+    }
+    // What any manager operation costs before it does anything.
+    if content.gas_limit.0 < 100.min(price(&content.action) / 1000) {
+        return Err(RuleError::InsufficientGasForManager {});
+    }
+    Ok(())
+}
+
+fn check_kind(context: &Context, content: &Content) -> Result<(), Trace> {
+    match &content.action {
+        Action::AddMessages { messages } if messages.is_empty() => {
+            Err(RuleError::AddZeroMessages {}.into())
+        }
+        Action::Originate(origination) => Ok(originate::check_kind(origination.pvm)?),
+        Action::Refute {
+            rollup,
+            opponent,
+            refutation:
+                Refutation::Start {
+                    player_commitment,
+                    opponent_commitment,
+                },
+        } => game::check_opening_before_inclusion(
+            context,
+            rollup,
+            (content.source, *player_commitment),
+            (*opponent, *opponent_commitment),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn check_fees(
+    account: &Account,
+    contents: &[Content],
+    source: PublicKeyHash,
+) -> Result<Mutez, Trace> {
+    let mut left = account.balance;
+    let mut total = Mutez(0);
+    for content in contents {
+        let too_low = || {
+            Trace(vec![
+                RuleError::BalanceTooLow {
+                    contract: source.to_string(),
+                    balance: left,
+                    amount: content.fee,
+                },
+                RuleError::SubtractionUnderflow {
+                    amounts: [left, content.fee],
+                },
+            ])
+        };
+        left = left.minus(content.fee).ok_or_else(too_low)?;
+        // The sum is at most the balance.
+        total = total.plus(content.fee).unwrap_or(total);
+    }
+    Ok(total)
+}
+
+/// How the BLS signatures of operations are made under `protocol`.
+#[must_use]
+pub(crate) fn bls_suite(protocol: Protocol) -> BlsSuite {
+    if protocol >= Protocol::Seoul {
+        BlsSuite::ProofOfPossession
+    } else {
+        BlsSuite::Augmented
+    }
+}
+
+fn check_signature(
+    protocol: Protocol,
+    form: Form,
+    signed: &SignedOperation,
+    key: &PublicKey,
+) -> Result<(), RuleError> {
+    if signed.signature == Signature::ABSENT {
+        return Err(RuleError::MissingSignature {});
+    }
+    let message = signed
+        .operation
+        .to_sign(form)
+        .map_err(|error| RuleError::ContentsListError {
+            message: error.to_string(),
+        })?;
+    if key.verifies(&message, &signed.signature, bls_suite(protocol)) {
+        Ok(())
+    } else {
+        Err(RuleError::InvalidSignature {})
+    }
+}

@@ -1,0 +1,109 @@
+//! What can be wrong with an endpoint: plain data, applied to its answers.
+//!
+//! Promises: the chain behind stays as it is; two endpoints of one chain can have different weather,
+//! which is how two nodes disagree. Everything is deterministic: faults hit the n-th request of a
+//! kind, never at random. Refuses to know what a client makes of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::protocol::{InboxHash, Level};
+
+/// State of one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weather {
+    /// The endpoint's head is this many blocks behind the chain's.
+    pub lag: u32,
+    /// Answer every request with this status and no body.
+    pub status: Option<u16>,
+    /// Among block requests, fail one in this many with a 502.
+    pub bad_gateway_every: Option<u32>,
+    /// Among block requests, cut the body of one in this many in its middle.
+    pub half_body_every: Option<u32>,
+    /// End a head stream after this many heads.
+    pub cut_stream_after: Option<u32>,
+    /// Never send a head on a stream, but keep it open.
+    pub silent_stream: bool,
+    /// The inbox of this level is answered with another hash.
+    pub wrong_inbox_at: Option<Level>,
+    /// Blocks from this level on have another hash here: an endpoint of another branch.
+    pub disagree_from: Option<Level>,
+    /// Receipts of this level's operations are "too large", unless asked for with `metadata=always`.
+    pub too_large_at: Option<Level>,
+    /// Receipts of levels up to this one are pruned: no metadata at all.
+    pub pruned_receipts_up_to: Option<Level>,
+    /// Blocks and contexts up to this level are gone (status 410), as on a rolling node.
+    pub gone_up_to: Option<Level>,
+    /// The endpoint says that it is not synchronised.
+    pub unsynced: bool,
+    /// Injections answer a hash but the operation is lost.
+    pub loses_operations: bool,
+}
+
+/// What the weather does to one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// This status and no body.
+    Status(u16),
+    /// The right headers and half of the body.
+    HalfBody,
+}
+
+impl Weather {
+    /// The fault of the `nth` request (from 1) to a block path.
+    #[must_use]
+    pub fn fault(&self, nth: u32) -> Fault {
+        let hits = |every: Option<u32>| every.is_some_and(|every| every > 0 && nth % every == 0);
+        match self.status {
+            Some(status) => Fault::Status(status),
+            None if hits(self.bad_gateway_every) => Fault::Status(502),
+            None if hits(self.half_body_every) => Fault::HalfBody,
+            None => Fault::None,
+        }
+    }
+
+    /// Whether data of `level` is gone here.
+    #[must_use]
+    pub fn is_gone(&self, level: Level) -> bool {
+        self.gone_up_to.is_some_and(|gone| level <= gone)
+    }
+
+    /// Falsifies the inbox answer of `level` when told to.
+    pub fn falsify_inbox(&self, level: Level, inbox: &mut Value) {
+        if self.wrong_inbox_at != Some(level) {
+            return;
+        }
+        if let Some(pointers) = inbox
+            .pointer_mut("/old_levels_messages/back_pointers")
+            .and_then(Value::as_array_mut)
+        {
+            pointers.push(InboxHash([0x5a; 32]).to_string().into());
+        }
+        if let Some(witness) = inbox.pointer_mut("/old_levels_messages/content/hash") {
+            *witness = crate::protocol::PayloadsHash([0x5a; 32]).to_string().into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_hit_every_nth_request() {
+        let weather = Weather {
+            bad_gateway_every: Some(3),
+            ..Weather::default()
+        };
+        let told: Vec<_> = (1..=6).map(|nth| weather.fault(nth)).collect();
+        assert_eq!(told[2], Fault::Status(502));
+        assert_eq!(told[5], Fault::Status(502));
+        assert_eq!(
+            told.iter().filter(|fault| **fault == Fault::None).count(),
+            4
+        );
+    }
+}
