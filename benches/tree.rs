@@ -1,10 +1,17 @@
 //! The context tree at the size of a large rollup: building, hashing, storing, reading.
 
+use std::sync::{Mutex, OnceLock};
+
 use divan::{Bencher, black_box};
-use watchtower::merkle::{Bytes, Tree};
+use tempfile::TempDir;
+use watchtower::merkle::{Bytes, Options, Store, Tree};
 
 fn main() {
     divan::main();
+    // The store promises a bounded memory: run with the filter `store` to see it alone.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM"));
+    println!("peak memory: {}", peak.unwrap_or("unknown"));
 }
 
 const LEAVES: u32 = 1_000_000;
@@ -85,5 +92,62 @@ fn the_same_with_a_snapshot_kept(bencher: Bencher) {
         change(&mut tree, round, 1000);
         tree.hash().expect("a tree in memory");
         snapshot
+    });
+}
+
+/// A store that a state of one gigabyte grew in, and that state.
+struct Grown {
+    store: Store,
+    tree: Mutex<Tree>,
+    _folder: TempDir,
+}
+
+fn grown() -> &'static Grown {
+    static GROWN: OnceLock<Grown> = OnceLock::new();
+    GROWN.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let store = Store::open(folder.path(), Options::default()).expect("a new store");
+        let mut tree = Tree::empty();
+        for number in 0..CHUNKS {
+            let mut chunk = [0; 512];
+            chunk[..4].copy_from_slice(&number.to_be_bytes());
+            tree.add(&[&number.to_string()], &chunk)
+                .expect("a tree in memory");
+            if number % 50_000 == 49_999 {
+                tree = store.commit(&tree).expect("space on disk");
+            }
+        }
+        println!("store of {} bytes", store.size().bytes);
+        Grown {
+            store,
+            tree: Mutex::new(tree),
+            _folder: folder,
+        }
+    })
+}
+
+#[divan::bench(sample_count = 20)]
+fn store_commit_after_a_thousand_changes(bencher: Bencher) {
+    let grown = grown();
+    let mut round = 0;
+    bencher.bench_local(|| {
+        let mut tree = grown.tree.lock().expect("no panic before");
+        round += 1;
+        change(&mut tree, round, 1000);
+        *tree = grown.store.commit(&tree).expect("space on disk");
+    });
+}
+
+#[divan::bench(sample_count = 20)]
+fn store_a_thousand_random_reads(bencher: Bencher) {
+    let grown = grown();
+    let mut next = 1_u32;
+    bencher.bench_local(|| {
+        let tree = grown.tree.lock().expect("no panic before");
+        for _ in 0..1000 {
+            next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let chunk = (next % CHUNKS).to_string();
+            black_box(tree.find(&[&chunk]).expect("a whole store"));
+        }
     });
 }

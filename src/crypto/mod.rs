@@ -9,6 +9,6 @@ mod keys;
 mod secret;
 
 pub use base58::{Base58Error, Dialect, Prefix};
-pub use blake2b::{Hash, HashLengthError, blake2b, blake2b_20, blake2b_concat};
+pub use blake2b::{Hash, HashLengthError, blake2b, blake2b_20, blake2b_concat, blake2b_each};
 pub use keys::{KeyTextError, PublicKey, Signature};
 pub use secret::{BlsSuite, Curve, SecretKey, SecretKeyError};

@@ -3,9 +3,9 @@
 //! Rule: schema "V1" of the binary context (flat directories and values) and the inode records of
 //! Irmin's pack store with two entries per record.
 
-use crate::crypto::{Hash, blake2b, blake2b_concat};
+use crate::crypto::{Hash, blake2b, blake2b_concat, blake2b_each};
 
-use super::trie::Kind;
+use super::item::Kind;
 
 /// Hash of a value: its length as eight bytes, then its bytes.
 pub(super) fn value(bytes: &[u8]) -> Hash {
@@ -46,6 +46,18 @@ impl Preimage {
         entries: impl ExactSizeIterator<Item = (&'a [u8], Kind, Hash)>,
     ) -> Hash {
         self.bytes.clear();
+        self.add_bucket(entries);
+        blake2b(&self.bytes)
+    }
+
+    /// A branch at `depth` over `length` entries, with the hashes of its two sides.
+    pub(super) fn branch(&mut self, depth: usize, length: usize, sides: [Option<Hash>; 2]) -> Hash {
+        self.bytes.clear();
+        self.add_branch(depth, length, sides);
+        blake2b(&self.bytes)
+    }
+
+    fn add_bucket<'a>(&mut self, entries: impl ExactSizeIterator<Item = (&'a [u8], Kind, Hash)>) {
         self.bytes.push(0x00);
         self.varint(entries.len());
         for (name, kind, hash) in entries {
@@ -57,12 +69,9 @@ impl Preimage {
             });
             self.raw(&hash.0);
         }
-        blake2b(&self.bytes)
     }
 
-    /// A branch at `depth` over `length` entries, with the hashes of its two sides.
-    pub(super) fn branch(&mut self, depth: usize, length: usize, sides: [Option<Hash>; 2]) -> Hash {
-        self.bytes.clear();
+    fn add_branch(&mut self, depth: usize, length: usize, sides: [Option<Hash>; 2]) {
         self.bytes.push(0x01);
         self.varint(depth);
         self.varint(length);
@@ -73,7 +82,6 @@ impl Preimage {
                 self.raw(&hash.0);
             }
         }
-        blake2b(&self.bytes)
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -86,5 +94,52 @@ impl Preimage {
             number >>= 7;
         }
         self.bytes.push(number as u8);
+    }
+}
+
+/// Pre-images hashed together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    preimages: Preimage,
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    pub(super) fn value(&mut self, bytes: &[u8]) {
+        self.preimages.raw(&(bytes.len() as u64).to_be_bytes());
+        self.preimages.raw(bytes);
+        self.end();
+    }
+
+    pub(super) fn bucket<'a>(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = (&'a [u8], Kind, Hash)>,
+    ) {
+        self.preimages.add_bucket(entries);
+        self.end();
+    }
+
+    pub(super) fn branch(&mut self, depth: usize, length: usize, sides: [Option<Hash>; 2]) {
+        self.preimages.add_branch(depth, length, sides);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.ends.push(self.preimages.bytes.len());
+    }
+
+    /// Hashes of all pre-images in their order; the batch is empty then.
+    pub(super) fn hashes(&mut self) -> Vec<Hash> {
+        let mut rest = self.preimages.bytes.as_slice();
+        let mut start = 0;
+        let inputs = self.ends.iter().map(|end| {
+            let (input, left) = rest.split_at(end - start);
+            (rest, start) = (left, *end);
+            input
+        });
+        let hashes = blake2b_each(inputs);
+        self.preimages.bytes.clear();
+        self.ends.clear();
+        hashes
     }
 }

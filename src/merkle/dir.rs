@@ -4,25 +4,31 @@
 //! committed; one changed since a commit lists by name too, until its hash or length is computed
 //! while everything added to it is itself committed: then upstream caches the new record and
 //! lists it in record order. While a proof is made or checked, changes wait in the order of their
-//! names, because applying them reads records.
+//! names, because applying them reads records. Entries put together from nothing are kept by name
+//! until records are needed: sorting them once is several times quicker than placing each.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::crypto::Hash;
 
 use super::TreeError;
 use super::digest::Preimage;
 use super::distant::Tracking;
+use super::item::{Entry, Item};
 use super::name::Name;
-use super::trie::{Entry, Item, Root};
+use super::trie::Root;
 
 /// Entries of a directory; changes keep the rest shared.
 #[derive(Debug)]
 pub(super) struct Dir {
     hash: OnceLock<Hash>,
-    root: Root,
+    /// The root record; not there while `made` holds the entries.
+    root: OnceLock<Root>,
+    /// Entries put together from nothing.
+    made: Option<Box<Mutex<Made>>>,
     /// Changes that are not in `root` yet.
     waiting: Option<Box<Waiting>>,
     /// Entries not in any commit.
@@ -33,6 +39,13 @@ pub(super) struct Dir {
     counted: AtomicBool,
     /// Entries in the order of names, once listed.
     sorted: OnceLock<Arc<[Entry]>>,
+}
+
+type Made = BTreeMap<Name, Item>;
+
+/// Whatever happened to another thread, entries are only taken out once the record is built.
+fn locked(made: &Mutex<Made>) -> MutexGuard<'_, Made> {
+    made.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Changes of a directory whose reading is tracked.
@@ -52,10 +65,16 @@ impl Waiting {
 }
 
 impl Clone for Dir {
+    /// Builds the record first, so that both share it.
     fn clone(&self) -> Self {
+        let made = match (self.base(), &self.made) {
+            (Err(_), Some(made)) => Some(Box::new(Mutex::new(locked(made).clone()))),
+            _ => None,
+        };
         Self {
             hash: self.hash.clone(),
             root: self.root.clone(),
+            made,
             waiting: self.waiting.clone(),
             fresh: self.fresh,
             by_name: self.by_name,
@@ -105,7 +124,8 @@ impl Dir {
     fn of(root: Root, fresh: usize, by_name: bool) -> Self {
         Self {
             hash: OnceLock::new(),
-            root,
+            root: OnceLock::from(root),
+            made: None,
             waiting: None,
             fresh,
             by_name,
@@ -121,9 +141,81 @@ impl Dir {
                 _ => None,
             }));
         }
-        if self.root.holds_dirs() {
-            std::mem::replace(&mut self.root, Root::empty()).dismantle(left);
+        if let Some(made) = self.made.take() {
+            let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+            left.extend(made.into_values().filter_map(|item| match item {
+                Item::Dir(dir) => Some(dir),
+                _ => None,
+            }));
         }
+        if self.root.get().is_some_and(Root::holds_dirs)
+            && let Some(root) = self.root.take()
+        {
+            root.dismantle(left);
+        }
+    }
+
+    /// The root record without the changes that wait.
+    fn base(&self) -> Result<&Root, TreeError> {
+        if let Some(root) = self.root.get() {
+            return Ok(root);
+        }
+        let Some(made) = &self.made else {
+            return Ok(self.root.get_or_init(Root::empty));
+        };
+        let mut made = locked(made);
+        if let Some(root) = self.root.get() {
+            return Ok(root);
+        }
+        let entries = made.iter().map(|(name, item)| Entry {
+            name: name.clone(),
+            item: item.clone(),
+        });
+        let root = Root::build(entries)?;
+        made.clear();
+        Ok(self.root.get_or_init(|| root))
+    }
+
+    /// The root record, for changing it.
+    fn base_mut(&mut self) -> Result<&mut Root, TreeError> {
+        self.base()?;
+        self.made = None;
+        if self.root.get().is_none() {
+            self.root = OnceLock::from(Root::empty());
+        }
+        Ok(self.root.get_mut().expect("set just above"))
+    }
+
+    /// The entries put together from nothing, while no record holds them.
+    fn gathered(&self) -> Option<MutexGuard<'_, Made>> {
+        let made = locked(self.made.as_ref()?);
+        self.root.get().is_none().then_some(made)
+    }
+
+    fn gathered_mut(&mut self) -> Option<&mut Made> {
+        if self.root.get().is_some() {
+            return None;
+        }
+        let made = self.made.as_mut()?;
+        Some(made.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps the entries by name from the third on, if they were put together from nothing.
+    fn gather(&mut self, name: &Name) {
+        let Some(Root::Flat(pair)) = self.root.get() else {
+            return;
+        };
+        let starts = self.by_name && self.waiting.is_none();
+        if starts && pair.len() == 2 && pair.find(name).is_none() {
+            let entries = pair.iter().map(|e| (e.name.clone(), e.item.clone()));
+            self.made = Some(Box::new(Mutex::new(entries.collect())));
+            self.root = OnceLock::new();
+        }
+    }
+
+    /// Whether nothing about this directory is remembered that a change would make untrue.
+    pub(super) fn is_open(&self) -> bool {
+        self.hash.get().is_none() && self.sorted.get().is_none() && self.waiting.is_none()
     }
 
     pub(super) fn known_hash(&self) -> Option<Hash> {
@@ -134,10 +226,10 @@ impl Dir {
     pub(super) fn hash(&self) -> Result<Hash, TreeError> {
         let mut preimage = Preimage::default();
         let mut open: Vec<&Arc<Self>> = Vec::new();
-        self.unsealed(&mut open);
+        self.unsealed(&mut open)?;
         while let Some(dir) = open.last().copied() {
             let before = open.len();
-            dir.unsealed(&mut open);
+            dir.unsealed(&mut open)?;
             if open.len() == before {
                 dir.seal(&mut preimage)?;
                 open.pop();
@@ -147,17 +239,18 @@ impl Dir {
     }
 
     /// Directories right below whose hash has to be computed first.
-    fn unsealed<'a>(&'a self, open: &mut Vec<&'a Arc<Self>>) {
+    fn unsealed<'a>(&'a self, open: &mut Vec<&'a Arc<Self>>) -> Result<(), TreeError> {
         if self.hash.get().is_some() {
-            return;
+            return Ok(());
         }
-        self.root.unsealed(open);
+        self.base()?.unsealed(open);
         if let Some(waiting) = &self.waiting {
             open.extend(waiting.added().filter_map(|item| match item {
                 Item::Dir(dir) if dir.hash.get().is_none() => Some(dir),
                 _ => None,
             }));
         }
+        Ok(())
     }
 
     fn seal(&self, preimage: &mut Preimage) -> Result<Hash, TreeError> {
@@ -171,12 +264,12 @@ impl Dir {
     /// The root record with all changes in it, applied in the order of their names.
     fn applied(&self) -> Result<&Root, TreeError> {
         let Some(waiting) = &self.waiting else {
-            return Ok(&self.root);
+            return self.base();
         };
         if let Some(root) = waiting.applied.get() {
             return Ok(root);
         }
-        let mut root = self.root.clone();
+        let mut root = self.base()?.clone();
         for (name, item) in &waiting.changes {
             match item {
                 None => {
@@ -199,7 +292,10 @@ impl Dir {
 
     /// Upstream reads every record only when the removals might be all there was.
     pub(super) fn is_empty(&self) -> Result<bool, TreeError> {
-        let length = self.root.length();
+        if let Some(made) = self.gathered() {
+            return Ok(made.is_empty());
+        }
+        let length = self.base()?.length();
         match &self.waiting {
             None => Ok(length == 0),
             Some(waiting) => {
@@ -209,7 +305,7 @@ impl Dir {
                 if length == 0 || length > waiting.changes.len() {
                     return Ok(length == 0);
                 }
-                let entries = self.root.page(0, None)?;
+                let entries = self.base()?.page(0, None)?;
                 let removed = |entry: &Entry| waiting.changes.contains_key(&entry.name);
                 Ok(entries.iter().all(removed))
             }
@@ -217,20 +313,26 @@ impl Dir {
     }
 
     pub(super) fn find(&self, name: &Name) -> Result<Option<Item>, TreeError> {
+        if let Some(made) = self.gathered() {
+            return Ok(made.get(name).cloned());
+        }
         match self.waiting.as_ref().and_then(|w| w.changes.get(name)) {
             Some(changed) => Ok(changed.clone()),
-            None => self.root.find(name),
+            None => self.base()?.find(name),
         }
     }
 
     pub(super) fn length(&self) -> Result<usize, TreeError> {
+        if let Some(made) = self.gathered() {
+            return Ok(made.len());
+        }
         if self.waiting.is_some() {
             return self.root().map(Root::length);
         }
         if !self.by_name && !self.counted.swap(true, Ordering::Relaxed) && self.fresh == 0 {
             self.hash()?;
         }
-        Ok(self.root.length())
+        Ok(self.base()?.length())
     }
 
     /// Whether upstream would have the record of this directory at hand.
@@ -265,7 +367,7 @@ impl Dir {
         if let Some(sorted) = self.sorted.get() {
             return Ok(sorted.clone());
         }
-        let mut entries = self.root.page(0, None)?;
+        let mut entries = self.base()?.page(0, None)?;
         if let Some(waiting) = &self.waiting {
             entries.retain(|entry| !waiting.changes.contains_key(&entry.name));
             entries.extend(waiting.changes.iter().filter_map(|(name, item)| {
@@ -284,7 +386,7 @@ impl Dir {
         if let Some(sorted) = self.sorted.take() {
             if self.waiting.take().is_some() {
                 self.fresh = sorted.iter().filter(|e| e.item.is_fresh()).count();
-                self.root = Root::build(sorted.iter().cloned())?;
+                self.root = OnceLock::from(Root::build(sorted.iter().cloned())?);
             }
             self.by_name = true;
         }
@@ -292,7 +394,7 @@ impl Dir {
         if let Some(waiting) = &mut self.waiting {
             let applied = waiting.applied.take();
             if let (true, Some(applied)) = (as_committed, applied) {
-                self.root = applied;
+                self.root = OnceLock::from(applied);
                 waiting.changes.clear();
             }
         }
@@ -307,7 +409,18 @@ impl Dir {
             return Ok(());
         }
         let added = usize::from(item.is_fresh());
-        let replaced = self.root.insert(Entry { name, item })?;
+        self.gather(&name);
+        let replaced = match self.gathered_mut() {
+            Some(made) => match made.entry(name) {
+                Slot::Vacant(free) => {
+                    free.insert(item);
+                    None
+                }
+                Slot::Occupied(known) if item.is_new_form_of(known.get()) => Some(item),
+                Slot::Occupied(mut known) => Some(known.insert(item)),
+            },
+            None => self.base_mut()?.insert(Entry { name, item })?,
+        };
         let gone = replaced.is_some_and(|item| item.is_fresh());
         self.fresh = self.fresh + added - usize::from(gone);
         Ok(())
@@ -319,7 +432,10 @@ impl Dir {
             waiting.changes.insert(name.clone(), None);
             return Ok(());
         }
-        let removed = self.root.remove(name)?;
+        let removed = match self.gathered_mut() {
+            Some(made) => made.remove(name),
+            None => self.base_mut()?.remove(name)?,
+        };
         let gone = removed.is_some_and(|item| item.is_fresh());
         self.fresh -= usize::from(gone);
         Ok(())
@@ -335,14 +451,22 @@ impl Dir {
         if let Some(waiting) = &mut self.waiting {
             let item = match waiting.changes.remove(name) {
                 Some(changed) => changed,
-                None => self.root.find(name)?,
+                None => self.root.get().map_or(Ok(None), |root| root.find(name))?,
             };
             let mut item = item.unwrap_or_else(|| Item::Dir(Arc::new(Self::empty())));
             let result = change(&mut item)?;
             waiting.changes.insert(name.clone(), Some(item));
             return Ok(result);
         }
-        let Some(item) = self.root.slot(name)? else {
+        let slot = match self.gathered_mut() {
+            // Looked up twice, since the borrow checker does not let a failed look-up go.
+            Some(made) if made.contains_key(name) => {
+                self.gathered_mut().and_then(|m| m.get_mut(name))
+            }
+            Some(_) => None,
+            None => self.base_mut()?.slot(name)?,
+        };
+        let Some(item) = slot else {
             let mut item = Item::Dir(Arc::new(Self::empty()));
             let result = change(&mut item)?;
             self.put(name.clone(), item)?;

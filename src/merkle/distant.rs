@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::crypto::Hash;
 
 use super::digest::Preimage;
+use super::item::{Entry, Item, Kind, Pair};
 use super::proof::{Partial, Recording};
 use super::store::{Pack, Stored};
-use super::trie::{Branch, Child, Entry, Item, Kind, Pair, Root, Sealed};
+use super::trie::{Branch, Child, Root, Sealed};
 use super::{Bytes, TreeError};
 
 /// A value or directory of a commit.

@@ -7,6 +7,7 @@
 mod digest;
 mod dir;
 mod distant;
+mod item;
 mod name;
 mod proof;
 mod store;
@@ -16,10 +17,10 @@ mod trie;
 #[cfg(test)]
 mod tests;
 
+pub use item::Kind;
 pub use proof::{KindedHash, Proof, ProofError};
 pub use store::{Options, Size, Store, StoreError};
 pub use tree::{Tree, TreeError};
-pub use trie::Kind;
 
 /// The bytes of a value, shared.
 pub type Bytes = std::sync::Arc<[u8]>;

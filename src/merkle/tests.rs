@@ -347,3 +347,31 @@ fn very_deep_trees_hash_and_drop() {
     drop(tree);
     drop(copy);
 }
+
+/// When records are built does not show.
+#[test]
+fn large_directories_take_changes_before_and_after_hashing() {
+    let mut tree = Tree::empty();
+    let mut snapshots = Vec::new();
+    for number in 0..3000_u32 {
+        tree.add(&["d", &(number % 1700).to_string()], &number.to_be_bytes())
+            .unwrap();
+        if number % 3 == 0 {
+            tree.remove(&["d", &(number / 2).to_string()]).unwrap();
+        }
+        if number % 700 == 0 {
+            snapshots.push(tree.clone());
+        }
+        if number == 2000 {
+            tree.hash().unwrap();
+        }
+    }
+    snapshots.push(tree);
+    for tree in snapshots {
+        let listed = tree.list(&["d"], 0, None).unwrap();
+        assert!(listed.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert_eq!(tree.length(&["d"]).unwrap(), listed.len());
+        let again = Tree::directory([("d", Tree::directory(listed).unwrap())]).unwrap();
+        assert_eq!(again.hash().unwrap(), tree.hash().unwrap());
+    }
+}

@@ -11,8 +11,8 @@ use crate::crypto::Hash;
 
 use super::dir::Dir;
 use super::distant::Distant;
+use super::item::{Entry, Item, Kind};
 use super::name::Name;
-use super::trie::{Entry, Item, Kind};
 use super::{Bytes, StoreError, digest};
 
 /// Longest path that is accepted; the PVM stays far below.
@@ -209,9 +209,7 @@ impl Tree {
     /// # Errors
     /// [`TreeError`]; when a change fails half way, every later access repeats the error.
     pub fn add(&mut self, path: &[&str], value: &[u8]) -> Result<(), TreeError> {
-        if let Some(old) = self.item(path)?
-            && is_value(&old, value)?
-        {
+        if self.holds(path, value)? {
             return Ok(());
         }
         self.change(path, Leaf::Put(Item::Fresh(value.into())))
@@ -248,11 +246,28 @@ impl Tree {
         }
     }
 
+    /// Whether `path` already has this value. Where all directories are open for changes anyway, the
+    /// last one is not searched: the write itself sees what is there.
+    fn holds(&self, path: &[&str], value: &[u8]) -> Result<bool, TreeError> {
+        check_length(path)?;
+        let mut here = self.0.clone();
+        let mut open = true;
+        for (left, step) in (1..=path.len()).rev().zip(path) {
+            open = open && matches!(&here, Item::Dir(dir) if dir.is_open());
+            if left == 1 && open {
+                return Ok(false);
+            }
+            match step_into(&here, &Name::new(step.as_bytes()))? {
+                Some(below) => here = below,
+                None => return Ok(false),
+            }
+        }
+        is_value(&here, value)
+    }
+
     /// What is at `path`.
     fn item(&self, path: &[&str]) -> Result<Option<Item>, TreeError> {
-        if path.len() > MAX_PATH {
-            return Err(TreeError::PathTooLong { steps: path.len() });
-        }
+        check_length(path)?;
         let mut here = self.0.clone();
         for step in path {
             match step_into(&here, &Name::new(step.as_bytes()))? {
@@ -292,6 +307,13 @@ impl fmt::Debug for Tree {
             None => write!(f, "{kind:?}(not hashed)"),
         }
     }
+}
+
+const fn check_length(path: &[&str]) -> Result<(), TreeError> {
+    if path.len() > MAX_PATH {
+        return Err(TreeError::PathTooLong { steps: path.len() });
+    }
+    Ok(())
 }
 
 /// Hash of the directory without entries.

@@ -9,189 +9,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::crypto::Hash;
 
-use super::digest::{self, Preimage};
+use super::TreeError;
+use super::digest::{Batch, Preimage};
 use super::dir::Dir;
-use super::distant::{Distant, DistantChild};
+use super::distant::DistantChild;
+use super::item::{Entry, Item, Pair};
 use super::name::{MAX_DEPTH, Name, NameBits};
-use super::{Bytes, TreeError};
-
-/// What an entry of a directory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Bytes.
-    Value,
-    /// A directory.
-    Directory,
-}
-
-/// A value or a directory, wherever it is.
-#[derive(Clone, Debug)]
-pub(super) enum Item {
-    /// A value made in memory since the last commit.
-    Fresh(Bytes),
-    /// A value that is part of a commit.
-    Kept(Bytes),
-    /// A directory changed or made since the last commit.
-    Dir(Arc<Dir>),
-    /// Known by hash, part of a commit; read when needed.
-    Distant(Arc<Distant>),
-}
-
-impl Item {
-    pub(super) fn kind(&self) -> Kind {
-        match self {
-            Self::Fresh(_) | Self::Kept(_) => Kind::Value,
-            Self::Dir(_) => Kind::Directory,
-            Self::Distant(distant) => distant.kind,
-        }
-    }
-
-    /// Whether no commit holds it yet (upstream: it has no key).
-    pub(super) const fn is_fresh(&self) -> bool {
-        matches!(self, Self::Fresh(_) | Self::Dir(_))
-    }
-
-    /// The hash when finding it takes no hashing.
-    pub(super) fn known_hash(&self) -> Option<Hash> {
-        match self {
-            Self::Fresh(_) | Self::Kept(_) => None,
-            Self::Dir(dir) => dir.known_hash(),
-            Self::Distant(distant) => Some(distant.hash),
-        }
-    }
-
-    pub(super) fn hash(&self) -> Result<Hash, TreeError> {
-        match self {
-            Self::Fresh(bytes) | Self::Kept(bytes) => Ok(digest::value(bytes)),
-            Self::Dir(dir) => dir.hash(),
-            Self::Distant(distant) => Ok(distant.hash),
-        }
-    }
-}
-
-/// A name and what it stands for.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) name: Name,
-    pub(super) item: Item,
-}
-
-/// At most two entries in the order of their names; `second` is only there beside `first`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pair {
-    first: Option<Entry>,
-    second: Option<Entry>,
-}
-
-impl Pair {
-    fn one(entry: Entry) -> Self {
-        Self {
-            first: Some(entry),
-            second: None,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + usize::from(self.second.is_some())
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.first.iter().chain(&self.second)
-    }
-
-    fn slot(&mut self, name: &Name) -> Option<&mut Item> {
-        self.first
-            .iter_mut()
-            .chain(&mut self.second)
-            .find(|entry| entry.name == *name)
-            .map(|entry| &mut entry.item)
-    }
-
-    fn find(&self, name: &Name) -> Option<&Item> {
-        self.iter()
-            .find(|entry| entry.name == *name)
-            .map(|entry| &entry.item)
-    }
-
-    /// Adds an entry whose name is not there; gives it back when there is no room.
-    pub(super) fn push(&mut self, entry: Entry) -> Option<Entry> {
-        match (&mut self.first, &mut self.second) {
-            (_, Some(_)) => return Some(entry),
-            (Some(first), second) if entry.name < first.name => {
-                *second = Some(std::mem::replace(first, entry));
-            }
-            (Some(_), second) => *second = Some(entry),
-            (first, None) => *first = Some(entry),
-        }
-        None
-    }
-
-    fn remove(&mut self, name: &Name) -> Option<Item> {
-        let matches = |entry: &Option<Entry>| entry.as_ref().is_some_and(|e| e.name == *name);
-        let removed = if matches(&self.first) {
-            std::mem::replace(&mut self.first, self.second.take())
-        } else if matches(&self.second) {
-            self.second.take()
-        } else {
-            None
-        };
-        removed.map(|entry| entry.item)
-    }
-
-    fn unsealed<'a>(&'a self, found: &mut Vec<&'a Arc<Dir>>) {
-        for entry in self.iter() {
-            if let Item::Dir(dir) = &entry.item
-                && dir.known_hash().is_none()
-            {
-                found.push(dir);
-            }
-        }
-    }
-
-    fn dismantle(self, found: &mut Vec<Arc<Dir>>) {
-        for entry in self.into_entries() {
-            if let Item::Dir(dir) = entry.item {
-                found.push(dir);
-            }
-        }
-    }
-
-    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
-        self.first.into_iter().chain(self.second)
-    }
-
-    /// Hashes of the entries, in a form that the pre-images take.
-    fn hashed(&self) -> Result<PairHashes<'_>, TreeError> {
-        let mut list = [None, None];
-        for (place, entry) in list.iter_mut().zip(self.iter()) {
-            let hash = entry.item.hash()?;
-            *place = Some((entry.name.as_bytes(), entry.item.kind(), hash));
-        }
-        Ok(PairHashes { list, next: 0 })
-    }
-}
-
-struct PairHashes<'a> {
-    list: [Option<(&'a [u8], Kind, Hash)>; 2],
-    next: usize,
-}
-
-impl<'a> Iterator for PairHashes<'a> {
-    type Item = (&'a [u8], Kind, Hash);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.list.get(self.next).copied().flatten();
-        self.next += 1;
-        entry
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.list.iter().skip(self.next).flatten().count();
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for PairHashes<'_> {}
 
 /// A record with its hash, once computed.
 #[derive(Clone, Debug)]
@@ -342,9 +165,10 @@ impl Child {
             Self::Branch(branch) => reopened(branch).insert(depth, entry, bits),
             Self::Bucket(pair) => {
                 let pair = reopened(pair);
-                if let Some(slot) = pair.slot(&entry.name) {
-                    return Ok(Some(std::mem::replace(slot, entry.item)));
-                }
+                let entry = match pair.replace(entry) {
+                    Ok(replaced) => return Ok(Some(replaced)),
+                    Err(entry) => entry,
+                };
                 if let Some(third) = pair.push(entry) {
                     let branch = Branch::split(depth, std::mem::take(pair), third)?;
                     *self = Self::Branch(Arc::new(Sealed::open(branch)));
@@ -561,7 +385,10 @@ impl Root {
     pub(super) fn hash(&self, preimage: &mut Preimage) -> Result<Hash, TreeError> {
         match self {
             Self::Flat(pair) => Ok(preimage.flat(pair.hashed()?)),
-            Self::Tree(branch) => branch.hash(0, preimage),
+            Self::Tree(branch) => {
+                branch.seal_below()?;
+                branch.hash(0, preimage)
+            }
         }
     }
 
@@ -588,9 +415,10 @@ impl Root {
                 branch.insert(0, entry, bits)
             }
             Self::Flat(pair) => {
-                if let Some(slot) = pair.slot(&entry.name) {
-                    return Ok(Some(std::mem::replace(slot, entry.item)));
-                }
+                let entry = match pair.replace(entry) {
+                    Ok(replaced) => return Ok(Some(replaced)),
+                    Err(entry) => entry,
+                };
                 if let Some(third) = pair.push(entry) {
                     *self = Self::Tree(Branch::split(0, std::mem::take(pair), third)?);
                 }
@@ -676,6 +504,16 @@ impl Root {
     }
 }
 
+/// Records hashed at once.
+const AT_ONCE: usize = 64;
+
+/// Records whose hash is not known, branches with their depth.
+#[derive(Default)]
+struct Open<'a> {
+    buckets: Vec<&'a Sealed<Pair>>,
+    branches: Vec<(usize, &'a Sealed<Branch>)>,
+}
+
 type Keyed = std::vec::IntoIter<(NameBits, Entry)>;
 
 impl Child {
@@ -719,6 +557,52 @@ impl Branch {
             zero: Child::build(depth + 1, zeros, sorted)?,
             one: Child::build(depth + 1, length - zeros, sorted)?,
         })
+    }
+
+    /// Computes the hashes of all records below, many at a time; directories in them have theirs.
+    fn seal_below(&self) -> Result<(), TreeError> {
+        let mut open = Open::default();
+        self.open_below(0, &mut open);
+        let mut batch = Batch::default();
+        for buckets in open.buckets.chunks(AT_ONCE) {
+            let pairs = buckets.iter().flat_map(|bucket| bucket.body.iter());
+            pairs.for_each(|entry| entry.item.batch(&mut batch));
+            let mut values = batch.hashes().into_iter();
+            for bucket in buckets {
+                batch.bucket(bucket.body.hashed_from(&mut values)?);
+            }
+            for (bucket, hash) in buckets.iter().zip(batch.hashes()) {
+                bucket.hash.get_or_init(|| hash);
+            }
+        }
+        open.branches
+            .sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+        for level in open.branches.chunk_by(|(a, _), (b, _)| a == b) {
+            for branches in level.chunks(AT_ONCE) {
+                for (depth, branch) in branches {
+                    let below = |child: &Child| child.hash(depth + 1, &mut Preimage::default());
+                    let sides = [below(&branch.body.zero)?, below(&branch.body.one)?];
+                    batch.branch(*depth, branch.body.length, sides);
+                }
+                for ((_, branch), hash) in branches.iter().zip(batch.hashes()) {
+                    branch.hash.get_or_init(|| hash);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_below<'a>(&'a self, depth: usize, open: &mut Open<'a>) {
+        for (_, child) in self.children() {
+            match child {
+                Child::Bucket(pair) if pair.hash.get().is_none() => open.buckets.push(pair),
+                Child::Branch(branch) if branch.hash.get().is_none() => {
+                    open.branches.push((depth + 1, branch));
+                    branch.body.open_below(depth + 1, open);
+                }
+                _ => {}
+            }
+        }
     }
 
     fn unsealed<'a>(&'a self, found: &mut Vec<&'a Arc<Dir>>) {

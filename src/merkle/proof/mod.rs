@@ -21,7 +21,7 @@ use crate::codec::DecodeError;
 use crate::crypto::Hash;
 
 use super::distant::Distant;
-use super::trie::Kind;
+use super::item::Kind;
 use super::{Tree, TreeError};
 use shape::Shown;
 

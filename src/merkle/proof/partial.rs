@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::crypto::Hash;
 use crate::merkle::digest::{self, Preimage};
 use crate::merkle::distant::{Distant, DistantChild};
+use crate::merkle::item::{Entry, Item, Kind, Pair};
 use crate::merkle::name::MAX_DEPTH;
-use crate::merkle::trie::{Branch, Child, Entry, Item, Kind, Pair, Root, Sealed};
+use crate::merkle::trie::{Branch, Child, Root, Sealed};
 use crate::merkle::{Bytes, Tree, TreeError};
 
 use super::ProofError;

@@ -5,7 +5,8 @@ use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypto::Hash;
-use crate::merkle::trie::{Branch, Child, Item, Kind, Pair, Root};
+use crate::merkle::item::{Item, Kind, Pair};
+use crate::merkle::trie::{Branch, Child, Root};
 use crate::merkle::{Bytes, Tree, TreeError};
 
 use super::ProofError;

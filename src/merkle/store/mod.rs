@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypto::Hash;
 
-use super::trie::Kind;
+use super::item::Kind;
 use super::{Tree, TreeError};
 use files::{Committed, Generation, Roots};
 use record::Place;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::crypto::Hash;
 use crate::merkle::distant::{Distant, DistantChild};
-use crate::merkle::trie::{Branch, Child, Entry, Item, Kind, Pair, Root, Sealed};
+use crate::merkle::item::{Entry, Item, Kind, Pair};
+use crate::merkle::trie::{Branch, Child, Root, Sealed};
 use crate::merkle::{Bytes, TreeError};
 
 use super::StoreError;

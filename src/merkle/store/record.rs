@@ -5,8 +5,8 @@
 
 use crate::crypto::Hash;
 use crate::merkle::digest::{self, Preimage};
+use crate::merkle::item::Kind;
 use crate::merkle::name::Name;
-use crate::merkle::trie::Kind;
 use crate::merkle::{Bytes, TreeError};
 
 /// Longest value inside a bucket.

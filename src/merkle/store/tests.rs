@@ -170,7 +170,7 @@ fn every_cut_of_the_tail_leaves_a_whole_root() {
         let is_whole = nodes_length == whole[0].len() && roots_length == whole[1].len();
         let expected = if is_whole { &second } else { &first };
         assert_same(&store.checkout(&last).unwrap(), expected);
-        if nodes_length % 41 != 0 {
+        if !nodes_length.is_multiple_of(41) {
             return;
         }
         let mut again = store.checkout(&first.hash().unwrap()).unwrap();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::crypto::Hash;
 use crate::merkle::TreeError;
 use crate::merkle::distant::Distant;
-use crate::merkle::trie::{Branch, Child, Item, Kind, Pair, Root};
+use crate::merkle::item::{Item, Kind, Pair};
+use crate::merkle::trie::{Branch, Child, Root};
 
 use super::StoreError;
 use super::pack::Pack;
