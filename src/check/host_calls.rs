@@ -19,6 +19,9 @@ pub(super) const FORMAT: Format = Format {
     replay,
 };
 
+/// The files leave out longer leaves of the state.
+const LONGEST_LISTED: usize = 600;
+
 /// A call as the file has it: function, arguments, result.
 type Call = (String, Vec<i64>, i64);
 
@@ -137,11 +140,10 @@ fn run(
         let level = info.level.get();
         let messages = state.buffers.output.messages(level);
         let messages = messages.map_err(|error| wrong(error.to_string()))?;
+        let listed = messages.iter().flatten();
+        let listed = listed.filter(|message| message.len() + 4 <= LONGEST_LISTED);
         let encoded = |message: &Vec<u8>| format!("{:08x}{}", message.len(), hex::encode(message));
-        outboxes.insert(
-            level,
-            messages.iter().flatten().map(encoded).collect::<Vec<_>>(),
-        );
+        outboxes.insert(level, listed.map(encoded).collect::<Vec<_>>());
     }
     let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((calls, outboxes))

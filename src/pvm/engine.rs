@@ -41,6 +41,9 @@ pub enum Declined {
     /// The run may be longer than the ticks of a period, or than the work this engine may do.
     #[error("the run may take more than {0} ticks")]
     Ticks(u128),
+    /// The memory could not grow for want of memory here.
+    #[error("this machine could not give the kernel the memory it may have")]
+    Memory,
     /// The run calls the host more often than this engine may allow.
     #[error("the run calls the host too often for the fast engine")]
     HostCalls,

@@ -13,6 +13,9 @@ use crate::pvm::Declined;
 /// Longest name of an import or export.
 const NAME_LIMIT: usize = 512;
 
+/// Pages of the largest memory.
+const MAX_PAGES: u64 = 65_536;
+
 /// What the machine has: WebAssembly 1.0 and mutable globals, sign extension, bulk memory,
 /// reference types, SIMD; no floats, no multi-value.
 const FEATURES: WasmFeatures = WasmFeatures::WASM1
@@ -37,6 +40,9 @@ pub(super) fn admit(kernel: &[u8]) -> Result<Plan, Declined> {
         shape.see(&payload.map_err(refused)?, &mut plan)?;
     }
     shape.check()?;
+    if plan.grows_table {
+        return Err(refused("it grows a table"));
+    }
     Ok(plan.finish())
 }
 
@@ -81,7 +87,13 @@ impl Shape {
                     self.functions.push(ty.map_err(refused)?);
                 }
             }
-            Payload::MemorySection(memories) => self.memories += memories.count() as usize,
+            Payload::MemorySection(memories) => {
+                for memory in memories.clone() {
+                    let maximum = memory.map_err(refused)?.maximum;
+                    plan.max_pages = maximum.unwrap_or(MAX_PAGES).min(MAX_PAGES);
+                    self.memories += 1;
+                }
+            }
             Payload::ExportSection(exports) => {
                 for export in exports.clone() {
                     let export = export.map_err(refused)?;

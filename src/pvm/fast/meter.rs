@@ -18,6 +18,9 @@ pub(super) const TICKS: &str = "\u{0}watchtower:ticks";
 /// Name under which the depth of calls is exported.
 pub(super) const DEPTH: &str = "\u{0}watchtower:depth";
 
+/// What the depth becomes when the memory could not grow although it may.
+pub(super) const MEMORY_FAILED: i32 = i32::MIN;
+
 /// Which of the charges to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -37,7 +40,10 @@ pub(super) struct Meter {
 struct Globals {
     ticks: u32,
     depth: u32,
+    /// Holds an operand while it is looked at.
     count: u32,
+    /// Likewise.
+    result: u32,
 }
 
 impl Meter {
@@ -58,6 +64,7 @@ impl ModuleMiddleware for Meter {
         let plan = self.plan.functions.get(function.as_u32() as usize);
         Box::new(FunctionMeter {
             plan: plan.cloned().unwrap_or_default(),
+            max_pages: self.plan.max_pages,
             started: false,
             loops: 0,
             limits: self.limits,
@@ -78,6 +85,7 @@ impl ModuleMiddleware for Meter {
             ticks: global(Type::I64, GlobalInit::I64Const(0), TICKS),
             depth: global(Type::I32, GlobalInit::I32Const(0), DEPTH),
             count: global(Type::I32, GlobalInit::I32Const(0), "\u{0}watchtower:count"),
+            result: global(Type::I32, GlobalInit::I32Const(0), "\u{0}watchtower:result"),
         };
         self.globals
             .set(globals)
@@ -88,6 +96,7 @@ impl ModuleMiddleware for Meter {
 #[derive(Debug)]
 struct FunctionMeter {
     plan: FunctionPlan,
+    max_pages: u64,
     started: bool,
     /// Loops seen so far.
     loops: usize,
@@ -151,6 +160,41 @@ impl Globals {
         });
     }
 
+    /// Stops when the memory cannot grow although it may: the machine's always does.
+    fn grow<'a>(&self, max_pages: u64, grow: Operator<'a>, state: &mut MiddlewareReaderState<'a>) {
+        let get = |global_index| Operator::GlobalGet { global_index };
+        let set = |global_index| Operator::GlobalSet { global_index };
+        let when = Operator::If {
+            blockty: BlockType::Empty,
+        };
+        state.extend([set(self.count), get(self.count), grow]);
+        state.extend([
+            set(self.result),
+            get(self.result),
+            Operator::I32Const { value: -1 },
+            Operator::I32Eq,
+            when.clone(),
+            Operator::MemorySize { mem: 0 },
+            Operator::I64ExtendI32U,
+            get(self.count),
+            Operator::I64ExtendI32U,
+            Operator::I64Add,
+            Operator::I64Const {
+                value: max_pages.cast_signed(),
+            },
+            Operator::I64LeU,
+            when,
+            Operator::I32Const {
+                value: MEMORY_FAILED,
+            },
+            set(self.depth),
+            Operator::Unreachable,
+            Operator::End,
+            Operator::End,
+            get(self.result),
+        ]);
+    }
+
     /// Adds to the depth of calls.
     fn deepen<'a>(&self, by: i32, state: &mut MiddlewareReaderState<'a>) {
         let global_index = self.depth;
@@ -203,11 +247,11 @@ impl<'a> FunctionMiddleware<'a> for FunctionMeter {
             | Operator::MemoryInit { .. }
             | Operator::TableFill { .. }
             | Operator::TableCopy { .. }
-            | Operator::TableInit { .. }
-            | Operator::TableGrow { .. } => {
+            | Operator::TableInit { .. } => {
                 globals.charge_elements(state);
                 state.push_operator(operator);
             }
+            Operator::MemoryGrow { .. } => globals.grow(self.max_pages, operator, state),
             Operator::Call { .. } | Operator::CallIndirect { .. } => {
                 let Some(limit) = self.limits.depth else {
                     state.push_operator(operator);

@@ -24,7 +24,7 @@ use wasmer::{
 
 use self::cache::{Folder, Recent, name_of};
 use self::host::{Effects, Host};
-use self::meter::{DEPTH, Limits, Meter, TICKS};
+use self::meter::{DEPTH, Limits, MEMORY_FAILED, Meter, TICKS};
 use self::plan::loading_ticks;
 use super::engine::{Engine, Period, RunError, RunTicks};
 use super::host::{HostFunction, MODULE};
@@ -308,6 +308,7 @@ impl Run {
             return Err(Declined::Trap(message));
         }
         match self.global(DEPTH)?.get(&mut self.store) {
+            Value::I32(MEMORY_FAILED) => Err(Declined::Memory),
             Value::I32(depth) if depth > DEPTH_V0.cast_signed() => Err(Declined::Depth(DEPTH_V0)),
             _ => Ok(()),
         }

@@ -38,6 +38,8 @@ pub(super) struct FunctionPlan {
 pub(super) struct Plan {
     /// Its functions, imported ones left out.
     pub(super) functions: Vec<FunctionPlan>,
+    /// Most pages its memory may have.
+    pub(super) max_pages: u64,
 }
 
 /// Most ticks that loading a kernel of this length can take.
@@ -88,6 +90,9 @@ impl Measured {
 pub(super) struct PlanBuilder {
     imported: usize,
     measured: Vec<Measured>,
+    pub(super) max_pages: u64,
+    /// Whether a table may grow, which native code may refuse where the machine does not.
+    pub(super) grows_table: bool,
 }
 
 impl PlanBuilder {
@@ -138,6 +143,7 @@ impl PlanBuilder {
                     let callee = usize::try_from(*function_index).unwrap_or(usize::MAX);
                     measured.calls.push((place, Callee::Direct(callee)));
                 }
+                Operator::TableGrow { .. } => self.grows_table = true,
                 Operator::CallIndirect { .. } => measured.calls.push((place, Callee::Indirect)),
                 _ => {}
             }
@@ -147,7 +153,12 @@ impl PlanBuilder {
     }
 
     pub(super) fn finish(self) -> Plan {
-        let Self { imported, measured } = self;
+        let Self {
+            imported,
+            measured,
+            max_pages,
+            ..
+        } = self;
         let small: Vec<_> = measured
             .iter()
             .map(|function| function.is_small().then_some(function.entry))
@@ -173,6 +184,7 @@ impl PlanBuilder {
         });
         Plan {
             functions: functions.collect(),
+            max_pages,
         }
     }
 }

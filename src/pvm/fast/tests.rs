@@ -158,11 +158,10 @@ fn endless_kernels_stop_by_themselves() {
              (call $f (i32.sub (local.get 0) (i32.const 1)))
              (call $f (i32.sub (local.get 0) (i32.const 1))))))
            (func (export "kernel_run") (call $f (i32.const 60)))"#,
-        r#"(memory $big 1000) (func (export "kernel_run"))"#,
     ] {
         let declined = declined(body);
-        let is_ticks = matches!(declined, Declined::Ticks(_) | Declined::HostCalls);
-        assert!(is_ticks || body.contains("$big"), "{declined:?}");
+        let stopped = matches!(declined, Declined::Ticks(_) | Declined::HostCalls);
+        assert!(stopped, "{declined:?}");
     }
 }
 
@@ -179,6 +178,17 @@ fn bulk_operations_are_charged_by_their_length() {
     let period = run(&loops(100)).unwrap();
     assert!(matches!(period.ticks, RunTicks::AtMost(ticks) if ticks > 6500 * 100 * 42));
     assert!(matches!(declined(&loops(100_000)), Declined::Ticks(_)));
+}
+
+#[test]
+fn growing_over_the_limit_fails_for_the_kernel_only() {
+    let body = r#"(func (export "kernel_run")
+        (if (i32.ne (memory.grow (i32.const 1)) (i32.const 1)) (then unreachable))
+        (if (i32.ne (memory.size) (i32.const 2)) (then unreachable))
+        (if (i32.ne (memory.grow (i32.const 65536)) (i32.const -1)) (then unreachable))
+        (if (i32.ne (memory.grow (i32.const -1)) (i32.const -1)) (then unreachable))
+        (call $mark))"#;
+    assert_eq!(flags(&run(body).unwrap()), (true, false));
 }
 
 #[test]
