@@ -31,8 +31,8 @@ const MACHINE: Machine = Machine::Wasm {
 
 pub(super) const FORMAT: Format = Format {
     name: "whole games",
-    recognises: recognises,
-    replay: replay,
+    recognises,
+    replay,
 };
 
 #[derive(Deserialize)]

@@ -282,10 +282,10 @@ fn write_head(node: &Node, inner: usize, writer: &mut Writer) {
 }
 
 fn write_tail(node: &Node, writer: &mut Writer) {
-    if let Node::Prim { args, annots, .. } = node {
-        if *args > 2 || !annots.is_empty() {
-            writer.dynamic(annots.join(" ").as_bytes());
-        }
+    if let Node::Prim { args, annots, .. } = node
+        && (*args > 2 || !annots.is_empty())
+    {
+        writer.dynamic(annots.join(" ").as_bytes());
     }
 }
 

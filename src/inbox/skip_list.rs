@@ -23,7 +23,7 @@ pub(super) fn next_pointers<P: Copy>(index: u64, pointer: P, pointers: &[P]) -> 
         .map(|power| {
             let kept = old.next().copied();
             match kept {
-                Some(kept) if next % power != 0 => kept,
+                Some(kept) if !next.is_multiple_of(power) => kept,
                 _ => pointer,
             }
         })

@@ -15,6 +15,9 @@ pub mod operation;
 mod outbox;
 mod quantity;
 
+#[cfg(test)]
+mod tests;
+
 pub use commitment::Commitment;
 pub use constants::{Constants, ConstantsError};
 pub use dal::{DalCell, DalContent, DalSlot, DalSnapshot};
