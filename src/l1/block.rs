@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 
 use crate::codec::Micheline;
+use crate::inbox;
 use crate::protocol::operation::{Origination, Refutation, Stakers};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, ContractHash, Counter, Level, OperationHash,
-    Protocol, ProtocolHash, PublicKeyHash, RollupAddress,
+    Protocol, ProtocolHash, PublicKeyHash, RollupAddress, Timestamp,
 };
 
 use super::error::NodeError;
@@ -237,4 +238,80 @@ pub struct Block {
     pub effects: Effects,
     /// What the data-availability layer adds to the inbox, ascending by publication level.
     pub attested: Vec<AttestedSlots>,
+}
+
+impl Block {
+    /// What the block brings to the inbox, in the inbox's own words.
+    #[must_use]
+    pub fn inbox_input(&self) -> inbox::BlockInput {
+        let attested = self.attested.iter();
+        let parameters = attested.clone().map(|slots| {
+            let parameters = inbox::DalParameters {
+                number_of_slots: slots.number_of_slots,
+                // Sizes are far below 2^31: the protocol's own type is a signed one.
+                slot_size: i32::try_from(slots.slot_size).unwrap_or(i32::MAX),
+                page_size: slots.page_size,
+            };
+            (slots.published_level, parameters)
+        });
+        inbox::BlockInput {
+            level: self.header.level,
+            protocol: self.protocol,
+            predecessor_protocol: self.previous.protocol,
+            predecessor: self.previous.hash,
+            predecessor_timestamp: Timestamp(self.previous.timestamp),
+            contributions: self
+                .effects
+                .contributions
+                .iter()
+                .map(Contribution::input)
+                .collect(),
+            dal_parameters: parameters.collect(),
+            attested_slots: attested.flat_map(AttestedSlots::inputs).collect(),
+        }
+    }
+}
+
+impl Contribution {
+    fn input(&self) -> inbox::Contribution {
+        let (source, messages, transfers) = match self {
+            Self::External(message) => (None, vec![message.clone()], Vec::new()),
+            Self::Transfer {
+                payload,
+                sender,
+                source,
+                destination,
+            } => {
+                let transfer = inbox::RollupTransfer {
+                    status: inbox::Status::Applied,
+                    sender: *sender,
+                    destination: *destination,
+                    payload: Some(payload.clone()),
+                };
+                (Some(*source), Vec::new(), vec![transfer])
+            }
+        };
+        inbox::Contribution {
+            // External messages do not tell who sent them.
+            source: source.unwrap_or(PublicKeyHash::Tz1([0; 20])),
+            status: inbox::Status::Applied,
+            messages,
+            transfers,
+        }
+    }
+}
+
+impl AttestedSlots {
+    fn inputs(&self) -> Vec<inbox::AttestedSlot> {
+        let slots = self.publishers.iter().flat_map(|(publisher, indexes)| {
+            indexes.iter().filter_map(|index| {
+                Some(inbox::AttestedSlot {
+                    published_level: self.published_level,
+                    publisher: *publisher,
+                    slot_index: u8::try_from(*index).ok()?,
+                })
+            })
+        });
+        slots.collect()
+    }
 }

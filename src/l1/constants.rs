@@ -97,12 +97,13 @@ impl ChainConstants {
     /// [`Fault`] names the constant that is missing or unusable.
     pub fn from_json(json: &Value, protocol: Protocol) -> Result<Self, Fault> {
         let dialect = dialect_of(json);
+        let prefix = Constants::key_prefix(dialect);
         Ok(Self {
             protocol,
             dialect,
             rollup: Constants::from_json(json, dialect).map_err(Fault::Constants)?,
             dal: optional(json, "dal_parametric")?,
-            reveals: optional(json, "smart_rollup_reveal_activation_level")?,
+            reveals: optional(json, &format!("{prefix}reveal_activation_level"))?,
             minimal_block_delay: json
                 .get("minimal_block_delay")
                 .and_then(Value::as_str)

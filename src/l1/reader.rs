@@ -225,7 +225,7 @@ struct RawSlotCell {
 struct RawSlot {
     kind: String,
     level: Level,
-    index: u16,
+    index: u8,
     #[serde(default)]
     publisher: Option<String>,
     #[serde(default)]
@@ -256,7 +256,7 @@ fn attested_by_level(bytes: &[u8]) -> Result<BTreeMap<Level, Publishers>, Fault>
             .or_default()
             .entry(publisher)
             .or_default()
-            .insert(slot.index);
+            .insert(u16::from(slot.index));
     }
     Ok(levels)
 }
