@@ -6,7 +6,7 @@
 //! | `POST /devnet/bake?count=n` | | bakes n blocks (1) |
 //! | `POST /devnet/reorg?depth=d&blocks=n` | | replaces the newest d blocks by n others (d + 1) |
 //! | `POST /devnet/switch?hash=B…` | | makes any known block the head |
-//! | `POST /devnet/act` | an [`Act`](super::scenario::Act) as JSON | signs and injects an operation of a bootstrap account |
+//! | `POST /devnet/act` | an [`Act`](super::acts::Act) as JSON | signs and injects an operation of a bootstrap account |
 //! | `POST /devnet/hire` | an [`Actor`] as JSON | a staker that acts by itself from now on |
 //! | `GET`, `POST /devnet/weather` | a [`Weather`] as JSON | reads or changes this endpoint's weather |
 //! | `GET /devnet/wasm_2_0_0/<hash>` | | a preimage, raw: what a reveal endpoint serves |

@@ -6,10 +6,11 @@
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
 //! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `control`.
 //! Who is on it: `accounts`, `actors`, `truth`,
-//! `contracts`, `scenario`. All together: `devnet`.
+//! `contracts`, `acts`, `scenario`. All together: `devnet`.
 
 mod accounts;
 mod actors;
+mod acts;
 mod apply;
 mod block;
 mod chain;
@@ -37,12 +38,13 @@ mod tests;
 
 pub use accounts::Person;
 pub use actors::{Actor, Cementing, From, Period, Strategy, Truth};
+pub use acts::{Act, ActError, Deed};
 pub use block::Block;
 pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
 pub use errors::{ErrorKind, RuleError, Trace};
 pub use parameters::Parameters;
-pub use scenario::{Act, ActError, Deed, Refusal, Scenario, Setup};
+pub use scenario::{Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
 pub use truth::{Engines, MachineTruth, Preimages};
 pub use weather::Weather;

@@ -5,19 +5,16 @@
 //! same scenario gives the same blocks. Refuses to know the tower.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::{Person, bootstrap};
 use super::actors::{Actor, Strategy, Truth};
-use super::apply::price;
+use super::acts::{Act, ActError, Deed, content, malformed, parsed};
 use super::block::Block;
 use super::chain::{Chain, ChainError, Config};
-use super::contracts::{Destination, Script, relay_argument};
-use super::errors::Trace;
+use super::contracts::{Script, relay_argument};
 use super::ledger::{Account, Owner};
 use super::parameters::Parameters;
 use super::truth::Preimages;
@@ -25,171 +22,16 @@ use super::validate::bls_suite;
 use crate::codec::Micheline;
 use crate::crypto::{Dialect, blake2b, blake2b_20};
 use crate::protocol::operation::{
-    Action, Content, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
+    Action, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
     Refutation, SignedOperation, Stakers,
 };
 use crate::protocol::{
-    Commitment, CommitmentHash, ContractHash, Counter, Gas, Level, Mutez, OperationHash, Protocol,
-    PublicKeyHash, RollupAddress, StorageBytes,
+    CommitmentHash, ContractHash, Counter, Level, Mutez, OperationHash, Protocol, PublicKeyHash,
+    RollupAddress,
 };
 
 /// 2026-01-01T00:00:00Z: a time of its own, since the chain has no clock.
 const GENESIS_TIME: i64 = 1_767_225_600;
-
-/// Something that an account can be told to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Deed {
-    /// Originates a WASM rollup.
-    Originate {
-        /// Hexadecimal digits of the kernel.
-        kernel: String,
-    },
-    /// Sends external messages.
-    Messages {
-        /// Hexadecimal digits of each.
-        messages: Vec<String>,
-    },
-    /// Calls the relay contract, which emits one internal transaction per item.
-    Relay {
-        /// Receiver and Micheline value of each, in order.
-        transfers: Vec<(String, Value)>,
-    },
-    /// Calls the relay contract with any argument.
-    Call {
-        /// Micheline argument.
-        argument: Value,
-    },
-    /// Pays.
-    Pay {
-        /// `tz…` or `KT1…`.
-        to: String,
-        /// How much.
-        mutez: u64,
-    },
-    /// Publishes a commitment.
-    Publish {
-        /// The rollup.
-        rollup: RollupAddress,
-        /// The claim.
-        commitment: Commitment,
-    },
-    /// Cements the next commitment.
-    Cement {
-        /// The rollup.
-        rollup: RollupAddress,
-    },
-    /// Gives a bond back.
-    RecoverBond {
-        /// The rollup.
-        rollup: RollupAddress,
-        /// Whose.
-        staker: PublicKeyHash,
-    },
-    /// Opens a game.
-    OpenGame {
-        /// The rollup.
-        rollup: RollupAddress,
-        /// The other player.
-        opponent: PublicKeyHash,
-        /// One's own commitment.
-        ours: CommitmentHash,
-        /// The other's.
-        theirs: CommitmentHash,
-    },
-    /// Ends a game by the clock.
-    Timeout {
-        /// The rollup.
-        rollup: RollupAddress,
-        /// One player.
-        one: PublicKeyHash,
-        /// The other.
-        other: PublicKeyHash,
-    },
-}
-
-/// A batch that one account signs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Act {
-    /// Index of the bootstrap account.
-    pub by: u32,
-    /// What it does, all or nothing.
-    pub deeds: Vec<Deed>,
-}
-
-impl Act {
-    /// A batch of one.
-    #[must_use]
-    pub fn one(by: u32, deed: Deed) -> Self {
-        Self {
-            by,
-            deeds: vec![deed],
-        }
-    }
-
-    /// External messages from account `by`.
-    #[must_use]
-    pub fn messages(by: u32, messages: &[&[u8]]) -> Self {
-        Self::one(
-            by,
-            Deed::Messages {
-                messages: messages.iter().map(hex::encode).collect(),
-            },
-        )
-    }
-
-    /// An origination by account `by`.
-    #[must_use]
-    pub fn originate(by: u32, kernel: &[u8]) -> Self {
-        Self::one(
-            by,
-            Deed::Originate {
-                kernel: hex::encode(kernel),
-            },
-        )
-    }
-
-    /// A transfer of `value` from the relay contract to `rollup`, asked for by account `by`.
-    #[must_use]
-    pub fn transfer(by: u32, rollup: &RollupAddress, value: &Micheline) -> Self {
-        Self::one(
-            by,
-            Deed::Relay {
-                transfers: vec![(rollup.to_string(), value.to_json())],
-            },
-        )
-    }
-}
-
-/// Why an act could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum ActError {
-    /// No such bootstrap account.
-    #[error("there is no bootstrap account {0}")]
-    NoAccount(u32),
-    /// Something in it cannot be read.
-    #[error("{0}")]
-    Malformed(String),
-    /// The chain refused the operation.
-    #[error(transparent)]
-    Refused(Trace),
-}
-
-impl TryFrom<ActError> for Trace {
-    type Error = ActError;
-
-    fn try_from(error: ActError) -> Result<Self, ActError> {
-        match error {
-            ActError::Refused(trace) => Ok(trace),
-            other => Err(other),
-        }
-    }
-}
-
-fn malformed(problem: impl fmt::Display) -> ActError {
-    ActError::Malformed(problem.to_string())
-}
 
 /// How a scenario begins.
 #[derive(Debug, Clone)]
@@ -646,56 +488,5 @@ impl Scenario {
             "accounts": accounts,
             "preimages": self.preimages.names(),
         })
-    }
-}
-
-fn parsed(transfers: &[(String, Value)]) -> Result<Vec<(Destination, Micheline)>, ActError> {
-    transfers
-        .iter()
-        .map(|(to, value)| {
-            let destination = match RollupAddress::of_any_dialect(to) {
-                Ok((rollup, _)) => Destination::Rollup(rollup),
-                Err(_) => Destination::Contract(to.parse().map_err(malformed)?),
-            };
-            Ok((destination, Micheline::from_json(value).map_err(malformed)?))
-        })
-        .collect()
-}
-
-/// A content with limits that suffice and a fee that bakers take.
-fn content(source: PublicKeyHash, counter: Counter, action: Action) -> Content {
-    let calls_a_contract = matches!(
-        action,
-        Action::Transaction {
-            parameters: Some(_),
-            ..
-        }
-    );
-    let gas = if calls_a_contract {
-        60_000
-    } else {
-        (price(&action) / 1000).saturating_add(300)
-    };
-    let storage = match action {
-        Action::Originate(_) => 20_000,
-        Action::Transaction { .. } => 300,
-        _ => 0,
-    };
-    let size = match &action {
-        Action::Originate(origination) => origination.kernel.len(),
-        Action::AddMessages { messages } => messages.iter().map(Vec::len).sum(),
-        _ => 0,
-    };
-    // Over the mempool's threshold whatever the small fields weigh.
-    let fee = 1_000_u64
-        .saturating_add(gas / 10)
-        .saturating_add(size as u64);
-    Content {
-        source,
-        fee: Mutez(fee),
-        counter,
-        gas_limit: Gas(gas),
-        storage_limit: StorageBytes(storage),
-        action,
     }
 }

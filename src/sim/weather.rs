@@ -56,7 +56,8 @@ impl Weather {
     /// The fault of the `nth` request (from 1) to a block path.
     #[must_use]
     pub fn fault(&self, nth: u32) -> Fault {
-        let hits = |every: Option<u32>| every.is_some_and(|every| every > 0 && nth % every == 0);
+        let hits =
+            |every: Option<u32>| every.is_some_and(|every| every > 0 && nth.is_multiple_of(every));
         match self.status {
             Some(status) => Fault::Status(status),
             None if hits(self.bad_gateway_every) => Fault::Status(502),

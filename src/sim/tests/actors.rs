@@ -80,8 +80,9 @@ fn an_operator_runs_its_kernel_on_the_branch_that_is() {
 
     use crate::protocol::StateHash;
     use crate::pvm::{NoReference, fast};
+    use crate::sim::acts::Act;
     use crate::sim::chain::Abandoned;
-    use crate::sim::scenario::{Act, Scenario};
+    use crate::sim::scenario::Scenario;
     use crate::sim::truth::{Engines, MachineTruth};
 
     let kernel = std::fs::read("tests/data/kernels/commander.wasm").unwrap();

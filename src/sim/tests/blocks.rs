@@ -6,11 +6,12 @@ use crate::crypto::Dialect;
 use crate::inbox::{InternalMessage, Message};
 use crate::protocol::operation::{Action, Contract};
 use crate::protocol::{Level, Mutez, Protocol};
+use crate::sim::acts::{Act, ActError, Deed};
 use crate::sim::chain::Abandoned;
 use crate::sim::errors::Trace;
 use crate::sim::parameters::Parameters;
 use crate::sim::receipts::Shown;
-use crate::sim::scenario::{Act, ActError, Deed, Scenario, Setup};
+use crate::sim::scenario::{Scenario, Setup};
 
 /// Receipts of the head's operations.
 fn receipts(scenario: &Scenario) -> Vec<Value> {

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use super::{Invented, KERNEL, short, with_rollup};
 use crate::protocol::{Level, Protocol};
 use crate::sim::actors::{Actor, From, Strategy};
-use crate::sim::scenario::{Act, Scenario, Setup};
+use crate::sim::acts::Act;
+use crate::sim::scenario::{Scenario, Setup};
 use crate::sim::server::{Control, Endpoint, Options, Shared, serve};
 
 async fn served(scenario: Scenario) -> (Shared, Endpoint) {

@@ -16,7 +16,7 @@ fn publication_is_checked_in_the_protocols_order() {
     let (mut context, rollup, people) = context_at(Protocol::Ushuaia, 13);
     let root = genesis(&context, &rollup);
     let staker = people[1];
-    let mut refused = |commitment| {
+    let refused = |commitment| {
         id(stake::publish(
             &mut context.clone(),
             rollup,
