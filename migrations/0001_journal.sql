@@ -169,7 +169,7 @@ CREATE TABLE conflict (
     commitment BLOB NOT NULL CHECK (length(commitment) = 32),
     other_staker TEXT NOT NULL,
     other_commitment BLOB NOT NULL CHECK (length(other_commitment) = 32),
-    UNIQUE (rollup, staker, commitment, other_staker, other_commitment)
+    UNIQUE (rollup, block, staker, commitment, other_staker, other_commitment)
 ) STRICT;
 
 CREATE TABLE alarm (

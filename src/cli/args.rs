@@ -91,6 +91,14 @@ pub(super) enum Command {
     ///
     /// Continues where the data directory left off, however the last run ended.
     Follow(FollowArgs),
+    /// Watch the tower catch a liar: a whole network on this machine, nothing leaves it
+    ///
+    /// Exits with 0 only if the liar was caught and every true commitment was judged true.
+    Demo(DemoArgs),
+    /// Serve the simulated layer 1 that the demo and the tests use
+    ///
+    /// It answers like a node; blocks come by themselves, and /devnet takes commands.
+    Devnet(DevnetArgs),
     /// Replay vector files with the product's own code and compare
     ///
     /// Prints the first difference of each file with both values; exits with 0 only if every
@@ -126,6 +134,44 @@ pub(super) struct FollowArgs {
     /// Stop once this level is reached and judged; the exit code then tells the verdict
     #[arg(long, value_name = "LEVEL")]
     pub(super) until: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Labels of the chain: modern (sr1…) or scr1
+    #[arg(long, default_value = "modern", value_parser = ["modern", "scr1"])]
+    pub(super) dialect: String,
+    /// Time between blocks
+    #[arg(long, default_value_t = 200, value_name = "MILLISECONDS")]
+    pub(super) block_milliseconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DevnetArgs {
+    /// Address and port to serve on
+    #[arg(long, default_value = "127.0.0.1:18732", value_name = "ADDRESS")]
+    pub(super) listen: String,
+    /// Labels of the chain: modern (sr1…) or scr1
+    #[arg(long, default_value = "modern", value_parser = ["modern", "scr1"])]
+    pub(super) dialect: String,
+    /// Protocol, by its version text or the name in it, such as quebec
+    #[arg(long, default_value = "u025_025")]
+    pub(super) protocol: String,
+    /// Blocks between commitments
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) period: u32,
+    /// Time between blocks
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub(super) block_seconds: f64,
+    /// Kernel of the rollup; without it, one that does what messages tell it to
+    #[arg(long, value_name = "FILE")]
+    pub(super) kernel: Option<PathBuf>,
+    /// Let a liar stake too, who lies from so many blocks after the origination on
+    #[arg(long, value_name = "BLOCKS")]
+    pub(super) liar_after: Option<u32>,
+    /// Fixes keys and chain identifier
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
 }
 
 #[derive(Debug, Args)]

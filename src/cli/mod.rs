@@ -5,6 +5,8 @@
 
 mod args;
 mod check;
+mod demo;
+mod devnet;
 mod doctor;
 mod exit;
 mod follow;
@@ -46,6 +48,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             more.extend(command.node.given());
             follow::run(&cli.config_with(more)?, command)
         }
+        Command::Demo(command) => demo::run(&cli.config()?, command),
+        Command::Devnet(command) => devnet::run(&cli.config()?, command),
         Command::Doctor(command) => {
             let mut more = command.rollup.given();
             more.extend(command.node.given());

@@ -360,7 +360,7 @@ impl Reader {
     }
 
     /// The verdict in force on each published commitment, by inbox level. A verdict that rests on
-    /// a block which left the chain is not in force.
+    /// a block which left the chain is not in force, nor is one on a commitment that did.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -374,6 +374,10 @@ impl Reader {
                 LEFT JOIN block AS at ON inner.block = at.seq
                 WHERE inner.rollup = (SELECT seq FROM rollup WHERE address = ?1)
                   AND ifnull(at.reverted, 0) = 0
+                  AND inner.commitment IN
+                    (SELECT published.hash FROM published
+                     LEFT JOIN block AS seen ON published.block = seen.seq
+                     WHERE published.rollup = inner.rollup AND ifnull(seen.reverted, 0) = 0)
                 GROUP BY inner.commitment)
              ORDER BY verdict.level, verdict.seq",
             [rollup.0],
@@ -389,7 +393,7 @@ impl Reader {
         )
     }
 
-    /// Conflicts ever seen on a rollup, by inbox level.
+    /// Conflicts seen on the chain in force, by inbox level.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -398,7 +402,7 @@ impl Reader {
             "SELECT block.hash, conflict.level, parent, staker, commitment, other_staker,
                     other_commitment
              FROM conflict JOIN block ON conflict.block = block.seq
-             WHERE rollup = (SELECT seq FROM rollup WHERE address = ?1)
+             WHERE rollup = (SELECT seq FROM rollup WHERE address = ?1) AND block.reverted = 0
              ORDER BY conflict.level, conflict.seq",
             [rollup.0],
             |row| {

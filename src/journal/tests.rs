@@ -253,10 +253,18 @@ fn newest_verdict_is_in_force_unless_its_block_left() {
         computed: "2".into(),
     };
     journal.write(vec![verdict(None, blind.clone())]).unwrap();
+    let reader = journal.reader().unwrap();
+    assert_eq!(
+        reader.verdicts(&ROLLUP).unwrap(),
+        vec![],
+        "nobody published it"
+    );
+    journal
+        .write(vec![Entry::Published(published(None, 1, 3))])
+        .unwrap();
     journal
         .write(vec![verdict(Some(hash(0, 3)), false_.clone())])
         .unwrap();
-    let reader = journal.reader().unwrap();
     let in_force = |reader: &Reader| {
         reader
             .verdicts(&ROLLUP)

@@ -6,7 +6,7 @@
 use super::alarms;
 use super::event::{Decision, Effect, Event, News, SeenBlock};
 use super::facts::fact_of;
-use super::model::{Model, Own, Place, Watched};
+use super::model::{Distrust, Model, Own, Place, Watched};
 use super::stakes::Fact;
 use crate::journal::{
     Alarm, ConflictRow, Entry, Judgement, OperationRow, PublishedRow, Reorganisation, StateRow,
@@ -82,6 +82,7 @@ impl Model {
             publications,
             operations,
         } = seen;
+        let before = self.tip;
         self.tip = Place {
             block: block.hash,
             level: block.level,
@@ -96,7 +97,11 @@ impl Model {
         if let (Some(theirs), None) = (contradiction, &self.distrust) {
             let dialect = self.dialect();
             let alarm = alarms::inbox_mismatch(dialect, block.level, ours, theirs);
-            self.distrust = Some((block.level, alarm.subject.clone()));
+            self.distrust = Some(Distrust {
+                level: block.level,
+                detail: alarm.subject.clone(),
+                below: before,
+            });
             decision.alarm(alarm);
             let distrust = self.distrust.clone();
             for rollup in self.rollups.values_mut() {
@@ -258,15 +263,13 @@ impl Model {
 
     /// Asks for the state at the tip, or just below the first level whose inbox is contradicted.
     fn wake(&self, decision: &mut Decision) {
-        if self.distrust.is_some() {
-            return;
-        }
+        let goal = self.goal();
         for rollup in self.rollups.values() {
-            if rollup.reached.level < self.tip.level {
+            if rollup.reached.level < goal.level {
                 decision.effects.push(Effect::Wake {
                     rollup: rollup.address,
-                    block: self.tip.block,
-                    level: self.tip.level,
+                    block: goal.block,
+                    level: goal.level,
                     epoch: self.epoch,
                 });
             }
@@ -293,11 +296,12 @@ impl Model {
         let Some(until) = self.until.filter(|_| !self.is_finished) else {
             return;
         };
-        let is_blind = self.distrust.is_some();
+        let goal = self.goal().level.min(until);
         let is_done = self.tip.level >= until
-            && self.rollups.values().all(|rollup| {
-                rollup.reached.level >= until || rollup.blocked.is_some() || is_blind
-            });
+            && self
+                .rollups
+                .values()
+                .all(|rollup| rollup.reached.level >= goal || rollup.blocked.is_some());
         if is_done {
             self.is_finished = true;
             decision.effects.push(Effect::Finish);
@@ -316,7 +320,7 @@ impl Watched {
     fn on_published(
         &mut self,
         row: PublishedRow,
-        distrust: Option<&(Level, String)>,
+        distrust: Option<&Distrust>,
         decision: &mut Decision,
     ) {
         let commitment = row.commitment;
@@ -362,7 +366,7 @@ impl Watched {
         &mut self,
         state: StateRow,
         lattice: &super::lattice::Lattice,
-        distrust: Option<&(Level, String)>,
+        distrust: Option<&Distrust>,
         decision: &mut Decision,
     ) {
         self.reached = Place {
@@ -421,12 +425,7 @@ impl Watched {
     }
 
     /// Judges again every commitment from a level on that has no verdict for good.
-    fn judge_all(
-        &mut self,
-        distrust: Option<&(Level, String)>,
-        from: Level,
-        decision: &mut Decision,
-    ) {
+    fn judge_all(&mut self, distrust: Option<&Distrust>, from: Level, decision: &mut Decision) {
         let open: Vec<_> = self
             .stakes
             .claims()
@@ -449,7 +448,7 @@ impl Watched {
         &mut self,
         hash: CommitmentHash,
         claim: &Commitment,
-        distrust: Option<&(Level, String)>,
+        distrust: Option<&Distrust>,
         decision: &mut Decision,
     ) {
         let Some(judgement) = self.judge(claim, distrust) else {

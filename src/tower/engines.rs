@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pvm::{Engine, Environment, ListingOrder, NoReference, Reveals};
+use crate::pvm::{Engine, Environment, ListingOrder, NoReference, ReferenceEngine, Reveals};
 
 /// The environment of a rollup's runs. Compiled kernels are kept in `cache`.
-#[must_use]
-pub fn environment(
+pub(super) fn environment(
     rollup: String,
     cache: Option<PathBuf>,
     reveals: Arc<dyn Reveals>,
 ) -> Environment {
     Environment {
-        fast: fast(cache),
-        reference: Arc::new(NoReference),
+        fast: fast_engine(cache),
+        reference: reference_engine(),
         reveals,
         debug: Arc::new(move |bytes| {
             let text = String::from_utf8_lossy(bytes);
@@ -27,8 +26,16 @@ pub fn environment(
     }
 }
 
+/// What runs the kernels that the fast engine declines.
+#[must_use]
+pub fn reference_engine() -> Arc<dyn ReferenceEngine> {
+    Arc::new(NoReference)
+}
+
+/// What runs kernels natively; none in a build without it. Compiled kernels are kept in `cache`.
 #[cfg(feature = "fast")]
-fn fast(cache: Option<PathBuf>) -> Option<Arc<dyn Engine>> {
+#[must_use]
+pub fn fast_engine(cache: Option<PathBuf>) -> Option<Arc<dyn Engine>> {
     use crate::pvm::fast::{FastEngine, Options};
     let options = Options {
         cache,
@@ -37,7 +44,9 @@ fn fast(cache: Option<PathBuf>) -> Option<Arc<dyn Engine>> {
     Some(Arc::new(FastEngine::new(options)))
 }
 
+/// What runs kernels natively; none in a build without it. Compiled kernels are kept in `cache`.
 #[cfg(not(feature = "fast"))]
-fn fast(_: Option<PathBuf>) -> Option<Arc<dyn Engine>> {
+#[must_use]
+pub fn fast_engine(_: Option<PathBuf>) -> Option<Arc<dyn Engine>> {
     None
 }

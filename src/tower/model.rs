@@ -17,8 +17,8 @@ pub struct Model {
     /// Level of the node's head, as last heard.
     pub(super) head: Option<Level>,
     pub(super) lattice: Lattice,
-    /// The lowest level whose inbox the node contradicts, with the contradiction.
-    pub(super) distrust: Option<(Level, String)>,
+    /// Where the node contradicts our inbox, if it does.
+    pub(super) distrust: Option<Distrust>,
     /// Changes with every reorganisation; work begun in another epoch is ignored.
     pub(super) epoch: u64,
     /// Where to stop, if anywhere.
@@ -33,6 +33,15 @@ pub struct Place {
     pub block: BlockHash,
     /// Its level.
     pub level: Level,
+}
+
+/// The lowest level whose inbox the node contradicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Distrust {
+    pub(super) level: Level,
+    pub(super) detail: String,
+    /// The block below: the last one whose messages are beyond doubt.
+    pub(super) below: Place,
 }
 
 /// What is true at an inbox level.
@@ -118,7 +127,7 @@ impl Watched {
     pub(super) fn judge(
         &self,
         claim: &Commitment,
-        distrust: Option<&(Level, String)>,
+        distrust: Option<&Distrust>,
     ) -> Option<Judgement> {
         let level = claim.inbox_level;
         if let Some(own) = self.own.get(&level) {
@@ -144,8 +153,8 @@ impl Watched {
         {
             return not(&unknown.reason, unknown.detail.clone());
         }
-        if let Some((_, detail)) = distrust.filter(|(from, _)| *from <= level) {
-            return not(super::alarms::INBOX_MISMATCH, detail.clone());
+        if let Some(doubt) = distrust.filter(|doubt| doubt.level <= level) {
+            return not(super::alarms::INBOX_MISMATCH, doubt.detail.clone());
         }
         None
     }
@@ -165,6 +174,18 @@ impl Model {
             .values()
             .map(Watched::tally)
             .fold(Tally::default(), Tally::plus)
+    }
+
+    /// Forgets what blocked rollups before: a new run tries again.
+    pub(super) fn retry(&mut self) {
+        for rollup in self.rollups.values_mut() {
+            rollup.blocked = None;
+        }
+    }
+
+    /// The highest block that states can be had of.
+    pub(super) fn goal(&self) -> Place {
+        self.distrust.as_ref().map_or(self.tip, |doubt| doubt.below)
     }
 
     /// Whether any rollup's state cannot be brought up to the chain for now.

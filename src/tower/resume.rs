@@ -4,7 +4,7 @@
 
 use super::facts::fact_of;
 use super::lattice::Lattice;
-use super::model::{Model, Own, Place, Watched};
+use super::model::{Distrust, Model, Own, Place, Watched};
 use super::stakes::{Conflict, Fact};
 use crate::journal::{JournalError, OperationRow, PublishedRow, Reader, RollupRow};
 use crate::protocol::{BlockHash, Commitment, Level, Protocol, RollupAddress};
@@ -74,7 +74,16 @@ impl Model {
         }
         if let Some((level, _, theirs)) = reader.first_inbox_mismatch()? {
             let theirs = crate::protocol::Dialected::text(&theirs, model.dialect());
-            model.distrust = Some((level, format!("{level} {theirs}")));
+            let below = level.previous().unwrap_or(level);
+            let below = reader.block_at(below)?.ok_or(ResumeError::Empty)?;
+            model.distrust = Some(Distrust {
+                level,
+                detail: format!("{level} {theirs}"),
+                below: Place {
+                    block: below.hash,
+                    level: below.level,
+                },
+            });
         }
         Ok(model)
     }

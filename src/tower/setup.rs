@@ -162,7 +162,8 @@ pub async fn follow(
 
     let addresses: Vec<RollupAddress> = rollups.iter().map(|rollup| rollup.address).collect();
     let reader = journal.reader()?;
-    let model = Model::from_journal(&reader, &addresses, 0, until)?;
+    let mut model = Model::from_journal(&reader, &addresses, 0, until)?;
+    model.retry();
     let chain = learn(&client, &reader).await?;
     let (sender, events) = mpsc::channel(WAITING);
     let mut workers = BTreeMap::new();
