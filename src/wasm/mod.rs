@@ -16,5 +16,8 @@ pub mod instance;
 pub mod lazy;
 mod numeric;
 mod operators;
+pub mod run;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use fault::{Exception, Fault};

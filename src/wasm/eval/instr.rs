@@ -132,7 +132,7 @@ fn scalar(exec: &mut Exec, instr: &Instr) -> Result<bool, Fault> {
             let a = exec.pop_num()?;
             match numeric::binary(*ty, *op, a, b) {
                 Ok(num) => exec.push(Value::Num(num))?,
-                Err(Failure::Trap(trap)) => exec.trap(&trap.to_string())?,
+                Err(Failure::Trap(trap)) => exec.trap(trap.message())?,
                 Err(Failure::Fault(fault)) => return Err(fault),
             }
         }

@@ -50,6 +50,20 @@ impl<T: Stored> LazyVec<T> {
         }
     }
 
+    /// A vector of `length` elements from key `first` on, with these bindings and no others.
+    #[must_use]
+    pub fn from_bindings(
+        first: i32,
+        length: i32,
+        bindings: impl IntoIterator<Item = (i32, T)>,
+    ) -> Self {
+        Self {
+            first,
+            length,
+            map: LazyMap::from_bindings(bindings),
+        }
+    }
+
     /// The vector of one element.
     #[must_use]
     pub fn singleton(item: T) -> Self {

@@ -2,17 +2,23 @@
 //!
 //! Each is the standard's; what traps says so with the reference's exact text. Upstream: `exec/ixx.ml`.
 
-use thiserror::Error;
-
 /// Why a scalar operator has no result: a trap of the guest, not an error of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NumericTrap {
     /// The quotient does not fit.
-    #[error("integer overflow")]
     Overflow,
     /// The divisor is zero.
-    #[error("integer divide by zero")]
     DivideByZero,
+}
+
+impl NumericTrap {
+    /// The text of the trap.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::Overflow => "integer overflow",
+            Self::DivideByZero => "integer divide by zero",
+        }
+    }
 }
 
 macro_rules! integers {

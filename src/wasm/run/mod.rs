@@ -1,0 +1,492 @@
+//! Run mode: a kernel run on native state, at speed, with the exact state wherever it is asked for.
+//!
+//! Promises: [`Run::advance`] counts the protocol's ticks and stops at most a straight run of code
+//! before its target; [`Run::state`] rebuilds there the state that single ticks lead to, and
+//! [`pass`] makes up the rest. Refuses to know the tree, and kernels that are not typed as the
+//! standard wants: those it declines, at a state from which the exact machine goes on.
+
+mod branch;
+mod build;
+mod code;
+mod compile;
+mod machine;
+mod memory;
+mod pass;
+mod program;
+#[cfg(test)]
+mod random;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+use std::sync::Arc;
+
+pub use pass::pass;
+
+use compile::View;
+use machine::{Exit, Host, Machine, raw_of, value_of};
+use memory::FlatMemory;
+use program::{Kind, Program};
+use rebuild::{FramePlace, Rebuilder, inconsistent};
+
+use crate::wasm::ast::DataLabel;
+use crate::wasm::config::{
+    Admin, AnyFrame, Config, FrameStack, LabelKont, LabelStack, RevealRequest, StepKont,
+};
+use crate::wasm::eval::{self, GuestMemory, HostFunctions, HostOutcome, Memories, Moment};
+use crate::wasm::fault::{Exception, Fault};
+use crate::wasm::init::EvalState;
+use crate::wasm::instance::{FuncInst, ModuleKey, Value};
+use crate::wasm::lazy::LazyVec;
+
+/// How far a run got. Ticks count from the state the run was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Not past the target; what is left of it is for [`Run::state`] and [`pass`].
+    Near,
+    /// It waits for a reveal since this tick.
+    Reveals {
+        /// Tick of the waiting state.
+        tick: u64,
+        /// What is asked for.
+        request: RevealRequest,
+    },
+    /// The function has returned.
+    Finished {
+        /// Tick of the state with the result.
+        tick: u64,
+    },
+    /// The guest has trapped.
+    Trapped {
+        /// Tick of the trapped state.
+        tick: u64,
+        /// The text of the trap.
+        message: String,
+    },
+    /// The tick after this one leaves the machine stuck.
+    Raised {
+        /// Tick of the last good state.
+        tick: u64,
+        /// What is raised.
+        exception: Exception,
+    },
+    /// Run mode cannot go on; the exact machine can, from the state here.
+    Declined {
+        /// Tick of that state.
+        tick: u64,
+    },
+}
+
+/// Why no run was made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    /// The state or the module is not of the kind that runs at speed.
+    #[error("run mode does not take {0}")]
+    Declined(&'static str),
+    /// The state cannot be read.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Ticks after the return of the first function until its result is there.
+const TO_RESULT: u64 = 4;
+
+/// Ticks from before a call of a host function to the one that calls it.
+const TO_HOST: u32 = 8;
+
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Before the first call.
+    Fresh,
+    /// Before an operation at which runs stop.
+    Running,
+    /// A host function has returned; its ticks, and those of an answered reveal, are being spent.
+    Spending(Host, Option<Vec<u8>>),
+    Revealing(Host),
+    Ended(Status),
+}
+
+/// A module compiled for run mode; it depends on the kernel and the version alone.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    program: Arc<Program>,
+    view: Arc<View>,
+}
+
+impl Compiled {
+    /// Compiles the module of a state at the first tick of evaluation.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn new(state: &mut EvalState) -> Result<Self, RunError> {
+        let (module, _) = first_call(&state.config)?;
+        let instance = state.registry.read(&module)?;
+        if instance.memories.len() != 1 {
+            return Err(RunError::Declined("a module without exactly one memory"));
+        }
+        let (program, view) = build::build(instance)?;
+        Ok(Self {
+            program: Arc::new(program),
+            view: Arc::new(view),
+        })
+    }
+}
+
+/// A kernel run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    compiled: Compiled,
+    machine: Machine,
+    phase: Phase,
+    /// The state the run began with; its registry follows the run when a state is asked for.
+    origin: EvalState,
+    module: ModuleKey,
+    entry: u32,
+}
+
+/// The module and the function of a state that is about to make its first call.
+fn first_call(config: &Config) -> Result<(ModuleKey, FuncInst), RunError> {
+    const OTHER: RunError = RunError::Declined("a state that is not before its first call");
+    let StepKont::Start { top, rest } = &config.step else {
+        return Err(OTHER);
+    };
+    let LabelKont::Stack(labels) = &top.labels else {
+        return Err(OTHER);
+    };
+    let mut instructions = labels.top.code.instructions.clone();
+    if !rest.is_empty() || !labels.rest.is_empty() || instructions.len() != 1 {
+        return Err(OTHER);
+    }
+    match instructions.pop()? {
+        Admin::Invoke(function) if labels.top.code.values.is_empty() => {
+            Ok((top.frame.module.clone(), *function))
+        }
+        _ => Err(OTHER),
+    }
+}
+
+impl Run {
+    /// A run of a state at the first tick of evaluation, with its module compiled.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn new(compiled: &Compiled, mut origin: EvalState) -> Result<Self, RunError> {
+        let (module, function) = first_call(&origin.config)?;
+        let FuncInst::Native { func, .. } = function else {
+            return Err(RunError::Declined("a host function as the kernel's entry"));
+        };
+        let program = &compiled.program;
+        let entry = program
+            .functions
+            .iter()
+            .position(|found| found.kind == Kind::Native && found.body == func.body)
+            .and_then(|entry| u32::try_from(entry).ok())
+            .ok_or(RunError::Declined("the kernel's entry"))?;
+        let takes = program.functions.get(entry as usize);
+        if takes.is_none_or(|function| !function.params.is_empty()) {
+            return Err(RunError::Declined("an entry with parameters"));
+        }
+        let limit = origin.config.stack_size_limit;
+        let instance = origin.registry.read(&module)?;
+        let globals = instance.globals.to_items()?;
+        let dropped = instance.datas.to_items()?;
+        let memory = instance.memories.read(0)?;
+        if memory.ty.0.min != memory.size() {
+            return Err(RunError::Declined("a memory of impossible size"));
+        }
+        let machine = Machine {
+            registers: Vec::new(),
+            start: 0,
+            pc: 0,
+            suspended: Vec::new(),
+            now: 0,
+            memory: FlatMemory::of(memory)?,
+            globals: globals
+                .iter()
+                .map(|global| raw_of(&global.value).unwrap_or_default())
+                .collect(),
+            dropped: dropped.iter().map(|label| *label == DataLabel(0)).collect(),
+            limit,
+        };
+        Ok(Self {
+            compiled: compiled.clone(),
+            machine,
+            phase: Phase::Fresh,
+            origin,
+            module,
+            entry,
+        })
+    }
+
+    /// Goes on until `target` ticks are near, or the run ends or waits. All effects of host
+    /// functions called up to the target are done, and no others.
+    ///
+    /// # Errors
+    /// [`Fault`] that is no outcome of the machine.
+    pub fn advance(&mut self, target: u64, host: &mut dyn HostFunctions) -> Result<Status, Fault> {
+        let program = Arc::clone(&self.compiled.program);
+        match &self.phase {
+            Phase::Ended(status) => return Ok(status.clone()),
+            Phase::Revealing(host) => return self.revealing(host),
+            Phase::Spending(..) if self.machine.now > target => return Ok(Status::Near),
+            Phase::Spending(..) => self.machine.pc += 1,
+            Phase::Fresh => {
+                let entry = program.functions.get(self.entry as usize);
+                let entry = entry.ok_or_else(|| inconsistent("a function"))?;
+                let needed = i64::from(entry.ticks).saturating_add(program.reserve);
+                if target < needed.unsigned_abs() {
+                    return Ok(Status::Near);
+                }
+                self.machine.enter(entry);
+            }
+            Phase::Running if self.machine.now >= target => return Ok(Status::Near),
+            Phase::Running => {}
+        }
+        self.phase = Phase::Running;
+        let exit = self.machine.execute(&program, target, host)?;
+        self.leave(exit)
+    }
+
+    fn leave(&mut self, exit: Exit) -> Result<Status, Fault> {
+        let tick = self.machine.now;
+        let status = match exit {
+            Exit::Target => return Ok(Status::Near),
+            Exit::HostWaits(host) => {
+                self.phase = Phase::Spending(host, None);
+                return Ok(Status::Near);
+            }
+            Exit::HostReveals(host) => {
+                let status = self.revealing(&host);
+                self.phase = Phase::Revealing(host);
+                return status;
+            }
+            Exit::Declined => return Ok(Status::Declined { tick }),
+            Exit::Finished => Status::Finished {
+                tick: tick.saturating_add(TO_RESULT),
+            },
+            Exit::Trapped(message) => Status::Trapped {
+                tick,
+                message: message.to_owned(),
+            },
+            Exit::Raised(exception) => Status::Raised { tick, exception },
+        };
+        self.phase = Phase::Ended(status.clone());
+        Ok(status)
+    }
+
+    fn revealing(&self, host: &Host) -> Result<Status, Fault> {
+        match &host.outcome {
+            HostOutcome::Reveals { request, .. } => Ok(Status::Reveals {
+                tick: self.machine.now,
+                request: request.clone(),
+            }),
+            HostOutcome::Returned { .. } => Err(inconsistent("a reveal")),
+        }
+    }
+
+    /// Gives the answer to the reveal the run waits for; that is one tick.
+    ///
+    /// # Errors
+    /// [`Fault`] when the destination is not in memory, as the reveal tick itself would.
+    pub fn answer(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let Phase::Revealing(host) = &self.phase else {
+            return Err(inconsistent("a reveal"));
+        };
+        let HostOutcome::Reveals {
+            base, max_bytes, ..
+        } = &host.outcome
+        else {
+            return Err(inconsistent("a reveal"));
+        };
+        let wanted = usize::try_from(*max_bytes).map_err(|_| inconsistent("a reveal's size"))?;
+        let taken = payload.get(..wanted.min(payload.len())).unwrap_or(payload);
+        self.machine
+            .memory
+            .write_range(u64::from(*base as u32), taken)?;
+        let count = taken.len() as u64;
+        let host = host.clone();
+        let (register, _) = self.host_registers()?;
+        let at = self.machine.start.saturating_add(register);
+        if let Some(slot) = self.machine.registers.get_mut(at) {
+            *slot = count;
+        }
+        self.machine.now = self.machine.now.saturating_add(3 + 42 * count);
+        self.phase = Phase::Spending(host, Some(payload.to_vec()));
+        Ok(())
+    }
+
+    /// The first register of the arguments of the host call the run stands at, and its place.
+    fn host_registers(&self) -> Result<(usize, program::Place), Fault> {
+        let program = &self.compiled.program;
+        let at = self.machine.pc as usize;
+        let Some(code::Op::HostCall { base, .. }) = program.code.get(at) else {
+            return Err(inconsistent("a host call"));
+        };
+        let place = program.place(self.machine.pc);
+        Ok((
+            usize::from(*base),
+            place.ok_or_else(|| inconsistent("a host call"))?,
+        ))
+    }
+
+    /// The exact state where the run stands, and its tick, not after the target of the last
+    /// [`Self::advance`].
+    ///
+    /// # Errors
+    /// [`Fault`]; a run that has ended has no state.
+    pub fn state(&mut self) -> Result<(EvalState, u64), Fault> {
+        match &self.phase {
+            Phase::Fresh => Ok((self.origin.clone(), 0)),
+            Phase::Running => {
+                self.settle()?;
+                let place = self.compiled.program.place(self.machine.pc);
+                let place = place.ok_or_else(|| inconsistent("its place"))?;
+                Ok((self.rebuild(place, None)?, self.machine.now))
+            }
+            Phase::Spending(host, answer) => {
+                let (host, answer) = (host.clone(), answer.clone());
+                self.at_host_call(&host, answer)
+            }
+            Phase::Revealing(host) => {
+                let host = host.clone();
+                self.at_host_call(&host, None)
+            }
+            Phase::Ended(_) => Err(inconsistent("a run that has ended")),
+        }
+    }
+
+    /// The memory, globals and segments of the registry become those of the run. After the state
+    /// was written to the tree, its registry can be given back with [`Self::adopt`].
+    fn settle(&mut self) -> Result<(), Fault> {
+        let instance = self.origin.registry.write(&self.module)?;
+        self.machine.memory.settle(instance.memories.write(0)?)?;
+        let view = &self.compiled.view;
+        let globals = view.global_types.iter().zip(&view.mutable);
+        for (index, ((ty, mutable), raw)) in (0..).zip(globals.zip(&self.machine.globals)) {
+            if let (Some(ty), true) = (ty, mutable) {
+                let global = instance.globals.read(index)?;
+                if raw_of(&global.value) != Some(*raw) {
+                    instance.globals.write(index)?.value = value_of(*ty, *raw);
+                }
+            }
+        }
+        for (index, dropped) in (0..).zip(&self.machine.dropped) {
+            if *dropped && *instance.datas.get(index)? != DataLabel(0) {
+                instance.datas.set(index, DataLabel(0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back the registry of a state of this run, whose containers remember what was written
+    /// to the tree, so that the next writing is in proportion to what changed since.
+    pub fn adopt(&mut self, registry: crate::wasm::instance::Registry) {
+        self.origin.registry = registry;
+    }
+
+    fn rebuild(
+        &self,
+        place: program::Place,
+        instead: Option<(usize, &[u64])>,
+    ) -> Result<EvalState, Fault> {
+        let program = &self.compiled.program;
+        let rebuilder = Rebuilder {
+            program,
+            view: &self.compiled.view,
+            machine: &self.machine,
+            module: &self.module,
+        };
+        let mut rest = LazyVec::default();
+        rest.cons(self.bottom()?)?;
+        for call in &self.machine.suspended {
+            let place = program.place(call.pc.wrapping_sub(1));
+            rest.cons(rebuilder.frame(FramePlace {
+                start: call.start,
+                place: place.ok_or_else(|| inconsistent("a call"))?,
+                calling: true,
+                instead: None,
+            })?)?;
+        }
+        let FrameStack {
+            arity,
+            frame,
+            labels,
+        } = rebuilder.frame(FramePlace {
+            start: self.machine.start,
+            place,
+            calling: false,
+            instead,
+        })?;
+        let top = FrameStack {
+            arity,
+            frame,
+            labels: LabelKont::Stack(labels),
+        };
+        Ok(EvalState {
+            config: Config {
+                step: StepKont::Start { top, rest },
+                stack_size_limit: self.origin.config.stack_size_limit,
+            },
+            registry: self.origin.registry.clone(),
+        })
+    }
+
+    /// The frame that evaluation began with, its only instruction taken.
+    fn bottom(&self) -> Result<FrameStack<LabelStack>, Fault> {
+        let StepKont::Start {
+            top:
+                AnyFrame {
+                    arity,
+                    frame,
+                    labels: LabelKont::Stack(labels),
+                },
+            ..
+        } = &self.origin.config.step
+        else {
+            return Err(inconsistent("its first frame"));
+        };
+        let mut labels = labels.clone();
+        labels.top.code.instructions.pop()?;
+        Ok(FrameStack {
+            arity: *arity,
+            frame: frame.clone(),
+            labels,
+        })
+    }
+
+    /// The state right after the host function was called, by repeating the call with what it did.
+    fn at_host_call(
+        &mut self,
+        host: &Host,
+        answer: Option<Vec<u8>>,
+    ) -> Result<(EvalState, u64), Fault> {
+        self.settle()?;
+        let (register, place) = self.host_registers()?;
+        let mut state = self.rebuild(place, Some((register, &host.args)))?;
+        let mut again = Again(host.outcome.clone());
+        for _ in 0..=TO_HOST {
+            let EvalState { config, registry } = &mut state;
+            eval::step(config, registry, &mut again, Moment::Run)?;
+        }
+        let spent = match (&host.outcome, answer) {
+            (HostOutcome::Returned { ticks, .. }, _) => u64::try_from(*ticks).unwrap_or_default(),
+            (HostOutcome::Reveals { .. }, None) => return Ok((state, self.machine.now)),
+            (HostOutcome::Reveals { max_bytes, .. }, Some(payload)) => {
+                eval::reveal_step(&mut state.config, &mut state.registry, &payload)?;
+                let wanted = usize::try_from(*max_bytes).unwrap_or_default();
+                42 * payload.len().min(wanted) as u64
+            }
+        };
+        Ok((state, self.machine.now.saturating_sub(spent + 2)))
+    }
+}
+
+/// A host function that did its work before.
+struct Again(HostOutcome);
+
+impl HostFunctions for Again {
+    fn call(&mut self, _: &str, _: &[Value], _: Memories<'_>) -> Result<HostOutcome, Fault> {
+        Ok(self.0.clone())
+    }
+}
