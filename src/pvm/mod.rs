@@ -18,6 +18,7 @@ mod key;
 mod level;
 mod period;
 mod reveal;
+pub mod slow;
 mod state;
 mod stuck;
 #[cfg(test)]

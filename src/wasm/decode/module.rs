@@ -167,11 +167,7 @@ impl DecodeKont {
         }
     }
 
-    fn skip_custom(
-        &self,
-        s: &mut Stream<'_>,
-        next: Option<Field>,
-    ) -> Result<ModuleKont, Fault> {
+    fn skip_custom(&self, s: &mut Stream<'_>, next: Option<Field>) -> Result<ModuleKont, Fault> {
         if section_id(s)? == Some(0) {
             s.byte()?;
             let length = s.length()?;
@@ -347,9 +343,8 @@ impl FieldVec {
 }
 
 fn header(s: &mut Stream<'_>) -> Result<ModuleKont, Fault> {
-    let mut four = || -> Result<[u8; 4], Fault> {
-        Ok([s.byte()?, s.byte()?, s.byte()?, s.byte()?])
-    };
+    let mut four =
+        || -> Result<[u8; 4], Fault> { Ok([s.byte()?, s.byte()?, s.byte()?, s.byte()?]) };
     if four()? != MAGIC {
         return Err(Fault::located("magic header not detected"));
     }

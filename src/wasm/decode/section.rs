@@ -238,7 +238,13 @@ fn elem_start(s: &mut Stream<'_>) -> Result<ElemKont, Fault> {
     };
     let left = s.pos();
     match flag {
-        0 => Ok(active(left, 0, IndexKind::Indexed, Some(RefType::Func), left)),
+        0 => Ok(active(
+            left,
+            0,
+            IndexKind::Indexed,
+            Some(RefType::Func),
+            left,
+        )),
         4 => Ok(active(left, 0, IndexKind::Const, Some(RefType::Func), left)),
         2 | 6 => {
             let index = s.vu32()?;

@@ -3,8 +3,8 @@
 use super::Stream;
 use super::opcode::{float, mem_arg};
 use crate::wasm::ast::{
-    Extension, Instr, PackShape, PackSize, Shape, V128, VecBinOp, VecBitOp, VecCvtOp,
-    VecExtension, VecRelOp, VecShiftOp, VecTestOp, VecUnOp,
+    Extension, Instr, PackShape, PackSize, Shape, V128, VecBinOp, VecBitOp, VecCvtOp, VecExtension,
+    VecRelOp, VecShiftOp, VecTestOp, VecUnOp,
 };
 use crate::wasm::fault::Fault;
 
@@ -147,8 +147,8 @@ fn compare(opcode: i32) -> Instr {
 
 fn arithmetic(opcode: i32) -> Result<Instr, Fault> {
     use VecBinOp::{
-        Add, AddSatS, AddSatU, AvgrU, DotS, ExtMulHighS, ExtMulHighU, ExtMulLowS, ExtMulLowU,
-        MaxS, MaxU, MinS, MinU, Mul, NarrowS, NarrowU, Q15MulRSatS, Sub, SubSatS, SubSatU,
+        Add, AddSatS, AddSatU, AvgrU, DotS, ExtMulHighS, ExtMulHighU, ExtMulLowS, ExtMulLowU, MaxS,
+        MaxU, MinS, MinU, Mul, NarrowS, NarrowU, Q15MulRSatS, Sub, SubSatS, SubSatU,
     };
     use VecCvtOp::{
         ExtAddPairwiseS, ExtAddPairwiseU, ExtendHighS, ExtendHighU, ExtendLowS, ExtendLowU,

@@ -3,8 +3,8 @@
 use super::Stream;
 use super::opcode::float;
 use crate::wasm::ast::{
-    BlockType, ExportDesc, GlobalType, ImportDesc, Limits, MemoryType, Mutability, NumType, RefType,
-    TableType, ValueType,
+    BlockType, ExportDesc, GlobalType, ImportDesc, Limits, MemoryType, Mutability, NumType,
+    RefType, TableType, ValueType,
 };
 use crate::wasm::fault::Fault;
 

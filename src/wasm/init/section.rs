@@ -4,9 +4,7 @@ use super::{
     Aggregate, AggregateConcat, ConstKont, Either, ElemInitKont, GlobalKont, InitKont, Session,
     TickMap,
 };
-use crate::wasm::ast::{
-    BlockLabel, Elem, Func, Global, GlobalType, MemoryType, Module, TableType,
-};
+use crate::wasm::ast::{BlockLabel, Elem, Func, Global, GlobalType, MemoryType, Module, TableType};
 use crate::wasm::config::{Admin, Code, ConcatKont, Config, MapKont, StepKont};
 use crate::wasm::encoding::Stored;
 use crate::wasm::eval::{self, Moment};
@@ -254,9 +252,10 @@ fn joined(inst: ModuleInst, kont: Aggregate) -> Result<InitKont, Fault> {
         Aggregate::Table(kont) => {
             AggregateConcat::Table(ConcatKont::new(inst.tables.clone(), kont.map.destination)?)
         }
-        Aggregate::Memory(kont) => {
-            AggregateConcat::Memory(ConcatKont::new(inst.memories.clone(), kont.map.destination)?)
-        }
+        Aggregate::Memory(kont) => AggregateConcat::Memory(ConcatKont::new(
+            inst.memories.clone(),
+            kont.map.destination,
+        )?),
     };
     Ok(InitKont::AggregateConcat(inst, kont))
 }

@@ -100,11 +100,7 @@ pub(super) fn elem(segment: i32, elem: &Elem) -> Vec<Admin> {
 }
 
 /// Instructions of the data segment at `segment`.
-pub(super) fn data(
-    inst: &mut ModuleInst,
-    segment: i32,
-    data: &Data,
-) -> Result<Vec<Admin>, Fault> {
+pub(super) fn data(inst: &mut ModuleInst, segment: i32, data: &Data) -> Result<Vec<Admin>, Fault> {
     let (index, offset) = match data.mode {
         SegmentMode::Passive => return Ok(vec![]),
         SegmentMode::Declarative => {
