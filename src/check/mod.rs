@@ -14,6 +14,7 @@ mod machine;
 mod protocol;
 mod source;
 mod states;
+mod ticks;
 mod traces;
 mod tree;
 
@@ -132,6 +133,8 @@ const FORMATS: &[Format] = &[
     inbox::MESSAGES,
     inbox::PAYLOADS,
     inbox::LEVELS,
+    ticks::SCENARIO,
+    ticks::DELTA,
 ];
 
 /// Replays one vector file.

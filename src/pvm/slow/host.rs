@@ -7,7 +7,7 @@ use crate::protocol::PvmVersion;
 use crate::pvm::host::{
     self, HostContext, HostFunction, HostOutcome as Done, HostValue, Memory, RevealCall,
 };
-use crate::pvm::{Buffers, Durable, Edges, PvmError};
+use crate::pvm::{Buffers, Durable, Edges, ListingOrder, PvmError};
 use crate::wasm::ast::{FuncType, Num, NumType, ValueType};
 use crate::wasm::config::RevealRequest;
 use crate::wasm::eval::{GuestMemory, HostFunctions, HostOutcome, Memories};
@@ -48,6 +48,7 @@ impl HostImports for Imports {
 pub(super) struct Host<'a> {
     pub(super) durable: &'a mut Durable,
     pub(super) buffers: &'a mut Buffers,
+    pub(super) listing: ListingOrder,
     pub(super) debug: &'a mut dyn FnMut(&[u8]),
     pub(super) edges: &'a mut Edges,
 }
@@ -188,6 +189,7 @@ impl HostFunctions for Host<'_> {
             memory,
             durable: self.durable,
             buffers: self.buffers,
+            listing: self.listing,
             debug: self.debug,
             edges: self.edges,
         };

@@ -8,7 +8,7 @@ use crate::pvm::durable::VALUE;
 use crate::pvm::key::Key;
 use crate::pvm::stuck::Exception as Text;
 use crate::pvm::{
-    Edges, InputInfo, InputRequest, Phase, PvmError, Running, State, Status, Stuck,
+    Edges, InputInfo, InputRequest, ListingOrder, Phase, PvmError, Running, State, Status, Stuck,
     Text as StuckText,
 };
 use crate::wasm::config::{Admin, Code, Config, InvokeKont, LabelStep, StepKont};
@@ -96,6 +96,7 @@ impl Run {
 pub struct Machine {
     state: State,
     run: Option<Run>,
+    listing: ListingOrder,
     edges: Edges,
 }
 
@@ -112,6 +113,7 @@ impl Machine {
         Ok(Self {
             state,
             run,
+            listing: ListingOrder::Judge,
             edges: Edges::default(),
         })
     }
@@ -122,6 +124,13 @@ impl Machine {
     /// [`SlowError`] when it is not the tree of a state.
     pub fn decode(tree: &Tree) -> Result<Self, SlowError> {
         Self::new(State::decode(tree)?)
+    }
+
+    /// The same machine, listing directories of the storage in this order.
+    #[must_use]
+    pub const fn listing(mut self, listing: ListingOrder) -> Self {
+        self.listing = listing;
+        self
     }
 
     /// The state; the inside of a kernel run is as of the last [`Self::encode`].
@@ -370,6 +379,7 @@ impl Machine {
         Host {
             durable: &mut self.state.durable,
             buffers: &mut self.state.buffers,
+            listing: self.listing,
             debug,
             edges: &mut self.edges,
         }
