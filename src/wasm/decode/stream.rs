@@ -187,7 +187,7 @@ mod tests {
 
     fn check<T: PartialEq + std::fmt::Debug>(
         bytes: &[u8],
-        read: impl FnOnce(&mut Stream<'_>) -> Result<T, Fault>,
+        read: impl for<'a> FnOnce(&mut Stream<'a>) -> Result<T, Fault>,
         expected: Result<T, &str>,
     ) {
         let mut source = bytes;
@@ -203,20 +203,20 @@ mod tests {
     fn integers_are_checked_like_the_original() {
         const LONG: &str = "integer representation too long";
         const LARGE: &str = "integer too large";
-        check(&[0xff, 0xff, 0xff, 0xff, 0x0f], Stream::vu32, Ok(-1));
-        check(&[0x80, 0x80, 0x80, 0x80, 0x00], Stream::vu32, Ok(0));
-        check(&[0xff, 0xff, 0xff, 0xff, 0x1f], Stream::vu32, Err(LARGE));
-        check(&[0x80, 0x80, 0x80, 0x80, 0x80, 0], Stream::vu32, Err(LONG));
-        check(&[0x7f], Stream::vs32, Ok(-1));
-        check(&[0x80, 0x80, 0x80, 0x80, 0x78], Stream::vs32, Ok(i32::MIN));
-        check(&[0x80, 0x80, 0x80, 0x80, 0x70], Stream::vs32, Err(LARGE));
-        check(&[0xff, 0xff, 0xff, 0xff, 0x07], Stream::vs32, Ok(i32::MAX));
-        check(&[0x40], Stream::vs7, Ok(-64));
-        check(&[0x80, 0], Stream::vs7, Err(LONG));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x0f], |s| s.vu32(), Ok(-1));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x00], |s| s.vu32(), Ok(0));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x1f], |s| s.vu32(), Err(LARGE));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x80, 0], |s| s.vu32(), Err(LONG));
+        check(&[0x7f], |s| s.vs32(), Ok(-1));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x78], |s| s.vs32(), Ok(i32::MIN));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x70], |s| s.vs32(), Err(LARGE));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x07], |s| s.vs32(), Ok(i32::MAX));
+        check(&[0x40], |s| s.vs7(), Ok(-64));
+        check(&[0x80, 0], |s| s.vs7(), Err(LONG));
         let min = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f];
-        check(&min, Stream::vs64, Ok(i64::MIN));
-        check(&[], Stream::vu32, Err(END));
-        check(&[2], Stream::length, Err("length out of bounds"));
-        check(&[1], Stream::length, Ok(1));
+        check(&min, |s| s.vs64(), Ok(i64::MIN));
+        check(&[], |s| s.vu32(), Err(END));
+        check(&[2], |s| s.length(), Err("length out of bounds"));
+        check(&[1], |s| s.length(), Ok(1));
     }
 }
