@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pvm::{Engine, Environment, ListingOrder, NoReference, Reveals};
+use crate::pvm::slow::SlowEngine;
+use crate::pvm::{Engine, Environment, ListingOrder, Reveals};
 
 /// The environment of a rollup's runs. Compiled kernels are kept in `cache`.
 #[must_use]
@@ -15,7 +16,7 @@ pub fn environment(
 ) -> Environment {
     Environment {
         fast: fast(cache),
-        reference: Arc::new(NoReference),
+        reference: Arc::new(SlowEngine),
         reveals,
         debug: Arc::new(move |bytes| {
             let text = String::from_utf8_lossy(bytes);
