@@ -11,9 +11,10 @@ use super::machine::{Line, Recorded, environment, failed, kernel, origination, s
 use super::{CheckError, Format, Lines};
 use crate::crypto::blake2b;
 use crate::protocol::{Level, StateHash};
+use crate::pvm::slow::{Machine, advance};
 use crate::pvm::{
-    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, PvmError, RunTicks, State,
-    run_to_input,
+    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, Phase, PvmError, RunTicks,
+    State, run_to_input,
 };
 
 /// Runs of many levels.
@@ -109,7 +110,7 @@ impl Replay {
             }
             "input" => self.input(line)?,
             "boundary" => self.boundary(line)?,
-            "mid" => inside_a_run(line),
+            "mid" => self.inside_a_run(line, "hash")?,
             "reveal" => self.reveal(line)?,
             "reveal_exception" => self.reveal_exception(line)?,
             "level_end" => self.level_end(line)?,
@@ -177,15 +178,43 @@ impl Replay {
         same_state(line, &mut passed.state)
     }
 
+    /// A state in the middle of a kernel run: the reference engine goes there from its start.
+    fn inside_a_run(&self, line: &Line, hash: &str) -> Result<usize, CheckError> {
+        let tick: u128 = line.number("tick")?;
+        let start = self
+            .passed
+            .iter()
+            .map(|passed| &passed.state)
+            .filter(|state| matches!(state.phase, Phase::Snapshot) && state.current_tick <= tick)
+            .max_by_key(|state| state.current_tick);
+        let Some(start) = start else {
+            return Err(self.missing(line, &format!("the start of the run of tick {tick}")));
+        };
+        let mut machine = Machine::new(start.clone())
+            .map_err(|error| failed(line, "start of the run", error))?
+            .listing(self.environment.listing);
+        advance(&mut machine, tick, &self.environment)
+            .map_err(|error| failed(line, "inside the run", error))?;
+        let found = machine
+            .hash()
+            .map_err(|error| failed(line, "hash", error))?;
+        line.same(
+            || format!("hash at tick {tick}"),
+            &line.text(hash)?.to_owned(),
+            &found.to_string(),
+        )?;
+        Ok(1)
+    }
+
     fn missing(&self, line: &Line, what: &str) -> CheckError {
         let reason = self.ended.as_ref().map(ToString::to_string);
         failed(line, what, reason.unwrap_or_else(|| "none".to_owned()))
     }
 
     fn reveal(&self, line: &Line) -> Result<usize, CheckError> {
-        inside_a_run(line);
+        let compared = self.inside_a_run(line, "hash_before")?;
         if line.field("response").is_none() {
-            return Ok(0);
+            return Ok(compared);
         }
         let level: i64 = line.number("level")?;
         let level = Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?;
@@ -382,11 +411,6 @@ impl Replay {
         }
         Ok(1 + 2 * expected.len())
     }
-}
-
-/// States inside a kernel run are the reference engine's to give; nothing is compared here.
-fn inside_a_run(_: &Line) -> usize {
-    0
 }
 
 /// Every value of the storage.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::CheckError;
 use crate::protocol::{Level, PvmVersion};
+use crate::pvm::slow::SlowEngine;
 use crate::pvm::{
-    Activation, Engine, Environment, ListingOrder, NoReference, Origination, PageId, RevealError,
-    Reveals, State,
+    Activation, Engine, Environment, ListingOrder, Origination, PageId, RevealError, Reveals, State,
 };
 
 /// One line of a vector file, with its number for messages.
@@ -228,7 +228,7 @@ impl Reveals for Plain<'_> {
 pub(super) fn environment(reveals: Recorded) -> Environment {
     Environment {
         fast: fast(),
-        reference: Arc::new(NoReference),
+        reference: Arc::new(SlowEngine),
         reveals: Arc::new(reveals),
         debug: Arc::new(|_| {}),
         listing: ListingOrder::Run,

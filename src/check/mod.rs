@@ -11,7 +11,9 @@ mod host_calls;
 mod inbox;
 mod levels;
 mod machine;
+mod proofs;
 mod protocol;
+mod regressions;
 mod source;
 mod states;
 mod ticks;
@@ -118,6 +120,7 @@ struct Format {
 const FORMATS: &[Format] = &[
     tree::TREES,
     tree::DUMP,
+    proofs::FORMAT,
     tree::PROOFS,
     dissections::FORMAT,
     traces::FORMAT,
@@ -133,6 +136,7 @@ const FORMATS: &[Format] = &[
     inbox::MESSAGES,
     inbox::PAYLOADS,
     inbox::LEVELS,
+    regressions::FORMAT,
     ticks::SCENARIO,
     ticks::DELTA,
 ];

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pvm::{Engine, Environment, ListingOrder, NoReference, ReferenceEngine, Reveals};
+use crate::pvm::slow::SlowEngine;
+use crate::pvm::{Engine, Environment, ListingOrder, ReferenceEngine, Reveals};
 
 /// The environment of a rollup's runs. Compiled kernels are kept in `cache`.
 pub(super) fn environment(
@@ -29,7 +30,7 @@ pub(super) fn environment(
 /// What runs the kernels that the fast engine declines.
 #[must_use]
 pub fn reference_engine() -> Arc<dyn ReferenceEngine> {
-    Arc::new(NoReference)
+    Arc::new(SlowEngine)
 }
 
 /// What runs kernels natively; none in a build without it. Compiled kernels are kept in `cache`.

@@ -188,6 +188,26 @@ impl Machine {
         }
     }
 
+    /// Where the data of a reveal that is waited for goes in memory.
+    #[must_use]
+    pub const fn reveal_destination(&self) -> Option<u32> {
+        match &self.run {
+            Some(Run::Eval(EvalState {
+                config:
+                    Config {
+                        step:
+                            StepKont::Next {
+                                step: LabelStep::CraftFrame(_, InvokeKont::RevealTick { base, .. }),
+                                ..
+                            },
+                        ..
+                    },
+                ..
+            })) => Some(base.cast_unsigned()),
+            _ => None,
+        }
+    }
+
     /// Gives a message: one tick, in every state.
     ///
     /// # Errors

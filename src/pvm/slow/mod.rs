@@ -5,9 +5,11 @@
 //! touches (proofs); kept in memory over many ticks, it writes only what changed (hashes). Refuses
 //! to know: where inputs and revealed data come from. Upstream rule: `wasm_vm.ml`.
 
+mod engine;
 mod host;
 mod machine;
 mod prove;
 
+pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
 pub use prove::{Input, ProveError, prove, verify};
