@@ -15,6 +15,8 @@ const PENDING: &[&str] = &[
     "levels/trapkind_table_",
     // Kernels that do not parse or are missing: the error is the reference engine's to find.
     "levels/upgrade",
+    // The checker runs scenarios past the last level that the file covers.
+    "oracle/host_function_results",
 ];
 
 /// Files that other vectors refer to, used through those; and descriptions.

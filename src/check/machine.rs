@@ -115,6 +115,9 @@ pub(super) fn kernel(line: &Line, vector: &Path) -> Result<Vec<u8>, CheckError> 
     }
 }
 
+/// What is asked and what is answered.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Answers reveals from what a vector file says.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
@@ -129,7 +132,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn from_header(line: &Line) -> Result<Self, CheckError> {
-        let table = |key: &str| -> Result<Vec<(Vec<u8>, Vec<u8>)>, CheckError> {
+        let table = |key: &str| -> Result<Vec<Pair>, CheckError> {
             let object = line.field(key).and_then(Value::as_object);
             let pairs = object.into_iter().flatten().map(|(request, response)| {
                 let bytes = |text: &str| {

@@ -16,6 +16,9 @@ use super::reveal::Reveals;
 use super::state::{InputInfo, InputRequest, Phase, State};
 use crate::protocol::Level;
 
+/// Receives what kernels print.
+pub type DebugSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Sees a host call: function, arguments, result.
 pub type HostTrace = Arc<dyn Fn(HostFunction, &[HostValue], Option<HostValue>) + Send + Sync>;
 
@@ -29,7 +32,7 @@ pub struct Environment {
     /// Answers reveals.
     pub reveals: Arc<dyn Reveals>,
     /// Receives what kernels print.
-    pub debug: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    pub debug: DebugSink,
     /// Order in which directories are listed; see [`ListingOrder`].
     pub listing: ListingOrder,
     /// Sees every host call, for checks and traces.

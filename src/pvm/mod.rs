@@ -32,7 +32,8 @@ pub use engine::{
 };
 pub use key::{Key, KeyError, StaticKey};
 pub use level::{
-    Environment, HostTrace, LevelError, LevelOutcome, Observer, Quiet, run_level, run_to_input,
+    DebugSink, Environment, HostTrace, LevelError, LevelOutcome, Observer, Quiet, run_level,
+    run_to_input,
 };
 pub use period::Status;
 pub use reveal::{

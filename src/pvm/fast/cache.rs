@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::crypto::{Hash, blake2b, blake2b_concat};
 
 /// Version of what our own code puts into compiled kernels: charges, limits, features.
-const FORMAT: &[u8] = b"watchtower compiled kernel 2";
+const FORMAT: &[u8] = b"watchtower compiled kernel 3";
 /// Kernels kept ready in memory.
 const IN_MEMORY: usize = 4;
 

@@ -40,9 +40,6 @@ pub(super) fn admit(kernel: &[u8]) -> Result<Plan, Declined> {
         shape.see(&payload.map_err(refused)?, &mut plan)?;
     }
     shape.check()?;
-    if plan.grows_table {
-        return Err(refused("it grows a table"));
-    }
     Ok(plan.finish())
 }
 
@@ -87,10 +84,17 @@ impl Shape {
                     self.functions.push(ty.map_err(refused)?);
                 }
             }
+            Payload::TableSection(tables) => {
+                for table in tables.clone() {
+                    let maximum = table.map_err(refused)?.ty.maximum;
+                    let elements = maximum.unwrap_or(u64::from(u32::MAX));
+                    plan.limits.elements.push(elements);
+                }
+            }
             Payload::MemorySection(memories) => {
                 for memory in memories.clone() {
                     let maximum = memory.map_err(refused)?.maximum;
-                    plan.max_pages = maximum.unwrap_or(MAX_PAGES).min(MAX_PAGES);
+                    plan.limits.pages = maximum.unwrap_or(MAX_PAGES).min(MAX_PAGES);
                     self.memories += 1;
                 }
             }

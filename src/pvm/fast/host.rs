@@ -18,8 +18,8 @@ use crate::pvm::host::{
     deliver,
 };
 use crate::pvm::{
-    Buffers, Declined, Durable, Edges, Environment, HostTrace, ListingOrder, NotJudgeable,
-    PvmError, Reveals, State,
+    Buffers, DebugSink, Declined, Durable, Edges, Environment, HostTrace, ListingOrder,
+    NotJudgeable, PvmError, Reveals, State,
 };
 
 /// What a run changes.
@@ -43,7 +43,7 @@ pub(super) struct Host {
     calls_left: u64,
     last_input: Option<Level>,
     reveals: Arc<dyn Reveals>,
-    debug: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    debug: DebugSink,
     listing: ListingOrder,
     trace: Option<HostTrace>,
     interrupt: Arc<AtomicBool>,

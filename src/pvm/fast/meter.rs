@@ -11,14 +11,14 @@ use wasmer::{
     ExportIndex, GlobalInit, GlobalType, LocalFunctionIndex, ModuleInfo, Mutability, Type,
 };
 
-use super::plan::{FunctionPlan, PER_ELEMENT, Plan};
+use super::plan::{FunctionPlan, PER_ELEMENT, Plan, SizeLimits};
 
 /// Name under which the account of ticks is exported; no kernel can hold this name by accident.
 pub(super) const TICKS: &str = "\u{0}watchtower:ticks";
 /// Name under which the depth of calls is exported.
 pub(super) const DEPTH: &str = "\u{0}watchtower:depth";
 
-/// What the depth becomes when the memory could not grow although it may.
+/// What the depth becomes when memory or a table could not grow although it may.
 pub(super) const MEMORY_FAILED: i32 = i32::MIN;
 
 /// Which of the charges to make.
@@ -64,7 +64,7 @@ impl ModuleMiddleware for Meter {
         let plan = self.plan.functions.get(function.as_u32() as usize);
         Box::new(FunctionMeter {
             plan: plan.cloned().unwrap_or_default(),
-            max_pages: self.plan.max_pages,
+            sizes: self.plan.limits.clone(),
             started: false,
             loops: 0,
             limits: self.limits,
@@ -96,7 +96,7 @@ impl ModuleMiddleware for Meter {
 #[derive(Debug)]
 struct FunctionMeter {
     plan: FunctionPlan,
-    max_pages: u64,
+    sizes: SizeLimits,
     started: bool,
     /// Loops seen so far.
     loops: usize,
@@ -160,8 +160,14 @@ impl Globals {
         });
     }
 
-    /// Stops when the memory cannot grow although it may: the machine's always does.
-    fn grow<'a>(&self, max_pages: u64, grow: Operator<'a>, state: &mut MiddlewareReaderState<'a>) {
+    /// Stops when memory or table cannot grow although it may: the machine's always does.
+    fn grow<'a>(
+        &self,
+        limit: u64,
+        size: Operator<'a>,
+        grow: Operator<'a>,
+        state: &mut MiddlewareReaderState<'a>,
+    ) {
         let get = |global_index| Operator::GlobalGet { global_index };
         let set = |global_index| Operator::GlobalSet { global_index };
         let when = Operator::If {
@@ -174,13 +180,13 @@ impl Globals {
             Operator::I32Const { value: -1 },
             Operator::I32Eq,
             when.clone(),
-            Operator::MemorySize { mem: 0 },
+            size,
             Operator::I64ExtendI32U,
             get(self.count),
             Operator::I64ExtendI32U,
             Operator::I64Add,
             Operator::I64Const {
-                value: max_pages.cast_signed(),
+                value: limit.cast_signed(),
             },
             Operator::I64LeU,
             when,
@@ -251,7 +257,20 @@ impl<'a> FunctionMiddleware<'a> for FunctionMeter {
                 globals.charge_elements(state);
                 state.push_operator(operator);
             }
-            Operator::MemoryGrow { .. } => globals.grow(self.max_pages, operator, state),
+            Operator::MemoryGrow { mem } => {
+                globals.grow(
+                    self.sizes.pages,
+                    Operator::MemorySize { mem },
+                    operator,
+                    state,
+                );
+            }
+            Operator::TableGrow { table } => {
+                let limit = self.sizes.elements.get(table as usize).copied();
+                globals.charge_elements(state);
+                let size = Operator::TableSize { table };
+                globals.grow(limit.unwrap_or(u64::MAX >> 1), size, operator, state);
+            }
             Operator::Call { .. } | Operator::CallIndirect { .. } => {
                 let Some(limit) = self.limits.depth else {
                     state.push_operator(operator);

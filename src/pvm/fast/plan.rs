@@ -38,8 +38,16 @@ pub(super) struct FunctionPlan {
 pub(super) struct Plan {
     /// Its functions, imported ones left out.
     pub(super) functions: Vec<FunctionPlan>,
-    /// Most pages its memory may have.
-    pub(super) max_pages: u64,
+    pub(super) limits: SizeLimits,
+}
+
+/// What memory and tables may grow to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SizeLimits {
+    /// Pages of the memory.
+    pub(super) pages: u64,
+    /// Elements of each table.
+    pub(super) elements: Vec<u64>,
 }
 
 /// Most ticks that loading a kernel of this length can take.
@@ -90,9 +98,7 @@ impl Measured {
 pub(super) struct PlanBuilder {
     imported: usize,
     measured: Vec<Measured>,
-    pub(super) max_pages: u64,
-    /// Whether a table may grow, which native code may refuse where the machine does not.
-    pub(super) grows_table: bool,
+    pub(super) limits: SizeLimits,
 }
 
 impl PlanBuilder {
@@ -143,7 +149,6 @@ impl PlanBuilder {
                     let callee = usize::try_from(*function_index).unwrap_or(usize::MAX);
                     measured.calls.push((place, Callee::Direct(callee)));
                 }
-                Operator::TableGrow { .. } => self.grows_table = true,
                 Operator::CallIndirect { .. } => measured.calls.push((place, Callee::Indirect)),
                 _ => {}
             }
@@ -156,8 +161,7 @@ impl PlanBuilder {
         let Self {
             imported,
             measured,
-            max_pages,
-            ..
+            limits,
         } = self;
         let small: Vec<_> = measured
             .iter()
@@ -184,7 +188,7 @@ impl PlanBuilder {
         });
         Plan {
             functions: functions.collect(),
-            max_pages,
+            limits,
         }
     }
 }
