@@ -1,6 +1,8 @@
 //! The tower's node client against the simulated chain: whatever the chain did, the client reads
 //! from its JSON, in every protocol and in both dialects, and the inbox it implies is the chain's.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
+
 use std::collections::BTreeSet;
 
 use serde_json::json;

@@ -11,8 +11,8 @@ use crate::protocol::{StateHash, Tick};
 
 pub(super) const FORMAT: Format = Format {
     name: "dissections",
-    recognises: recognises,
-    replay: replay,
+    recognises,
+    replay,
 };
 
 #[derive(Deserialize)]

@@ -46,7 +46,7 @@ fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
     let mut compared = 0;
     for (name, lines) in by_scenario {
         let Some(first) = lines.first() else { continue };
-        let (calls, outboxes) = run(first, path, &name)?;
+        let (calls, outboxes) = run(first, path, &name, last_level(&lines))?;
         let mut calls = calls.iter();
         for line in &lines {
             compared += match line.field("function") {
@@ -107,8 +107,23 @@ fn same_outboxes(line: &Line, found: &Outboxes) -> Result<usize, CheckError> {
     Ok(compared)
 }
 
+/// Level of the last outbox in the file; the scenario may go on.
+fn last_level(lines: &[Line]) -> i32 {
+    let keys = lines.iter().filter_map(|line| line.json.as_object());
+    let levels = keys.flat_map(|object| object.keys());
+    levels
+        .filter_map(|key| key.strip_prefix("outbox_level_")?.parse().ok())
+        .max()
+        .unwrap_or(i32::MAX)
+}
+
 /// Runs a scenario: its host calls, and the encoded messages of each outbox.
-fn run(line: &Line, path: &Path, name: &str) -> Result<(Vec<Call>, Outboxes), CheckError> {
+fn run(
+    line: &Line,
+    path: &Path,
+    name: &str,
+    last: i32,
+) -> Result<(Vec<Call>, Outboxes), CheckError> {
     let scenario = Scenario::find(line, path, name)?;
     let version = name.rsplit_once(".v").map(|(_, number)| number);
     let version = version
@@ -139,7 +154,8 @@ fn run(line: &Line, path: &Path, name: &str) -> Result<(Vec<Call>, Outboxes), Ch
     let state = State::originate(&origination, &scenario.kernel);
     let mut state = state.map_err(|error| wrong(error.to_string()))?;
     let mut outboxes = BTreeMap::new();
-    for (info, payload) in scenario.inputs {
+    let inputs = scenario.inputs.into_iter();
+    for (info, payload) in inputs.take_while(|(info, _)| info.level.get() <= last) {
         state
             .set_input(info, &payload)
             .map_err(|error| wrong(error.to_string()))?;

@@ -11,8 +11,8 @@ use crate::protocol::{StateHash, Tick};
 
 pub(super) const FORMAT: Format = Format {
     name: "transcript of the reference player",
-    recognises: recognises,
-    replay: replay,
+    recognises,
+    replay,
 };
 
 /// Sections and snapshot length of the chains the transcripts were recorded on.

@@ -24,20 +24,7 @@ fn after() -> String {
     format!("{SETTINGS_HELP}{}", Exit::HELP)
 }
 
-const SETTINGS_HELP: &str = concat!(
-    "Settings come from flags, environment variables, and a configuration file, in that order of \
-     strength. Every key of the file has a variable: node.endpoints is WATCHTOWER_NODE_ENDPOINTS \
-     (lists separated by commas). The file is the one named by --config or WATCHTOWER_CONFIG, \
-     else watchtower.toml in the working directory:\n
-  data_dir = \"/var/lib/watchtower\"
-  [node]
-  endpoints = [\"http://127.0.0.1:8732\"]
-  [[rollup]]
-  address = \"sr1...\"
-  preimages = \"/var/lib/rollup/wasm_2_0_0\"
-  [log]
-  format = \"json\"\n\n",
-);
+const SETTINGS_HELP: &str = "Settings come from flags, environment variables, and a configuration file, in that order of strength. Every key of the file has a variable: node.endpoints is WATCHTOWER_NODE_ENDPOINTS (lists separated by commas). The file is the one named by --config or WATCHTOWER_CONFIG, else watchtower.toml in the working directory:\n\n  data_dir = \"/var/lib/watchtower\"\n  [node]\n  endpoints = [\"http://127.0.0.1:8732\"]\n  [[rollup]]\n  address = \"sr1...\"\n  preimages = \"/var/lib/rollup/wasm_2_0_0\"\n  [log]\n  format = \"json\"\n\n";
 
 /// Settings that every command knows.
 #[derive(Debug, Args)]

@@ -160,7 +160,12 @@ impl Durable {
             })
         };
         if self.listed.as_ref().is_none_or(|(listed, _)| listed != key) {
-            self.listed = Some((key.clone(), node.settled()?));
+            // Hashing the node itself would change the order a run sees from then on; only the
+            // names decide the order, so a directory of the same names is settled instead.
+            let names = node.list(&[], 0, None)?.into_iter();
+            let twin =
+                Tree::directory(names.map(|(name, _)| (name.into_bytes(), Tree::value([]))))?;
+            self.listed = Some((key.clone(), twin.settled()?));
         }
         let judged = match &self.listed {
             Some((_, settled)) => nth(settled)?,

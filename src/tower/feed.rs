@@ -63,6 +63,9 @@ pub(super) fn cell_bytes(cell: &HistoryCell) -> Vec<u8> {
     writer.into_bytes()
 }
 
+/// A look into the journal for the inbox of a block.
+pub(super) type StoredInboxes = Box<dyn Fn(&BlockHash) -> Option<Inbox> + Send>;
+
 /// Reads the chain until told to stop or nobody listens.
 pub(super) struct Feed {
     pub(super) client: Client,
@@ -70,7 +73,7 @@ pub(super) struct Feed {
     /// The inbox at the tip of what is journalled.
     pub(super) inbox: (BlockHash, Inbox),
     /// Inboxes of blocks before, by a look into the journal.
-    pub(super) stored: Box<dyn Fn(&BlockHash) -> Option<Inbox> + Send>,
+    pub(super) stored: StoredInboxes,
     pub(super) chain: ChainFacts,
     pub(super) ahead: usize,
     pub(super) events: mpsc::Sender<Event>,
@@ -135,7 +138,7 @@ async fn extras(client: Client, block: BlockHash) -> Extras {
 
 struct Assembler {
     remembered: VecDeque<(BlockHash, Inbox)>,
-    stored: Box<dyn Fn(&BlockHash) -> Option<Inbox> + Send>,
+    stored: StoredInboxes,
     chain: ChainFacts,
     events: mpsc::Sender<Event>,
 }

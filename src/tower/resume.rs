@@ -46,10 +46,10 @@ impl Model {
         let mut lattice = Lattice::constant(first.period);
         for block in reader.protocol_openings()? {
             let known = Protocol::from_hash(&block.protocol);
-            if let (Some(protocol), Some(last)) = (known, block.level.previous()) {
-                if block.level > first.level {
-                    lattice.activate(protocol, block.period, last);
-                }
+            if let (Some(protocol), Some(last)) = (known, block.level.previous())
+                && block.level > first.level
+            {
+                lattice.activate(protocol, block.period, last);
             }
         }
         let mut model = Self {

@@ -269,14 +269,14 @@ impl Runner {
             status: state.phase.tag().to_owned(),
             edges: edges.iter().map(|edge| edge.to_string()).collect(),
         };
-        if let Some(before) = self.reader.state(&self.rollup.address, &block.hash)? {
-            if before.hash != row.hash || before.ticks != row.ticks {
-                return Err(RunnerError::Different {
-                    level,
-                    expected: format!("{} in {} ticks", before.hash, before.ticks),
-                    found: format!("{} in {} ticks", row.hash, row.ticks),
-                });
-            }
+        if let Some(before) = self.reader.state(&self.rollup.address, &block.hash)?
+            && (before.hash != row.hash || before.ticks != row.ticks)
+        {
+            return Err(RunnerError::Different {
+                level,
+                expected: format!("{} in {} ticks", before.hash, before.ticks),
+                found: format!("{} in {} ticks", row.hash, row.ticks),
+            });
         }
         Ok((state, row))
     }

@@ -19,6 +19,9 @@ use crate::crypto::Hash;
 use crate::journal::{StateRow, UnknownRow};
 use crate::protocol::{BlockHash, Level};
 
+/// The block at which a run cannot go on, and why.
+type Halt = Box<((BlockHash, Level), RunnerError)>;
+
 /// Our own commitments whose states are kept, newest first: more than the longest challenge window
 /// holds periods.
 const KEPT_COMMITMENTS: usize = 2048;
@@ -216,7 +219,8 @@ impl Work {
                 continue;
             }
             let epoch = target.epoch;
-            if let Err((block, error)) = self.reach(target) {
+            if let Err(halt) = self.reach(target) {
+                let (block, error) = *halt;
                 let (block, level) = block;
                 let (reason, detail) = error.reason();
                 self.blocked = Some((epoch, error.missing_preimage()));
@@ -264,9 +268,9 @@ impl Work {
     }
 
     /// Runs up to the target, telling chunk by chunk; on an error, says at which block.
-    fn reach(&mut self, target: Target) -> Result<(), ((BlockHash, Level), RunnerError)> {
+    fn reach(&mut self, target: Target) -> Result<(), Halt> {
         let goal = target.place;
-        let at_goal = |error| ((goal.block, goal.level), error);
+        let at_goal = |error| Box::new(((goal.block, goal.level), error));
         let told = self.last_told(target.epoch).map_err(at_goal)?;
         self.told = Some((target.epoch, told));
         let (mut place, mut state) = self
@@ -333,11 +337,7 @@ impl Work {
     }
 
     /// An interrupted run is a missed deadline, unless everything is to stop.
-    fn give_up(
-        &self,
-        at: (BlockHash, Level),
-        error: RunnerError,
-    ) -> Result<(), ((BlockHash, Level), RunnerError)> {
+    fn give_up(&self, at: (BlockHash, Level), error: RunnerError) -> Result<(), Halt> {
         let is_closed = {
             let slot = self.mailbox.slot.lock();
             slot.unwrap_or_else(PoisonError::into_inner).is_closed
@@ -345,7 +345,7 @@ impl Work {
         if is_closed {
             return Ok(());
         }
-        Err((at, error))
+        Err(Box::new((at, error)))
     }
 
     /// Tells the states above what was told before.

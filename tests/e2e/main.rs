@@ -1,6 +1,8 @@
 //! End to end: the real binary follows a simulated chain over HTTP, through everything that can
 //! happen to either. Chains are made first and move when told; nothing here waits for a clock.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
+
 mod crashes;
 mod following;
 mod refusals;

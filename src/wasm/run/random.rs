@@ -29,13 +29,13 @@ fn config(random: &mut Random) -> wasm_smith::Config {
         r#"(module (import "host" "add" (func (param i32 i32 i32) (result i32)))
             (import "host" "poke" (func (param i32 i32))))"#,
     );
-    let rich = random.next() % 4 == 0;
+    let rich = random.next().is_multiple_of(4);
     wasm_smith::Config {
         exports: Some(exports),
         available_imports: Some(imports),
         allow_floats: false,
         allow_start_export: false,
-        disallow_traps: random.next() % 2 == 0,
+        disallow_traps: random.next().is_multiple_of(2),
         exceptions_enabled: false,
         gc_enabled: false,
         memory64_enabled: false,
