@@ -11,6 +11,9 @@ use crate::wasm::fault::Fault;
 /// Ticks between two looks at the stop signal.
 const PATIENCE: u32 = 1 << 16;
 
+/// A run that may be longer takes this engine more than an hour: it is not begun.
+const REACH: u128 = 10_000_000_000;
+
 /// Runs kernels tick by tick in memory; the answer is exact, tick count included.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowEngine;
@@ -85,9 +88,12 @@ impl ReferenceEngine for SlowEngine {
     fn run(
         &self,
         state: &State,
-        _: &Declined,
+        declined: &Declined,
         environment: &Environment,
     ) -> Result<Period, RunError> {
+        if matches!(declined, Declined::Ticks(at_least) if *at_least > REACH) {
+            return Err(NotJudgeable::NeedsReference(declined.clone()).into());
+        }
         let mut machine = Machine::new(state.clone())
             .map_err(gave_up)?
             .listing(environment.listing);
