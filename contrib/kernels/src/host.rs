@@ -21,7 +21,11 @@ unsafe extern "C" {
 }
 
 fn checked(code: i32) -> Result<usize, Code> {
-    if code < 0 { Err(code) } else { Ok(code as usize) }
+    if code < 0 {
+        Err(code)
+    } else {
+        Ok(code as usize)
+    }
 }
 
 /// Level, counter and bytes of the next message; none when the queue is empty.
@@ -60,7 +64,15 @@ pub(crate) fn rename(from: &[u8], to: &[u8]) -> Result<usize, Code> {
 }
 
 pub(crate) fn read(key: &[u8], offset: usize, buffer: &mut [u8]) -> Result<usize, Code> {
-    checked(unsafe { store_read(key.as_ptr(), key.len(), offset, buffer.as_mut_ptr(), buffer.len()) })
+    checked(unsafe {
+        store_read(
+            key.as_ptr(),
+            key.len(),
+            offset,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    })
 }
 
 pub(crate) fn write(key: &[u8], offset: usize, bytes: &[u8]) -> Result<usize, Code> {
@@ -72,7 +84,9 @@ pub(crate) fn value_size(key: &[u8]) -> Result<usize, Code> {
 }
 
 pub(crate) fn preimage(hash: &[u8], buffer: &mut [u8]) -> Result<usize, Code> {
-    checked(unsafe { reveal_preimage(hash.as_ptr(), hash.len(), buffer.as_mut_ptr(), buffer.len()) })
+    checked(unsafe {
+        reveal_preimage(hash.as_ptr(), hash.len(), buffer.as_mut_ptr(), buffer.len())
+    })
 }
 
 pub(crate) fn metadata(buffer: &mut [u8]) -> Result<usize, Code> {

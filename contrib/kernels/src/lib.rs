@@ -64,7 +64,9 @@ fn obey(command: u8, rest: &[u8], page: &mut [u8; 4096]) {
     count(b"/count/commands");
     let done = match command {
         b'W' => with_key(rest, |key, value| replace(key, value)),
-        b'A' => with_key(rest, |key, value| host::write(key, host::value_size(key).unwrap_or(0), value)),
+        b'A' => with_key(rest, |key, value| {
+            host::write(key, host::value_size(key).unwrap_or(0), value)
+        }),
         b'X' => host::delete(rest),
         b'C' => with_key(rest, host::copy),
         b'V' => with_key(rest, host::rename),
@@ -93,7 +95,9 @@ fn with_key(
     act: impl FnOnce(&[u8], &[u8]) -> Result<usize, host::Code>,
 ) -> Result<usize, host::Code> {
     let (length, rest) = rest.split_first().ok_or(i32::MIN)?;
-    let (key, value) = rest.split_at_checked(usize::from(*length)).ok_or(i32::MIN)?;
+    let (key, value) = rest
+        .split_at_checked(usize::from(*length))
+        .ok_or(i32::MIN)?;
     act(key, value)
 }
 
@@ -114,7 +118,10 @@ fn replace(key: &[u8], value: &[u8]) -> Result<usize, host::Code> {
 fn count(key: &[u8]) {
     let mut bytes = [0; 4];
     let _ = host::read(key, 0, &mut bytes);
-    keep(key, &u32::from_le_bytes(bytes).wrapping_add(1).to_le_bytes());
+    keep(
+        key,
+        &u32::from_le_bytes(bytes).wrapping_add(1).to_le_bytes(),
+    );
 }
 
 fn reveal(hash: &[u8], page: &mut [u8; 4096]) -> Result<usize, host::Code> {
@@ -138,7 +145,8 @@ fn upgrade(hashes: &[u8], page: &mut [u8; 4096]) -> Result<usize, host::Code> {
 }
 
 fn number(rest: &[u8]) -> u32 {
-    rest.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    rest.first_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 fn spin(rest: &[u8]) -> Result<usize, host::Code> {
@@ -165,7 +173,9 @@ fn grow(rest: &[u8]) -> Result<usize, host::Code> {
     for (index, word) in new.iter_mut().enumerate() {
         *word ^= (index as u32).wrapping_mul(0x85eb_ca6b);
     }
-    let mixed = new.iter().fold(0_u32, |sum, word| sum.rotate_left(1) ^ word);
+    let mixed = new
+        .iter()
+        .fold(0_u32, |sum, word| sum.rotate_left(1) ^ word);
     host::write(b"/grown", 0, &mixed.to_le_bytes())
 }
 
@@ -173,7 +183,8 @@ fn survey(key: &[u8]) -> Result<usize, host::Code> {
     let mut found = [0; 16];
     found[..4].copy_from_slice(&host::has(key).to_le_bytes());
     found[4..12].copy_from_slice(&host::list_size(key).to_le_bytes());
-    found[12..].copy_from_slice(&(host::value_size(key).map_or(-1, |size| size as i32)).to_le_bytes());
+    found[12..]
+        .copy_from_slice(&(host::value_size(key).map_or(-1, |size| size as i32)).to_le_bytes());
     host::write(b"/survey", 0, &found)
 }
 
