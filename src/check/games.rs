@@ -14,7 +14,7 @@ use super::protocol::read_content;
 use super::{CheckError, Format, Lines, same};
 use crate::codec::{Reader, Writer};
 use crate::crypto::Dialect;
-use crate::game::{Machine, Reply, Stage, Verdict, initial_dissection, play};
+use crate::game::{Machine, Reply, Verdict, initial_dissection, play};
 use crate::inbox::InboxProof;
 use crate::protocol::operation::{
     Action, Content, Form, InputProof, Proof, Refutation, Stakers, Step,
@@ -259,14 +259,18 @@ impl Table {
             Step::Dissection(chunks) => Reply::Dissection(chunks),
             Step::Proof(_) => Reply::Proof,
         };
-        let stage = stage_of(&self.game.state);
-        let verdict = play(MACHINE, &stage, player, choice, &reply, &mut |_, _, _| {
-            Ok(won)
-        });
+        let verdict = play(
+            MACHINE,
+            &self.game.state,
+            player,
+            choice,
+            &reply,
+            &mut |_, _, _| Ok(won),
+        );
         match (understood(line, "move", verdict)?, result) {
-            (Verdict::Continues(stage), Outcome::Game { game }) => {
+            (Verdict::Continues(state), Outcome::Game { game }) => {
                 self.game.turn = player.opponent();
-                self.game.state = state_of(stage);
+                self.game.state = state;
                 check_game(line, game, &self.game)
             }
             (verdict, Outcome::Result { game_result }) => {
@@ -322,44 +326,6 @@ impl Table {
             }
             None => Ok(()),
         }
-    }
-}
-
-fn stage_of(state: &GameState) -> Stage {
-    match state {
-        GameState::Dissecting {
-            dissection,
-            default_number_of_sections,
-        } => Stage::Dissecting {
-            dissection: dissection.clone(),
-            sections: *default_number_of_sections,
-        },
-        GameState::FinalMove {
-            agreed_start,
-            refuted_stop,
-        } => Stage::FinalMove {
-            agreed_start: *agreed_start,
-            refuted_stop: *refuted_stop,
-        },
-    }
-}
-
-fn state_of(stage: Stage) -> GameState {
-    match stage {
-        Stage::Dissecting {
-            dissection,
-            sections,
-        } => GameState::Dissecting {
-            dissection,
-            default_number_of_sections: sections,
-        },
-        Stage::FinalMove {
-            agreed_start,
-            refuted_stop,
-        } => GameState::FinalMove {
-            agreed_start,
-            refuted_stop,
-        },
     }
 }
 

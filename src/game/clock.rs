@@ -1,6 +1,9 @@
 //! The chess clocks: blocks each player has left, counted exactly as the chain counts them.
+//!
+//! The form layer 1 shows is [`Clock`] itself; here is its arithmetic. Upstream:
+//! `initial_timeout`, `update_timeout` and `timeout` of `sc_rollup_refutation_storage.ml`.
 
-use crate::protocol::{Level, Player};
+use crate::protocol::{Clock, GameState, Level, Player};
 
 /// How a game ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,18 +12,6 @@ pub enum Outcome {
     Loser(Player),
     /// Both seats lost their stake.
     Draw,
-}
-
-/// Blocks left of both players and the level of the last move. Budgets may fall below zero: a late
-/// player may still move as long as nobody sent a timeout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clock {
-    /// Blocks left of alice at her last move.
-    pub alice: i64,
-    /// Blocks left of bob at his last move.
-    pub bob: i64,
-    /// Level of the last successful move, or of the opening.
-    pub last_turn: Level,
 }
 
 /// A timeout cannot be included yet.
@@ -32,10 +23,10 @@ pub struct TimeoutTooEarly {
 }
 
 impl Clock {
-    /// The clock of a game opened at `level`.
+    /// The clock of a game opened at `level`. The opening costs nothing.
     #[must_use]
     pub fn start(level: Level, timeout_period: u32) -> Self {
-        let budget = i64::from(timeout_period);
+        let budget = i32::try_from(timeout_period).unwrap_or(i32::MAX);
         Self {
             alice: budget,
             bob: budget,
@@ -45,18 +36,19 @@ impl Clock {
 
     /// Blocks left of `player` as stored, not counting the turn under way.
     #[must_use]
-    pub const fn stored(&self, player: Player) -> i64 {
+    pub const fn stored(&self, player: Player) -> i32 {
         match player {
             Player::Alice => self.alice,
             Player::Bob => self.bob,
         }
     }
 
-    /// The clock after a successful move of `player` at `level`. The opening costs nothing.
+    /// The clock after a successful move of `player` at `level`. Budgets may fall below zero: a
+    /// late player may still move as long as nobody sent a timeout.
     #[must_use]
     pub fn moved(self, player: Player, level: Level) -> Self {
-        let used = i64::from(level.get()).saturating_sub(i64::from(self.last_turn.get()));
-        let charge = |left: i64, seat: Player| {
+        let used = level.get().saturating_sub(self.last_turn.get());
+        let charge = |left: i32, seat: Player| {
             if seat == player {
                 left.saturating_sub(used)
             } else {
@@ -70,10 +62,11 @@ impl Clock {
         }
     }
 
-    /// Last level at which a move of `player`, whose turn it is, is safe from a timeout.
+    /// Last level at which a move of `player`, whose turn it is, is safe from a timeout: a block
+    /// may hold a timeout only above it.
     #[must_use]
     pub fn deadline(&self, player: Player) -> i64 {
-        i64::from(self.last_turn.get()).saturating_add(self.stored(player))
+        i64::from(self.last_turn.get()).saturating_add(i64::from(self.stored(player)))
     }
 
     /// Blocks `player`, whose turn it is, has left when the chain stands at `head`.
@@ -90,25 +83,16 @@ impl Clock {
     pub fn time_out(
         &self,
         turn: Player,
-        final_move: FinalMoveReached,
+        state: &GameState,
         level: Level,
     ) -> Result<Outcome, TimeoutTooEarly> {
         let blocks_left = self.blocks_left(turn, level);
         if blocks_left >= 0 {
             return Err(TimeoutTooEarly { blocks_left });
         }
-        Ok(match final_move {
-            FinalMoveReached::No => Outcome::Loser(turn),
-            FinalMoveReached::Yes => Outcome::Draw,
+        Ok(match state {
+            GameState::Dissecting { .. } => Outcome::Loser(turn),
+            GameState::FinalMove { .. } => Outcome::Draw,
         })
     }
-}
-
-/// Whether a wrong proof was already sent in the game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FinalMoveReached {
-    /// The interval is still being narrowed.
-    No,
-    /// Only the second proof is left.
-    Yes,
 }

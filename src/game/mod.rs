@@ -1,28 +1,43 @@
 //! The refutation game, pure: the chain's acceptance rules, the chess clocks, and the moves an
 //! honest player makes.
 //!
-//! Promises: [`rules`] accepts and refuses exactly as the protocol does, with its error ids;
-//! [`dissect`] gives the shape the reference player gives. Refuses to know: sockets, files, async
-//! and the wall clock; how a state hash or a proof is computed (callers pass them in).
-//! Upstream: `sc_rollup_game_repr.ml`, `sc_rollup_dissection_chunk_repr.ml`, `sc_rollup_wasm.ml`,
-//! `sc_rollup_refutation_storage.ml`, and for the player `game_helpers.ml`.
+//! Promises: [`judge`] accepts and refuses exactly as the protocol does, with its error ids;
+//! [`answer`] gives the reference player's move, from a [`Truth`] it is handed, and none that the
+//! judge refuses; [`forecast`] says how it ends. Refuses to know: sockets, files, async and the
+//! wall clock. Upstream: `sc_rollup_game_repr.ml`, `sc_rollup_dissection_chunk_repr.ml`,
+//! `sc_rollup_wasm.ml`, `sc_rollup_proof_repr.ml`, `sc_rollup_refutation_storage.ml`, and for the
+//! player `game_helpers.ml`.
 
+mod answer;
 mod choose;
 mod clock;
 mod dissect;
+mod facts;
+mod forecast;
+mod judge;
+mod opening;
+mod proof;
 mod refusal;
 mod rules;
+mod truth;
 
+pub use answer::{Move, OPERATION_LIMIT, answer, fit};
 pub use choose::{Section, Unchoosable, choose};
-pub use clock::{Clock, FinalMoveReached, Outcome, TimeoutTooEarly};
+pub use clock::{Outcome, TimeoutTooEarly};
 pub use dissect::{Shape, interior_ticks};
+pub use facts::{DalParameterBytes, Facts};
+pub use forecast::{Forecast, MovesLeft, forecast, forfeited, moves_left, slack};
+pub use judge::{NoRuling, Rules, Ruling, at_risk, judge};
+pub use opening::{NoOpening, Snapshots, earliest_opening, opened, opening};
+pub use proof::{Beyond, Flaw, NotShown};
 pub use refusal::Refusal;
 pub use rules::{
-    Dissectable, FinalMove, Machine, ProofShows, Reply, Stage, Verdict, check_dissection,
+    Dissectable, FinalMove, Machine, ProofShows, Reply, Verdict, check_dissection,
     initial_dissection, play,
 };
+pub use truth::{Obstacle, Truth, Unplayable};
 
-pub use crate::protocol::Player;
+pub use crate::protocol::{Clock, Player};
 
 #[cfg(test)]
 mod tests;

@@ -64,8 +64,14 @@ pub enum Refusal {
     #[error("Tried to play a dissecting when the final move started")]
     DissectingDuringFinalMove,
     /// The bytes of the step proof do not decode.
-    #[error("Invalid serialized proof")]
+    #[error("Invalid proof: Cannot unserialize proof")]
     ProofBytes,
+    /// It is the other player's turn.
+    #[error("Attempt to play move but not staker's turn")]
+    WrongTurn,
+    /// The two players already play.
+    #[error("Refutation game already started, must play with is_opening_move = false.")]
+    AlreadyStarted,
 }
 
 fn hash_text(hash: Option<StateHash>) -> String {
@@ -101,6 +107,8 @@ impl Refusal {
             Self::ChoiceNotFound(_) => "Dissection_choice_not_found",
             Self::DissectingDuringFinalMove => "Dissecting_during_final_move",
             Self::ProofBytes => "smart_rollup_proof_check",
+            Self::WrongTurn => "smart_rollup_wrong_turn",
+            Self::AlreadyStarted => "smart_rollup_game_already_started",
         }
     }
 
@@ -113,7 +121,9 @@ impl Refusal {
             | Self::StopHash(_)
             | Self::EdgeTicks { .. }
             | Self::ChoiceNotFound(_)
-            | Self::DissectingDuringFinalMove => "temporary",
+            | Self::DissectingDuringFinalMove
+            | Self::WrongTurn
+            | Self::AlreadyStarted => "temporary",
             Self::ImpossibleSections(_)
             | Self::TicksNotIncreasing
             | Self::SectionTooLong(_)
@@ -146,11 +156,13 @@ impl Refusal {
             }),
             Self::SectionTooLong(longest) => json!({ "section_max_size": longest.to_string() }),
             Self::ChoiceNotFound(choice) => json!({ "choice": choice }),
+            Self::ProofBytes => json!({ "reason": "Cannot unserialize proof" }),
             Self::TicksNotIncreasing
             | Self::Unblocked
             | Self::OffSnapshot
             | Self::DissectingDuringFinalMove
-            | Self::ProofBytes => json!({}),
+            | Self::WrongTurn
+            | Self::AlreadyStarted => json!({}),
         }
     }
 }

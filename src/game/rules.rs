@@ -2,7 +2,7 @@
 
 use super::{Player, Refusal};
 use crate::protocol::operation::DissectionChunk;
-use crate::protocol::{Commitment, Tick};
+use crate::protocol::{Commitment, GameState, Protocol, Tick};
 
 /// The machine whose states are dissected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,41 @@ pub enum Machine {
     },
     /// Any machine without snapshots.
     Plain,
+}
+
+impl Machine {
+    /// The WASM machine under a protocol.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
+        Self::Wasm {
+            ticks_per_snapshot: protocol.ticks_per_snapshot(),
+        }
+    }
+
+    /// Longest section the chain accepts in a dissection of `interval`.
+    #[must_use]
+    pub fn longest_section(self, interval: &Dissectable) -> u128 {
+        let distance = interval.distance();
+        match self {
+            Self::Wasm { ticks_per_snapshot } if distance > u128::from(ticks_per_snapshot) => {
+                longest_of_snapshots(u128::from(ticks_per_snapshot), interval)
+            }
+            Self::Wasm { .. } | Self::Plain => distance / 2,
+        }
+    }
+}
+
+/// Half of the whole kernel runs, but at least one run.
+fn longest_of_snapshots(snapshot: u128, interval: &Dissectable) -> u128 {
+    let distance = interval.distance();
+    let considered = if distance.is_multiple_of(snapshot) {
+        distance
+    } else {
+        let runs = interval.stop.tick.0.checked_div(snapshot).unwrap_or(0);
+        let last = runs.saturating_mul(snapshot);
+        last.abs_diff(interval.start.tick.0)
+    };
+    snapshot.max(considered / 2)
 }
 
 /// An interval somebody disputes: agreed at its start, disputed at its stop.
@@ -106,22 +141,13 @@ fn check_snapshots(
 ) -> Result<(), Refusal> {
     let distance = interval.distance();
     // `snapshot` is below `distance` here, and a snapshot has at least one tick.
-    let aligned = distance.is_multiple_of(snapshot);
     let required = u128::from(interval.sections).min(distance.div_ceil(snapshot.max(1)));
     check_number(Some(required), dissection)?;
-    let considered = if aligned {
-        distance
-    } else {
-        let last = interval
-            .stop
-            .tick
-            .0
-            .checked_div(snapshot)
-            .unwrap_or(0)
-            .saturating_mul(snapshot);
-        last.abs_diff(interval.start.tick.0)
-    };
-    check_shape(snapshot.max(considered / 2), interval, dissection)?;
+    check_shape(
+        longest_of_snapshots(snapshot, interval),
+        interval,
+        dissection,
+    )?;
     let placed = |chunk: &DissectionChunk| {
         chunk.tick.0.is_multiple_of(snapshot)
             || chunk.tick == interval.start.tick
@@ -174,25 +200,6 @@ fn check_shape(
     Ok(())
 }
 
-/// Where a game stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// The interval is being narrowed.
-    Dissecting {
-        /// The chunks on the table.
-        dissection: Vec<DissectionChunk>,
-        /// Sections of the next dissection.
-        sections: u8,
-    },
-    /// A proof was wrong: the other player may prove its own claim, or both lose.
-    FinalMove {
-        /// The agreed end of the last section.
-        agreed_start: DissectionChunk,
-        /// Its disputed end.
-        refuted_stop: DissectionChunk,
-    },
-}
-
 /// A move, with what the caller found out about its proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
@@ -206,7 +213,7 @@ pub enum Reply<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes on, the other player to move.
-    Continues(Stage),
+    Continues(GameState),
     /// This player lost.
     Lost(Player),
     /// Both lost.
@@ -233,17 +240,17 @@ pub enum FinalMove {
 /// The protocol's [`Refusal`]; the game is then unchanged.
 pub fn play(
     machine: Machine,
-    stage: &Stage,
+    state: &GameState,
     player: Player,
     choice: Tick,
     reply: &Reply<'_>,
     proof_shows: &mut ProofShows<'_>,
 ) -> Result<Verdict, Refusal> {
-    match (stage, reply) {
+    match (state, reply) {
         (
-            Stage::Dissecting {
+            GameState::Dissecting {
                 dissection,
-                sections,
+                default_number_of_sections,
             },
             Reply::Dissection(next),
         ) => {
@@ -253,29 +260,31 @@ pub fn play(
                 &Dissectable {
                     start,
                     stop,
-                    sections: *sections,
+                    sections: *default_number_of_sections,
                 },
                 next,
             )?;
-            Ok(Verdict::Continues(Stage::Dissecting {
+            Ok(Verdict::Continues(GameState::Dissecting {
                 dissection: next.to_vec(),
-                sections: *sections,
+                default_number_of_sections: *default_number_of_sections,
             }))
         }
-        (Stage::FinalMove { .. }, Reply::Dissection(_)) => Err(Refusal::DissectingDuringFinalMove),
-        (Stage::Dissecting { dissection, .. }, Reply::Proof) => {
+        (GameState::FinalMove { .. }, Reply::Dissection(_)) => {
+            Err(Refusal::DissectingDuringFinalMove)
+        }
+        (GameState::Dissecting { dissection, .. }, Reply::Proof) => {
             let (start, stop) = section_at(dissection, choice)?;
             let shown = proof_shows(&start, &stop, FinalMove::First)?;
             if shown && stop.tick.0.abs_diff(start.tick.0) == 1 {
                 return Ok(Verdict::Lost(player.opponent()));
             }
-            Ok(Verdict::Continues(Stage::FinalMove {
+            Ok(Verdict::Continues(GameState::FinalMove {
                 agreed_start: start,
                 refuted_stop: stop,
             }))
         }
         (
-            Stage::FinalMove {
+            GameState::FinalMove {
                 agreed_start,
                 refuted_stop,
             },
@@ -292,7 +301,7 @@ pub fn play(
 }
 
 /// The first chunk at `choice` that has a successor, with that successor.
-fn section_at(
+pub(super) fn section_at(
     dissection: &[DissectionChunk],
     choice: Tick,
 ) -> Result<(DissectionChunk, DissectionChunk), Refusal> {

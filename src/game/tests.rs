@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::operation::DissectionChunk;
-use crate::protocol::{Level, StateHash, Tick};
+use crate::protocol::{GameState, Level, StateHash, Tick};
 
 const SNAPSHOT: u64 = 1_000;
 const WASM: Machine = Machine::Wasm {
@@ -94,9 +94,9 @@ proptest! {
             }
             let ours = DissectionChunk { state: section.ours, tick: section.stop.tick };
             let next = dissection_of(WASM, section.start, ours, at);
-            let stage = Stage::Dissecting { dissection: table.clone(), sections: 32 };
+            let stage = GameState::Dissecting { dissection: table.clone(), default_number_of_sections: 32 };
             let played = play(WASM, &stage, Player::Alice, section.start.tick, &Reply::Dissection(&next), &mut |_, _, _| Ok(false));
-            prop_assert_eq!(played, Ok(Verdict::Continues(Stage::Dissecting { dissection: next.clone(), sections: 32 })));
+            prop_assert_eq!(played, Ok(Verdict::Continues(GameState::Dissecting { dissection: next.clone(), default_number_of_sections: 32 })));
             table = next;
             our_turn = !our_turn;
         }
@@ -113,11 +113,11 @@ fn chunk(tick: u128, state: Option<u8>) -> DissectionChunk {
 
 #[test]
 fn a_proof_wins_passes_the_turn_or_draws() {
-    let dissecting = Stage::Dissecting {
+    let dissecting = GameState::Dissecting {
         dissection: vec![chunk(0, Some(1)), chunk(1, Some(2)), chunk(3, None)],
-        sections: 32,
+        default_number_of_sections: 32,
     };
-    let proof = |stage: &Stage, choice: u128, shown: bool| {
+    let proof = |stage: &GameState, choice: u128, shown: bool| {
         play(
             WASM,
             stage,
@@ -131,7 +131,7 @@ fn a_proof_wins_passes_the_turn_or_draws() {
         proof(&dissecting, 0, true),
         Ok(Verdict::Lost(Player::Alice))
     );
-    let last = Stage::FinalMove {
+    let last = GameState::FinalMove {
         agreed_start: chunk(0, Some(1)),
         refuted_stop: chunk(1, Some(2)),
     };
@@ -140,7 +140,7 @@ fn a_proof_wins_passes_the_turn_or_draws() {
         Ok(Verdict::Continues(last.clone()))
     );
     // A proof of a longer section counts as wrong even when it shows what it should.
-    let wide = Stage::FinalMove {
+    let wide = GameState::FinalMove {
         agreed_start: chunk(1, Some(2)),
         refuted_stop: chunk(3, None),
     };
@@ -162,20 +162,34 @@ fn a_proof_wins_passes_the_turn_or_draws() {
     assert_eq!(dissection, Err(Refusal::DissectingDuringFinalMove));
 }
 
+fn last_dissection() -> GameState {
+    GameState::Dissecting {
+        dissection: vec![chunk(0, Some(1)), chunk(1, Some(2))],
+        default_number_of_sections: 32,
+    }
+}
+
+fn final_move() -> GameState {
+    GameState::FinalMove {
+        agreed_start: chunk(0, Some(1)),
+        refuted_stop: chunk(1, Some(2)),
+    }
+}
+
 #[test]
 fn clocks_count_as_the_chain_does() {
     let clock = Clock::start(Level::new(100), 20);
     assert_eq!(clock.deadline(Player::Bob), 120);
     assert_eq!(
-        clock.time_out(Player::Bob, FinalMoveReached::No, Level::new(120)),
+        clock.time_out(Player::Bob, &last_dissection(), Level::new(120)),
         Err(TimeoutTooEarly { blocks_left: 0 })
     );
     assert_eq!(
-        clock.time_out(Player::Bob, FinalMoveReached::No, Level::new(121)),
+        clock.time_out(Player::Bob, &last_dissection(), Level::new(121)),
         Ok(Outcome::Loser(Player::Bob))
     );
     assert_eq!(
-        clock.time_out(Player::Bob, FinalMoveReached::Yes, Level::new(121)),
+        clock.time_out(Player::Bob, &final_move(), Level::new(121)),
         Ok(Outcome::Draw)
     );
     let moved = clock.moved(Player::Bob, Level::new(105));

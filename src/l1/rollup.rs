@@ -19,12 +19,14 @@ use super::endpoint::json;
 use super::error::{Fault, L1Error};
 use super::receipts::commitment_of;
 use super::views::{
-    Clocks, CommitmentPlace, ConflictView, GameView, Genesis, InboxCell, RawConflict, RawGameEntry,
+    CommitmentPlace, ConflictView, GameView, Genesis, InboxCell, RawConflict, RawGameEntry,
     RawInbox, checked, conflict_of, game_of, inbox_of, label, number,
 };
 use crate::crypto::Dialect;
 use crate::protocol::operation::{Origination, PvmKind};
-use crate::protocol::{Commitment, CommitmentHash, Dialected, Level, PublicKeyHash, RollupAddress};
+use crate::protocol::{
+    Clock, Commitment, CommitmentHash, Dialected, Level, PublicKeyHash, RollupAddress,
+};
 
 /// A rollup at a block.
 #[derive(Debug, Clone)]
@@ -409,7 +411,7 @@ impl RollupAt {
         &self,
         one: &PublicKeyHash,
         two: &PublicKeyHash,
-    ) -> Result<Option<Clocks>, L1Error> {
+    ) -> Result<Option<Clock>, L1Error> {
         self.ask(timeout_leaf(self.dialect, one, two), |bytes| json(bytes))
             .await
     }

@@ -97,17 +97,6 @@ pub struct GameView {
     pub state: GameState,
 }
 
-/// Clocks of a game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Clocks {
-    /// Blocks left to alice.
-    pub alice: i32,
-    /// Blocks left to bob.
-    pub bob: i32,
-    /// Level of the last move.
-    pub last_turn_level: Level,
-}
-
 /// A conflict as the node counts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictView {

@@ -2,6 +2,7 @@
 //!
 //! Source: `sc_rollup_game_repr.ml`, `sc_rollup_refutation_storage.ml`.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::json::{Fields, JsonError};
@@ -245,40 +246,16 @@ impl GameState {
     }
 }
 
-/// The chess clock of a game, in blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clocks {
-    /// Alice's budget after her last move; negative when she moved late.
+/// The chess clock of a game, in blocks, as of the last move. Its arithmetic is in `game`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Blocks left to alice; negative when she moved late.
     pub alice: i32,
-    /// Bob's.
+    /// Blocks left to bob.
     pub bob: i32,
     /// Level of the last move, or of the opening.
-    pub last_turn_level: Level,
-}
-
-impl Clocks {
-    /// The node's JSON form.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "alice": self.alice,
-            "bob": self.bob,
-            "last_turn_level": self.last_turn_level.get(),
-        })
-    }
-
-    /// Reads the node's JSON form.
-    ///
-    /// # Errors
-    /// [`JsonError`].
-    pub fn from_json(json: &Value) -> Result<Self, JsonError> {
-        let fields = Fields::new("timeout", json)?;
-        Ok(Self {
-            alice: fields.number("alice")?,
-            bob: fields.number("bob")?,
-            last_turn_level: fields.level("last_turn_level")?,
-        })
-    }
+    #[serde(rename = "last_turn_level")]
+    pub last_turn: Level,
 }
 
 /// Why a player lost.

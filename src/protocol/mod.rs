@@ -22,7 +22,7 @@ pub use commitment::Commitment;
 pub use constants::{Constants, ConstantsError};
 pub use dal::{DalCell, DalContent, DalSlot, DalSnapshot};
 pub use era::{Protocol, PvmVersion};
-pub use game::{Clocks, Game, GameResult, GameState, GameStatus, LossReason, Player};
+pub use game::{Clock, Game, GameResult, GameState, GameStatus, LossReason, Player};
 pub use history::{HistoryCell, Inbox, read_index};
 pub use identifiers::{
     BlockHash, ChainId, CommitmentHash, ContextHash, ContractHash, DalCommitment, DalPointer,

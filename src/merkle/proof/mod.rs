@@ -165,6 +165,19 @@ impl Proof {
         Ok(result)
     }
 
+    /// Reads the tree before the step, on what the proof shows; where the step leads is not asked.
+    ///
+    /// # Errors
+    /// [`ProofError`] when the parts shown do not give the tree before, or when `look` reads
+    /// anything else.
+    pub fn look<R>(&self, look: impl FnOnce(&Tree) -> R) -> Result<R, ProofError> {
+        let unchanged = Self {
+            after: self.before,
+            ..self.clone()
+        };
+        unchanged.verify(|tree| look(tree))
+    }
+
     /// What the parts shown hash to.
     ///
     /// # Errors

@@ -12,4 +12,4 @@ mod prove;
 
 pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
-pub use prove::{Input, ProveError, prove, verify};
+pub use prove::{Input, ProveError, last_level, prove, verify};

@@ -7,7 +7,8 @@
 use super::host::outside_proof;
 use super::machine::{Expects, Machine, SlowError};
 use crate::merkle::{Proof, ProofError, Tree};
-use crate::pvm::{InputInfo, PvmError};
+use crate::protocol::Level;
+use crate::pvm::{InputInfo, PvmError, State};
 use crate::wasm::encoding::Style;
 use crate::wasm::fault::Fault;
 
@@ -75,6 +76,19 @@ pub fn verify(proof: &Proof, input: &Input) -> Result<Expects, ProveError> {
     match proof.verify(|tree| step(tree, input)) {
         Ok(Ok(expects)) => Ok(expects),
         Ok(Err(error)) => Err(without_tree(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Level of the last message that the state before the tick has read; none before the first.
+///
+/// # Errors
+/// As [`verify`].
+pub fn last_level(proof: &Proof) -> Result<Option<Level>, ProveError> {
+    let read = |tree: &Tree| Ok(State::decode(tree)?.last_input.map(|info| info.level));
+    match proof.look(read) {
+        Ok(Ok(level)) => Ok(level),
+        Ok(Err(error)) => Err(without_tree(SlowError::State(error))),
         Err(error) => Err(error.into()),
     }
 }
