@@ -155,6 +155,14 @@ prefixes! {
     P2SK = "p2sk", [0x10, 0x51, 0xee, 0xbd], 32;
     /// BLS12-381 secret key.
     BLSK = "BLsk", [0x03, 0x96, 0xc0, 0x28], 32;
+    /// Ed25519 secret seed behind a passphrase.
+    EDESK = "edesk", [0x07, 0x5a, 0x3c, 0xb3, 0x29], 56;
+    /// Secp256k1 secret key behind a passphrase.
+    SPESK = "spesk", [0x09, 0xed, 0xf1, 0xae, 0x96], 56;
+    /// P-256 secret key behind a passphrase.
+    P2ESK = "p2esk", [0x09, 0x30, 0x39, 0x73, 0xab], 56;
+    /// BLS12-381 secret key behind a passphrase.
+    BLESK = "BLesk", [0x02, 0x05, 0x1e, 0x35, 0x19], 56;
     /// Ed25519 signature.
     EDSIG = "edsig", [0x09, 0xf5, 0xcd, 0x86, 0x12], 64;
     /// Secp256k1 signature.

@@ -39,6 +39,22 @@ const SUITE_AUGMENTED: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_AUG_";
 const SUITE_POSSESSION: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 const SUITE_PROOF: &[u8] = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 
+impl Curve {
+    /// All of them, in the order of their addresses.
+    pub const ALL: [Self; 4] = [Self::Ed25519, Self::Secp256k1, Self::P256, Self::Bls];
+
+    /// Its name as people type it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Secp256k1 => "secp256k1",
+            Self::P256 => "p256",
+            Self::Bls => "bls",
+        }
+    }
+}
+
 impl BlsSuite {
     const fn tag(self) -> &'static [u8] {
         match self {
@@ -122,34 +138,43 @@ impl SecretKey {
     /// # Errors
     /// [`SecretKeyError::OutOfRange`] when the curve refuses, which no valid key makes it do.
     pub fn sign(&self, message: &[u8], suite: BlsSuite) -> Result<Signature, SecretKeyError> {
+        if let (Curve::Bls, PublicKey::Bls(public)) = (self.curve, &self.public) {
+            let key = bls_key(&self.bytes)?;
+            let point = key.sign(message, suite.tag(), suite.augmentation(public));
+            return Ok(Signature::Bls(point.to_bytes()));
+        }
+        self.sign_digest(&blake2b(message).0)
+    }
+
+    /// What the curve itself signs: the digest of a message. BLS keys sign messages whole.
+    fn sign_digest(&self, digest: &[u8]) -> Result<Signature, SecretKeyError> {
         let refused = SecretKeyError::OutOfRange(self.curve);
-        let digest = blake2b(message);
         let secret = self.bytes.as_slice();
-        Ok(match (self.curve, &self.public) {
-            (Curve::Ed25519, _) => {
+        Ok(match self.curve {
+            Curve::Ed25519 => {
                 use ed25519_dalek::Signer;
                 let key = ed25519_dalek::SigningKey::from_bytes(&self.bytes);
-                Signature::Ed25519(key.sign(&digest.0).to_bytes())
+                Signature::Ed25519(key.sign(digest).to_bytes())
             }
-            (Curve::Secp256k1, _) => {
+            Curve::Secp256k1 => {
                 let key = k256::ecdsa::SigningKey::from_slice(secret).map_err(|_| refused)?;
                 let signature: k256::ecdsa::Signature =
-                    key.sign_prehash(&digest.0).map_err(|_| refused)?;
+                    key.sign_prehash(digest).map_err(|_| refused)?;
                 Signature::Secp256k1(signature.to_bytes().into())
             }
-            (Curve::P256, _) => {
+            Curve::P256 => {
                 let key = p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| refused)?;
                 let signature: p256::ecdsa::Signature =
-                    key.sign_prehash(&digest.0).map_err(|_| refused)?;
+                    key.sign_prehash(digest).map_err(|_| refused)?;
                 Signature::P256(signature.to_bytes().into())
             }
-            (Curve::Bls, PublicKey::Bls(public)) => {
-                let key = bls_key(&self.bytes)?;
-                let point = key.sign(message, suite.tag(), suite.augmentation(public));
-                Signature::Bls(point.to_bytes())
-            }
-            (Curve::Bls, _) => return Err(refused),
+            Curve::Bls => return Err(refused),
         })
+    }
+
+    /// The secret itself, for the one place that puts it behind a passphrase.
+    pub(super) fn secret(&self) -> &[u8; 32] {
+        &self.bytes
     }
 
     /// Proof that the holder of a BLS key holds it, which its reveal carries since Seoul; none for
@@ -256,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    const CURVES: [Curve; 4] = [Curve::Ed25519, Curve::Secp256k1, Curve::P256, Curve::Bls];
+    const CURVES: [Curve; 4] = Curve::ALL;
 
     /// Vectors of a public library; messages without watermark.
     #[test]
@@ -310,6 +335,85 @@ mod tests {
                 .parse()
                 .unwrap();
         assert!(key.verifies_possession(&proof));
+    }
+
+    fn key(curve: Curve, secret: &str) -> SecretKey {
+        let bytes = hex::decode(secret).unwrap().try_into().unwrap();
+        SecretKey::from_bytes(curve, &bytes).unwrap()
+    }
+
+    fn signs(curve: Curve, secret: &str, digest: &[u8], expected: &str) {
+        let signature = key(curve, secret).sign_digest(digest).unwrap();
+        assert_eq!(hex::encode(signature.as_bytes()), expected, "{curve:?}");
+    }
+
+    /// RFC 8032 section 7.1, tests 1 and 3: seed, public key, signature.
+    #[test]
+    fn ed25519_is_that_of_its_rfc() {
+        let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+        let public = key(Curve::Ed25519, seed).public;
+        assert_eq!(
+            hex::encode(public.tagged().1),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        );
+        signs(
+            Curve::Ed25519,
+            seed,
+            b"",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        );
+        signs(
+            Curve::Ed25519,
+            "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+            &[0xaf, 0x82],
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        );
+    }
+
+    /// RFC 6979: the deterministic nonce. P-256 from its appendix A.2.5 (message "sample"),
+    /// secp256k1 from the vector that wallets share (message "Satoshi Nakamoto"), low S.
+    #[test]
+    fn ecdsa_is_deterministic_as_in_its_rfc() {
+        let sample =
+            hex::decode("af2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf");
+        signs(
+            Curve::P256,
+            "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721",
+            &sample.unwrap(),
+            "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        );
+        let satoshi =
+            hex::decode("a0dc65ffca799873cbea0ac274015b9526505daaaed385155425f7337704883e");
+        signs(
+            Curve::Secp256k1,
+            "0000000000000000000000000000000000000000000000000000000000000001",
+            &satoshi.unwrap(),
+            "934b1ea10a4b3c1757e2b0c017d0b6143ce3c9a7e6a4a49860d7a6ab210ee3d82442ce9d2b916064108014783e923ec36b49743e2ffa1c4496f01a512aafd9e5",
+        );
+    }
+
+    /// The suite with proofs of possession, from the vectors that consensus clients share; their
+    /// scalar is big-endian.
+    #[test]
+    fn bls_is_that_of_the_possession_suite() {
+        let mut secret =
+            hex::decode("263dbd792f5b1be47ed85f8938c0f29586af0d3ac7b977f21c278fe1462040e3")
+                .unwrap();
+        secret.reverse();
+        let key = key(Curve::Bls, &hex::encode(secret));
+        for (byte, expected) in [
+            (
+                0x00,
+                "b6ed936746e01f8ecf281f020953fbf1f01debd5657c4a383940b020b26507f6076334f91e2366c96e9ab279fb5158090352ea1c5b0c9274504f4f0e7053af24802e51e4568d164fe986834f41e55c8e850ce1f98458c0cfc9ab380b55285a55",
+            ),
+            (
+                0x56,
+                "882730e5d03f6b42c3abc26d3372625034e1d871b65a8a6b900a56dae22da98abbe1b68f85e49fe7652a55ec3d0591c20767677e33e5cbb1207315c41a9ac03be39c2e7668edc043d6cb1d9fd93033caa8a1c5b0e84bedaeb6c64972503a43eb",
+            ),
+        ] {
+            let signature = key.sign(&[byte; 32], BlsSuite::ProofOfPossession).unwrap();
+            assert_eq!(hex::encode(signature.as_bytes()), expected);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::constants::ChainConstants;
@@ -223,9 +224,19 @@ impl Client {
         path: &str,
         read: impl Fn(&[u8]) -> Result<T, Fault> + Sync,
     ) -> Result<T, L1Error> {
+        self.request(path, None, read).await
+    }
+
+    /// As [`Self::ask`], posting `body` where there is one: for questions that change nothing.
+    pub(super) async fn request<T>(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        read: impl Fn(&[u8]) -> Result<T, Fault> + Sync,
+    ) -> Result<T, L1Error> {
         let mut round = 1;
         loop {
-            let failures = match self.ask_each(path, &read).await {
+            let failures = match self.ask_each(path, body, &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(Settled(error)) => return Err(error),
                 Err(Failed(failures)) => failures,
@@ -244,12 +255,13 @@ impl Client {
     async fn ask_each<T>(
         &self,
         path: &str,
+        body: Option<&Value>,
         read: &(impl Fn(&[u8]) -> Result<T, Fault> + Sync),
     ) -> Result<T, Attempt> {
         let mut failures = Vec::new();
         for endpoint in self.in_order() {
             let outcome = match self.verify(endpoint).await {
-                Ok(()) => endpoint.ask(path, read).await,
+                Ok(()) => endpoint.request(path, body, read).await,
                 Err(fault) => Err(fault),
             };
             let fault = match outcome {

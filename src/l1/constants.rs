@@ -13,7 +13,7 @@ use super::endpoint::json;
 use super::error::{Fault, L1Error};
 use crate::crypto::Dialect;
 use crate::protocol::operation::Form;
-use crate::protocol::{Constants, Dialected, Level, Protocol, ProtocolHash, RollupAddress};
+use crate::protocol::{Constants, Dialected, Gas, Level, Protocol, ProtocolHash, RollupAddress};
 
 /// The protocol of a block and the one its context belongs to; they differ in the last block of
 /// a protocol.
@@ -79,6 +79,17 @@ pub struct ChainConstants {
     pub reveals: Option<RevealActivation>,
     /// Least seconds between blocks.
     pub minimal_block_delay: Option<u64>,
+    /// Gas that operations may use.
+    pub gas: GasLimits,
+}
+
+/// Gas that operations may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GasLimits {
+    /// Each content.
+    pub operation: Gas,
+    /// All contents of a block.
+    pub block: Gas,
 }
 
 impl ChainConstants {
@@ -108,6 +119,10 @@ impl ChainConstants {
                 .get("minimal_block_delay")
                 .and_then(Value::as_str)
                 .and_then(|text| text.parse().ok()),
+            gas: GasLimits {
+                operation: gas(json, "hard_gas_limit_per_operation")?,
+                block: gas(json, "hard_gas_limit_per_block")?,
+            },
         })
     }
 }
@@ -123,6 +138,10 @@ fn dialect_of(json: &Value) -> Dialect {
     } else {
         Dialect::Modern
     }
+}
+
+fn gas(json: &Value, key: &str) -> Result<Gas, Fault> {
+    optional(json, key)?.ok_or_else(|| Fault::Unexpected(format!("constant {key:?} is missing")))
 }
 
 fn optional<T: serde::de::DeserializeOwned>(json: &Value, key: &str) -> Result<Option<T>, Fault> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::error::{EndpointName, Fault, L1Error, NodeError};
@@ -126,10 +127,20 @@ impl Endpoint {
         path: &str,
         read: &(impl Fn(&[u8]) -> Result<T, Fault> + Sync),
     ) -> Result<T, Fault> {
+        self.request(path, None, read).await
+    }
+
+    /// Posts `body` to `path` where there is one, else asks for it, and reads the answer, once.
+    pub(super) async fn request<T>(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        read: &(impl Fn(&[u8]) -> Result<T, Fault> + Sync),
+    ) -> Result<T, Fault> {
         let Ok(_permit) = self.permits.acquire().await else {
             return Err(Fault::Unreachable("the client is closed".into()));
         };
-        let outcome = match tokio::time::timeout(self.timeout, self.bytes(path)).await {
+        let outcome = match tokio::time::timeout(self.timeout, self.bytes(path, body)).await {
             Ok(answer) => answer.and_then(|bytes| read(&bytes)),
             Err(_) => Err(Fault::TimedOut(self.timeout)),
         };
@@ -137,8 +148,15 @@ impl Endpoint {
         outcome
     }
 
-    async fn bytes(&self, path: &str) -> Result<Vec<u8>, Fault> {
-        let response = self.open(path).await?;
+    async fn bytes(&self, path: &str, body: Option<&Value>) -> Result<Vec<u8>, Fault> {
+        let response = match body {
+            None => self.open(path).await?,
+            Some(body) => {
+                let request = self.http.post(self.url(path)?).json(body);
+                let request = request.header("accept", "application/json");
+                request.send().await.map_err(|e| transport(&e))?
+            }
+        };
         let status = response.status();
         let body = whole(response).await;
         if status == StatusCode::OK {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::crypto::Dialect;
 use crate::protocol::{
-    BlockHash, ChainId, ConstantsError, Level, OperationHash, Protocol, ProtocolHash,
+    BlockHash, ChainId, ConstantsError, Level, Mutez, OperationHash, Protocol, ProtocolHash,
 };
 
 /// What retry logic needs to know of a failure.
@@ -27,6 +27,14 @@ pub enum FailureKind {
 /// How an endpoint is called in messages: its URL without user, password and query.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointName(pub(super) std::sync::Arc<str>);
+
+impl EndpointName {
+    /// A name, for what is not asked through a client.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
 
 impl fmt::Display for EndpointName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,6 +53,18 @@ pub struct NodeError {
     /// Text some errors carry.
     #[serde(default)]
     pub msg: Option<String>,
+    /// What a replacement of the waiting operation must offer, where the node says so.
+    #[serde(default, rename = "needed_fee_in_mutez", deserialize_with = "lenient")]
+    pub needed_fee: Option<Mutez>,
+}
+
+/// An amount, or nothing where there is something else.
+fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Mutez>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = value
+        .as_u64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    Ok(number.map(Mutez))
 }
 
 impl NodeError {

@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod follow;
 mod heads;
+mod operations;
 mod preimages;
 mod reader;
 mod receipts;
@@ -31,13 +32,14 @@ pub use block::{
 };
 pub use client::{BlockId, Client, Retries, Settings};
 pub use constants::{
-    ChainConstants, DalParameters, Protocols, RawDataActivation, RevealActivation,
+    ChainConstants, DalParameters, GasLimits, Protocols, RawDataActivation, RevealActivation,
 };
 pub use doctor::{Condition, Finding, Needs};
 pub use endpoint::{EndpointSettings, Health};
 pub use error::{EndpointName, FailureKind, Fault, L1Error, MissingReceipt, NodeError};
 pub use follow::{ChainEvent, Follower};
 pub use heads::{Head, Heads};
+pub use operations::{Account, Simulated, Waiting, WaitingClass};
 pub use preimages::{MAX_PAGE, PreimageError, Preimages};
 pub use receipts::effects;
 pub use reorg::{Branch, Keep, Plan, Step, Walk};

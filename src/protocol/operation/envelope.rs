@@ -8,9 +8,6 @@ use crate::crypto::{Signature, blake2b};
 use crate::protocol::json::{Fields, JsonError};
 use crate::protocol::{BlockHash, OperationHash};
 
-/// First byte of everything signed as a generic operation.
-const WATERMARK: u8 = 0x03;
-
 /// Announces a signature longer than 64 bytes, as if it were one more content.
 const LONG_SIGNATURE: u8 = 0xff;
 const BLS: u8 = 0x03;
@@ -39,6 +36,9 @@ pub struct SignedOperation {
 }
 
 impl Operation {
+    /// First byte of everything signed as a generic operation.
+    pub const WATERMARK: u8 = 0x03;
+
     /// The unsigned bytes.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Operation {
     /// # Errors
     /// [`FormError`] when a content does not fit the form.
     pub fn to_sign(&self, form: Form) -> Result<Vec<u8>, FormError> {
-        let mut bytes = vec![WATERMARK];
+        let mut bytes = vec![Self::WATERMARK];
         bytes.extend(self.to_bytes(form)?);
         Ok(bytes)
     }

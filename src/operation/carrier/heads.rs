@@ -1,0 +1,234 @@
+//! Heads: what is final, what expired, who else is there, and what to do about what is wanted.
+
+use std::collections::BTreeSet;
+
+use super::{Carrier, Effect, Hold, Notice, View};
+use crate::l1::{NodeError, WaitingClass};
+use crate::operation::entry::Entry;
+use crate::operation::fee::patience;
+use crate::operation::intention::{Intention, IntentionKey, Wanted};
+use crate::operation::outcome::Outcome;
+use crate::protocol::{Counter, Level, OperationHash};
+
+/// Blocks that an intention is set aside for.
+const fn pause(outcome: Outcome) -> u32 {
+    match outcome {
+        Outcome::Wait | Outcome::Retry | Outcome::Obsolete => 1,
+        Outcome::Included => 2,
+        Outcome::Stop | Outcome::Disagreement => 10,
+    }
+}
+
+impl Carrier {
+    pub(super) fn head(&mut self, view: View, wanted: Vec<Wanted>, effects: &mut Vec<Effect>) {
+        self.work = None;
+        let head = view.head.level;
+        let next = view.counter.plus(Counter(1)).unwrap_or(view.counter);
+        let ttl = view.limits.ttl;
+        let strangers = self.strangers_in(&view);
+        self.view = Some(view);
+        self.wanted = wanted;
+        self.holds.retain(|_, hold| hold.until > head);
+        self.finish(head, effects);
+        self.expire(head, ttl, effects);
+        self.forget(head, ttl);
+        let is_crowded = self.tell_strangers(&strangers, effects);
+        if let Some(pending) = &self.pending {
+            let first = pending
+                .variants
+                .first()
+                .map_or(next, |variant| variant.first);
+            if first < next {
+                self.drop_pending("its counter was used", effects);
+            } else if first > next {
+                // The node is behind, or the chain is being reorganised under us.
+                return;
+            }
+        }
+        if !self.may_send(head, is_crowded, effects) {
+            return;
+        }
+        self.send(effects);
+    }
+
+    /// Inclusions deep enough are final.
+    fn finish(&mut self, head: Level, effects: &mut Vec<Effect>) {
+        let depth = self.settings.depth;
+        let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.landed)
+            .into_iter()
+            .partition(|landing| head.since(landing.block.level).is_some_and(|d| d >= depth));
+        self.landed = open;
+        for landing in done {
+            let hash = landing.variant.hash;
+            effects.push(Effect::Write(Entry::Final {
+                hash,
+                level: landing.block.level,
+            }));
+            effects.push(Effect::Tell(Notice::Final { operation: hash }));
+        }
+    }
+
+    fn expire(&mut self, head: Level, ttl: u32, effects: &mut Vec<Effect>) {
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        let is_old = |branch: Level| head.since(branch).is_some_and(|age| age > ttl);
+        let (dead, alive): (Vec<_>, Vec<_>) = std::mem::take(&mut pending.variants)
+            .into_iter()
+            .partition(|variant| is_old(variant.branch));
+        pending.variants = alive;
+        if pending.variants.is_empty() {
+            self.pending = None;
+        }
+        for variant in dead {
+            self.tell_dropped(variant.hash, "its branch is too old", effects);
+        }
+    }
+
+    /// Operations that can turn up in no block any more need not be recognised.
+    fn forget(&mut self, head: Level, ttl: u32) {
+        let horizon = ttl.saturating_add(self.settings.depth).saturating_add(64);
+        self.known
+            .retain(|_, variant| head.since(variant.branch).is_none_or(|age| age <= horizon));
+    }
+
+    /// Operations of our account that are not ours and may enter the next block.
+    fn strangers_in(&self, view: &View) -> BTreeSet<OperationHash> {
+        let mempools = view
+            .mempools
+            .iter()
+            .filter_map(|here| here.waiting.as_ref());
+        mempools
+            .flatten()
+            .filter(|waiting| waiting.class == WaitingClass::Validated)
+            .map(|waiting| waiting.hash)
+            .filter(|hash| !self.known.contains_key(hash))
+            .collect()
+    }
+
+    fn tell_strangers(
+        &mut self,
+        strangers: &BTreeSet<OperationHash>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        for hash in strangers {
+            if self.strangers.insert(*hash) {
+                effects.push(Effect::Write(Entry::Foreign {
+                    hash: *hash,
+                    block: None,
+                    level: self.level(),
+                }));
+                effects.push(Effect::Tell(Notice::Foreign {
+                    operation: *hash,
+                    block: None,
+                }));
+            }
+        }
+        !strangers.is_empty()
+    }
+
+    /// Whether somebody else at our key is reason to wait.
+    fn may_send(&mut self, head: Level, is_crowded: bool, effects: &mut Vec<Effect>) -> bool {
+        let urgent = self.settings.urgent;
+        let is_pressing = self
+            .desired()
+            .iter()
+            .any(|wanted| self.slack(wanted).is_some_and(|slack| slack <= urgent));
+        if let Some(stand_by) = self.stand_by {
+            let quiet = head.since(stand_by.level).unwrap_or(0) >= self.settings.stand_by;
+            let reason = match (is_pressing, quiet && !is_crowded) {
+                (true, _) => "the clock runs out and nobody moves",
+                (false, true) => "nobody else used the key for a while",
+                (false, false) => return false,
+            };
+            self.stand_by = None;
+            effects.push(Effect::Write(Entry::Resumed {
+                level: head,
+                reason: reason.into(),
+            }));
+            effects.push(Effect::Tell(Notice::Resumed {
+                reason: reason.into(),
+            }));
+            return true;
+        }
+        is_pressing || !is_crowded
+    }
+
+    /// What is wanted, neither done nor set aside.
+    pub(super) fn desired(&self) -> Vec<Wanted> {
+        let mut seen = BTreeSet::new();
+        self.wanted
+            .iter()
+            .filter(|wanted| {
+                let key = wanted.what.key();
+                let is_done = self
+                    .landed
+                    .iter()
+                    .any(|landing| landing.done.contains(&key));
+                !is_done && !self.holds.contains_key(&key) && seen.insert(key)
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Whether the pending operation should give way to another one.
+    pub(super) fn should_replace(&self, desired: &[Wanted]) -> bool {
+        let Some(newest) = self.pending.as_ref().and_then(|p| p.variants.last()) else {
+            return true;
+        };
+        let wanted: BTreeSet<IntentionKey> = self.wanted.iter().map(|w| w.what.key()).collect();
+        let is_overtaken = newest
+            .items
+            .iter()
+            .any(|item| !wanted.contains(&item.what.key()));
+        let urgent = self.settings.urgent;
+        let is_missing = desired.iter().any(|wanted| {
+            !newest.carries(&wanted.what.key())
+                && self.slack(wanted).is_some_and(|slack| slack <= urgent)
+        });
+        let waited = self.level().since(newest.signed_at).unwrap_or(0);
+        let is_stuck = waited >= patience(self.least_slack(desired));
+        let is_underpaid = self.pending.as_ref().is_some_and(|p| p.needed.is_some());
+        is_overtaken || is_missing || is_stuck || is_underpaid
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        what: &Intention,
+        outcome: Outcome,
+        errors: Vec<NodeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.hold_at(self.level(), what, outcome, errors, effects);
+    }
+
+    /// Sets an intention aside, as long as its outcome says.
+    pub(super) fn hold_at(
+        &mut self,
+        level: Level,
+        what: &Intention,
+        outcome: Outcome,
+        errors: Vec<NodeError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let until = level.plus(pause(outcome)).unwrap_or(level);
+        let hold = Hold {
+            since: level,
+            until,
+            outcome,
+        };
+        self.holds.insert(what.key(), hold);
+        effects.push(Effect::Write(Entry::Held {
+            what: what.key().to_string(),
+            outcome,
+            errors: errors.iter().map(|error| error.id.clone()).collect(),
+            until,
+        }));
+        effects.push(Effect::Tell(Notice::Held {
+            what: what.clone(),
+            outcome,
+            errors,
+            until,
+        }));
+    }
+}

@@ -1,0 +1,157 @@
+//! Sending: which intentions become the next operation, and with what.
+
+use super::{Carrier, Effect, Notice, View, Work};
+use crate::l1::BlockRef;
+use crate::operation::batch::{DraftError, Plan, Terms};
+use crate::operation::fee::Offer;
+use crate::operation::intention::Wanted;
+use crate::operation::outcome::Outcome;
+use crate::protocol::{Counter, Level};
+
+impl Carrier {
+    /// Sends what is wanted: anew, in place of what waits, or what waits once more.
+    pub(super) fn send(&mut self, effects: &mut Vec<Effect>) {
+        let desired = self.desired();
+        if desired.is_empty() {
+            return;
+        }
+        if self.should_replace(&desired) {
+            let items = self.chosen(desired);
+            self.begin(items, effects);
+        } else {
+            self.inject_again(effects);
+        }
+    }
+
+    /// What goes into one operation: what others rest on, then what has the least time left.
+    fn chosen(&self, mut desired: Vec<Wanted>) -> Vec<Wanted> {
+        desired.sort_by_key(|wanted| {
+            let (rank, level) = wanted.what.rank();
+            (
+                rank > 0,
+                level,
+                wanted.deadline.is_none(),
+                wanted.deadline,
+                rank,
+            )
+        });
+        desired.truncate(self.batch.max(1));
+        desired.sort_by_key(|wanted| wanted.what.rank());
+        desired
+    }
+
+    /// Starts to make an operation of these intentions.
+    pub(super) fn begin(&mut self, items: Vec<Wanted>, effects: &mut Vec<Effect>) {
+        self.work = None;
+        let Some(view) = &self.view else { return };
+        if items.is_empty() {
+            self.inject_again(effects);
+            return;
+        }
+        let plan = Plan {
+            items,
+            reveals: !view.is_revealed,
+            first: view.counter.plus(Counter(1)).unwrap_or(view.counter),
+            branch: self.anchor(view),
+            form: view.form,
+        };
+        let id = self.next_id;
+        let limits = view.limits;
+        let level = view.head.level;
+        let draft = plan.for_simulation(id, &self.sender, limits.content_gas, limits.block_gas);
+        match draft {
+            Ok(draft) => {
+                self.next_id = self.next_id.wrapping_add(1);
+                self.work = Some(Work { id, plan, level });
+                effects.push(Effect::Simulate(draft));
+            }
+            Err(error) => self.too_much(plan.items, &error, effects),
+        }
+    }
+
+    /// The newest final block; where an operation of ours is not final yet, its block, so that what
+    /// follows it cannot be included without it.
+    fn anchor(&self, view: &View) -> BlockRef {
+        let newest = self.landed.iter().map(|landing| landing.block);
+        newest.chain([view.anchor]).max().unwrap_or(view.anchor)
+    }
+
+    /// An operation cannot be made: fewer intentions, or none when it was only one.
+    pub(super) fn too_much(
+        &mut self,
+        mut items: Vec<Wanted>,
+        error: &DraftError,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let DraftError::FeeCap { cap } = error {
+            effects.push(Effect::Tell(Notice::FeeCap { cap: *cap }));
+            self.work = None;
+            self.inject_again(effects);
+            return;
+        }
+        if items.len() > 1 {
+            items.truncate(items.len().div_ceil(2));
+            self.begin(items, effects);
+            return;
+        }
+        if let Some(item) = items.pop() {
+            effects.push(Effect::Tell(Notice::Impossible {
+                what: item.what.clone(),
+                reason: error.to_string(),
+            }));
+            self.hold(&item.what, Outcome::Disagreement, Vec::new(), effects);
+        }
+        self.work = None;
+    }
+
+    /// Injects the newest operation again where it is missing.
+    pub(super) fn inject_again(&self, effects: &mut Vec<Effect>) {
+        let newest = self.pending.as_ref().and_then(|p| p.variants.last());
+        let (Some(newest), Some(view)) = (newest, &self.view) else {
+            return;
+        };
+        let is_everywhere = !view.mempools.is_empty()
+            && view.mempools.iter().all(|here| {
+                here.waiting
+                    .as_ref()
+                    .is_some_and(|list| list.iter().any(|waiting| waiting.hash == newest.hash))
+            });
+        if !is_everywhere {
+            effects.push(Effect::Inject(newest.hash, newest.bytes.clone()));
+        }
+    }
+
+    /// What the fee of the operation being made is settled from.
+    pub(super) fn terms(&self, items: &[Wanted]) -> Terms {
+        let variants = self.pending.iter().flat_map(|pending| &pending.variants);
+        // All of them may still wait somewhere: the dearest counts, by fee and by ratio.
+        let replaced = variants.map(|variant| variant.offer).reduce(dearer);
+        Terms {
+            rules: self.settings.fees,
+            slack: self.least_slack(items),
+            replaced,
+            needed: self.pending.as_ref().and_then(|pending| pending.needed),
+            cap: self.settings.fee_cap,
+        }
+    }
+
+    /// The work of this draft, if it is the one going on and the head has not moved.
+    pub(super) fn take_work(&mut self, id: u64) -> Option<(Plan, Level)> {
+        let work = self.work.take_if(|work| work.id == id)?;
+        Some((work.plan, work.level))
+    }
+}
+
+/// An offer that outbids both.
+fn dearer(one: Offer, other: Offer) -> Offer {
+    let (low, high) = if one.fee <= other.fee {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    // The higher fee for the least gas: a replacement of it replaces either.
+    Offer {
+        fee: high.fee,
+        gas: high.gas.min(low.gas.max(crate::protocol::Gas(1))),
+    }
+}
