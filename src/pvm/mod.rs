@@ -23,6 +23,7 @@ mod state;
 mod stuck;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 
 pub use buffers::{Buffers, Input, InputQueue, MESSAGE_LIMIT, NotLater, Outbox, OutboxRefusal};
 pub use durable::{Durable, ListingOrder, Nth};
@@ -41,6 +42,7 @@ pub use reveal::{
 };
 pub use state::{InputInfo, InputRequest, Origination, Phase, Running, State};
 pub use stuck::{Cause, Exception, Stuck, TEXT_LIMIT, Text, quote};
+pub use timeline::{TickProof, Timeline, TimelineError};
 
 use crate::codec::DecodeError;
 use crate::merkle::TreeError;

@@ -18,7 +18,7 @@ const REACH: u128 = 10_000_000_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowEngine;
 
-fn gave_up(error: SlowError) -> RunError {
+pub(super) fn gave_up(error: SlowError) -> RunError {
     match error {
         SlowError::State(error) => RunError::State(error),
         SlowError::Fault(fault) => NotJudgeable::Reference(fault.to_string()).into(),
@@ -30,7 +30,7 @@ fn is_over(machine: &Machine) -> bool {
 }
 
 /// Answers the request the machine waits for.
-fn answer_reveal(
+pub(super) fn answer_reveal(
     machine: &mut Machine,
     request: &[u8],
     environment: &Environment,

@@ -50,7 +50,7 @@ pub enum Expects {
 /// The inside of a kernel run.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)]
-enum Run {
+pub(super) enum Run {
     /// The kernel's bytes are read again from the storage at every tick that is recorded.
     Decode(DecodeKont, Option<LazyBytes>),
     Link(LinkState),
@@ -59,7 +59,7 @@ enum Run {
 }
 
 impl Run {
-    const fn running(&self) -> Running {
+    pub(super) const fn running(&self) -> Running {
         match self {
             Self::Decode(..) => Running::Decode,
             Self::Link(_) => Running::Link,
@@ -94,10 +94,10 @@ impl Run {
 /// The machine between two ticks.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    state: State,
-    run: Option<Run>,
-    listing: ListingOrder,
-    edges: Edges,
+    pub(super) state: State,
+    pub(super) run: Option<Run>,
+    pub(super) listing: ListingOrder,
+    pub(super) edges: Edges,
 }
 
 impl Machine {
@@ -130,6 +130,13 @@ impl Machine {
     #[must_use]
     pub const fn listing(mut self, listing: ListingOrder) -> Self {
         self.listing = listing;
+        self
+    }
+
+    /// The same machine, these places already marked.
+    #[must_use]
+    pub(super) fn with_edges(mut self, edges: Edges) -> Self {
+        self.edges = edges;
         self
     }
 

@@ -5,11 +5,15 @@
 //! touches (proofs); kept in memory over many ticks, it writes only what changed (hashes). Refuses
 //! to know: where inputs and revealed data come from. Upstream rule: `wasm_vm.ml`.
 
+mod course;
+mod describe;
 mod engine;
 mod host;
 mod machine;
 mod prove;
 
+pub use course::{Course, Stop};
+pub use describe::{Description, FrameDescription};
 pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
 pub use prove::{Input, ProveError, last_level, prove, verify};
