@@ -110,6 +110,15 @@ pub(super) enum Command {
     ///
     /// Exits with 13 when there is something to fix.
     Doctor(DoctorArgs),
+    /// Ask a few questions, write a commented configuration file, look whether all is well
+    Init(InitArgs),
+    /// Copy, check or restore the journal
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Write the manual pages into a folder
+    Manual(ManualArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +176,52 @@ pub(super) struct DoctorArgs {
     pub(super) rollup: RollupFlags,
     #[command(flatten)]
     pub(super) node: NodeFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The file to write; an existing one is never touched
+    #[arg(long, short, default_value = "watchtower.toml", value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// Ask nothing: take flags and environment, leave the rest as it is by default
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) rollup: RollupFlags,
+    #[command(flatten)]
+    pub(super) node: NodeFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Copy the journal to a new file, also beside a running tower; the copy is checked
+    Backup {
+        /// The copy
+        file: PathBuf,
+    },
+    /// Read a journal from end to end and say whether it is sound
+    Check {
+        /// A copy; without it, the journal of the data directory
+        file: Option<PathBuf>,
+    },
+    /// Put a copy in the place of the journal; what was there is kept beside it
+    Restore {
+        /// The copy
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManualArgs {
+    /// Where the pages go
+    #[arg(long, short, default_value = "man", value_name = "DIR")]
+    pub(super) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -318,7 +373,7 @@ fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given
 }
 
 impl BaseFlags {
-    fn given(&self) -> Vec<Given> {
+    pub(super) fn given(&self) -> Vec<Given> {
         [
             single("data_dir", "--data-dir", &self.data_dir),
             single("log.level", "--log-level", &self.log_level),

@@ -10,8 +10,11 @@ mod devnet;
 mod doctor;
 mod exit;
 mod follow;
+mod init;
 mod inspect;
+mod journal;
 mod log;
+mod manual;
 mod output;
 mod replay;
 mod status;
@@ -61,5 +64,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Log(command) => log::run(&cli.config()?, command),
         Command::Status(command) => status::run(&cli.config()?, command),
         Command::Inspect(command) => inspect::run(cli, command),
+        Command::Init(command) => init::run(cli, command),
+        Command::Journal(command) => journal::run(&cli.config()?, command),
+        Command::Manual(command) => manual::manual(command),
+        Command::Completions(command) => manual::completions(command),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct RollupTable {
 }
 
 /// Settings that only make sense beside addresses on a command line.
-const NOT_IN_FILES: &[&str] = &["rollups", "kernel", "preimages", "preimage_endpoints"];
+pub(super) const NOT_IN_FILES: &[&str] = &["rollups", "kernel", "preimages", "preimage_endpoints"];
 
 struct Place<'a> {
     path: &'a Path,
@@ -92,8 +92,8 @@ fn setting(
 ) -> Result<Given, ConfigError> {
     let known = SETTINGS
         .iter()
-        .map(|setting| setting.key)
-        .filter(|key| !NOT_IN_FILES.contains(key));
+        .filter(|setting| setting.is_in_files())
+        .map(|setting| setting.key);
     if !known.clone().any(|known| known == key) {
         return Err(place.wrong(name.span().start, unknown("key", &key, known)));
     }

@@ -209,7 +209,7 @@ impl Config {
             if let Some((_, value)) = environment.iter().find(|(key, _)| *key == name) {
                 config.take(Given {
                     key: setting.key.into(),
-                    values: setting.split(value),
+                    values: setting.values(value),
                     origin: Origin::Environment(name),
                 })?;
             }

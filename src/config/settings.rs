@@ -13,6 +13,8 @@ pub struct Setting {
     pub key: &'static str,
     /// What it decides.
     pub help: &'static str,
+    /// What it is when not given, as the file would write it.
+    pub default: &'static str,
     /// Whether it takes several values (in the environment: separated by commas).
     pub list: bool,
     /// Puts it into the configuration.
@@ -29,7 +31,16 @@ impl Setting {
         )
     }
 
-    pub(super) fn split(&self, value: &str) -> Vec<String> {
+    /// Whether it may stand in a file; the others only make sense beside addresses on a command
+    /// line, and belong into `[[rollup]]` tables there.
+    #[must_use]
+    pub fn is_in_files(&self) -> bool {
+        !super::file::NOT_IN_FILES.contains(&self.key)
+    }
+
+    /// The values in a text, as the environment writes them.
+    #[must_use]
+    pub fn values(&self, value: &str) -> Vec<String> {
         if !self.list {
             return vec![value.to_owned()];
         }
@@ -47,6 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "data_dir",
         help: "where journal, states and compiled kernels live",
+        default: "\"~/.local/share/watchtower\"",
         list: false,
         apply: |config, values| {
             config.data_dir = PathBuf::from(filled(values)?);
@@ -56,6 +68,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "node.endpoints",
         help: "layer-1 nodes, preferred ones first",
+        default: "[]",
         list: true,
         apply: |config, values| {
             config.endpoints = values
@@ -68,6 +81,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "node.chain",
         help: "chain the nodes must be on (Net…)",
+        default: "\"\"",
         list: false,
         apply: |config, values| {
             let text = filled(values)?;
@@ -78,6 +92,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "node.timeout_seconds",
         help: "longest wait for one answer of a node",
+        default: "30",
         list: false,
         apply: |config, values| {
             config.node_timeout = Duration::from_secs(number(values, 1, 3600)?);
@@ -87,6 +102,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "node.parallel_requests",
         help: "requests to one node at a time while catching up",
+        default: "8",
         list: false,
         apply: |config, values| {
             config.node_parallel = number(values, 1, 256)? as usize;
@@ -96,6 +112,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "rollups",
         help: "addresses of the rollups to watch (sr1… or scr1…)",
+        default: "[]",
         list: true,
         apply: |config, values| {
             let named: Vec<RollupConfig> = values
@@ -120,6 +137,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "kernel",
         help: "kernel file of the only rollup, for nodes that no longer have its origination",
+        default: "\"\"",
         list: false,
         apply: |config, values| {
             let path = PathBuf::from(filled(values)?);
@@ -138,6 +156,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "preimages",
         help: "directory of preimages, for every rollup named",
+        default: "\"\"",
         list: false,
         apply: |config, values| {
             let path = PathBuf::from(filled(values)?);
@@ -150,6 +169,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "preimage_endpoints",
         help: "HTTP endpoints that serve preimages under /<hash>, for every rollup named",
+        default: "[]",
         list: true,
         apply: |config, values| {
             let urls: Vec<String> = values
@@ -165,6 +185,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "engine.deadline_seconds",
         help: "longest time one kernel run may take before the engine is stopped",
+        default: "300",
         list: false,
         apply: |config, values| {
             config.run_deadline = Duration::from_secs(number(values, 1, 86_400)?);
@@ -174,6 +195,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "store.kept_levels",
         help: "levels below the head whose states are all kept",
+        default: "240",
         list: false,
         apply: |config, values| {
             config.kept_levels =
@@ -184,6 +206,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "store.cache_mib",
         help: "memory for nodes read from the state store, for each rollup",
+        default: "128",
         list: false,
         apply: |config, values| {
             config.store_cache = number(values, 1, 1 << 20)? << 20;
@@ -193,6 +216,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "store.limit_gib",
         help: "size of a state store above which an alarm is raised",
+        default: "200",
         list: false,
         apply: |config, values| {
             config.store_limit = number(values, 1, 1 << 20)? << 30;
@@ -202,6 +226,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "log.level",
         help: "what to log: error, warn, info, debug, trace, or directives such as info,watchtower::l1=debug",
+        default: "\"info\"",
         list: false,
         apply: |config, values| {
             config.log = filled(values)?.to_owned();
@@ -211,6 +236,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "log.format",
         help: "human or json",
+        default: "\"human\"",
         list: false,
         apply: |config, values| {
             config.log_format = match filled(values)? {

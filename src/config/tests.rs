@@ -141,3 +141,19 @@ fn what_is_needed_and_missing_is_said() {
             .contains("sr1")
     );
 }
+
+#[test]
+fn the_defaults_that_are_shown_are_the_ones_in_force() {
+    for setting in SETTINGS {
+        // A path of the home directory and lists or texts that are empty cannot be written so.
+        if setting.key == "data_dir" || ["[]", "\"\""].contains(&setting.default) {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("watchtower.toml");
+        let (section, key) = setting.key.split_once('.').unwrap();
+        std::fs::write(&path, format!("[{section}]\n{key} = {}\n", setting.default)).unwrap();
+        let config = Config::load(Some(path), &[], Vec::new()).unwrap();
+        assert_eq!(config, Config::default(), "{}", setting.key);
+    }
+}

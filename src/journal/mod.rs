@@ -5,6 +5,7 @@
 //! nothing, so a crash between two effects is repaired by deriving them again. Readers never block
 //! the writer. Refuses a schema newer than itself. Refuses to know: what anybody concludes from it.
 
+mod backup;
 mod entry;
 mod log;
 mod query;
@@ -17,6 +18,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use backup::{Sound, back_up, restore, verify};
 pub use entry::{
     Alarm, BlockRow, ConflictRow, Entry, InboxRow, Judgement, OperationRow, PublishedRow,
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,
