@@ -242,6 +242,29 @@ impl Outbox {
         Ok(Ok(()))
     }
 
+    /// One message of a level, reading no other; none when the level is outside [`Self::range`] or
+    /// has no such message.
+    ///
+    /// # Errors
+    /// [`PvmError`] when the tree cannot be read.
+    pub fn message(&self, level: i32, index: u128) -> Result<Option<Vec<u8>>, PvmError> {
+        let is_kept = self
+            .range()
+            .is_some_and(|(first, last)| (first..=last).contains(&level));
+        if !is_kept {
+            return Ok(None);
+        }
+        let vector = Vector::decode(&self.outboxes, &[&level.to_string()])?;
+        let Some(index) = i128::try_from(index).ok().filter(|i| *i < vector.length) else {
+            return Ok(None);
+        };
+        let key = vector.key(index)?;
+        required(&vector.contents, &[&key], |r| {
+            r.dynamic("output message", 1 << 20).map(<[u8]>::to_vec)
+        })
+        .map(Some)
+    }
+
     /// Messages of a level; none when the level is outside [`Self::range`].
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
-use super::contracts::{Destination, Emitted};
+use super::contracts::{Destination, Emitted, Sender};
 use super::errors::{RuleError, Trace};
 use super::ledger::{Holder, Movement, Owner};
 use super::receipts::{Effects, Included, Receipt, Status};
@@ -19,9 +19,11 @@ use crate::codec::Micheline;
 use crate::crypto::PublicKey;
 use crate::inbox::{InternalMessage, Message, Transfer};
 use crate::protocol::operation::{
-    Action, Content, Contract, Parameters, Refutation, SignedOperation,
+    Action, Content, Contract, Entrypoint, Parameters, Refutation, SignedOperation,
 };
-use crate::protocol::{ContractHash, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress};
+use crate::protocol::{
+    CommitmentHash, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress,
+};
 
 /// The state of a block under construction.
 #[derive(Debug, Clone)]
@@ -198,9 +200,13 @@ impl Pending {
         match emitted.destination {
             Destination::Rollup(rollup) => {
                 self.context.rollup(&rollup)?;
+                // Only contracts write to rollups: an outbox message cannot name one.
+                let Sender::Contract(sender) = emitted.sender else {
+                    return Err(not_supported("a rollup that writes to a rollup"));
+                };
                 let transfer = Transfer {
                     payload: emitted.value.clone(),
-                    sender: emitted.sender,
+                    sender,
                     source: batch.source,
                     destination: rollup,
                 };
@@ -214,7 +220,7 @@ impl Pending {
             }
             Destination::Contract(contract) => {
                 let value = Some(&emitted.value).filter(|value| !value.is_unit());
-                self.call(contract, value, Mutez(0), batch, queue)
+                self.call(contract, &emitted.entrypoint, value, batch, queue)
                     .map(|effects| Effects {
                         milligas,
                         ..effects
@@ -275,11 +281,38 @@ impl Pending {
                 }
                 Effects::default()
             }
+            Action::ExecuteOutboxMessage {
+                rollup,
+                cemented_commitment,
+                output_proof,
+            } => self.execute_output(*rollup, cemented_commitment, output_proof, batch, queue)?,
             action => self.rollup_action(source, action)?,
         };
         Ok(Effects {
             milligas,
             ..effects
+        })
+    }
+
+    fn execute_output(
+        &mut self,
+        rollup: RollupAddress,
+        cemented: &CommitmentHash,
+        proof: &[u8],
+        batch: &mut Batch,
+        queue: &mut VecDeque<Emitted>,
+    ) -> Result<Effects, Trace> {
+        let done = outbox::execute(&mut self.context, &rollup, cemented, proof)?;
+        batch.storage = batch.storage.saturating_add(done.storage);
+        for call in done.calls {
+            let destination = Destination::Contract(Contract::Originated(call.destination));
+            let sender = Sender::Rollup(rollup);
+            queue.push_back(batch.emit(sender, destination, call.entrypoint, call.value));
+        }
+        Ok(Effects {
+            fields: done.fields,
+            shows_balances: true,
+            ..Effects::default()
         })
     }
 
@@ -329,11 +362,6 @@ impl Pending {
                 let movements = stake::recover_bond(context, *rollup, *staker)?;
                 Ok(shown(json!({}), movements))
             }
-            Action::ExecuteOutboxMessage {
-                rollup,
-                cemented_commitment,
-                ..
-            } => outbox::execute(context, rollup, cemented_commitment).map(|()| Effects::default()),
             _ => Err(not_supported("this kind of operation")),
         }
     }
@@ -369,7 +397,9 @@ impl Pending {
             amount,
         )?;
         let value = parameters.map(|parameters| &parameters.value);
-        let mut effects = self.call(destination, value, amount, batch, queue)?;
+        let entrypoint = parameters.map(|parameters| parameters.entrypoint.clone());
+        let entrypoint = entrypoint.unwrap_or_default();
+        let mut effects = self.call(destination, &entrypoint, value, batch, queue)?;
         effects.movements = movements;
         if is_new {
             batch.storage = batch
@@ -386,8 +416,8 @@ impl Pending {
     fn call(
         &mut self,
         contract: Contract,
+        entrypoint: &Entrypoint,
         argument: Option<&Micheline>,
-        _amount: Mutez,
         batch: &mut Batch,
         queue: &mut VecDeque<Emitted>,
     ) -> Result<Effects, Trace> {
@@ -414,14 +444,15 @@ impl Pending {
                 .into());
             }
         };
-        let emitted = script.call(&hash, argument).map_err(|cause| {
+        let emitted = script.call(&hash, entrypoint, argument).map_err(|cause| {
             Trace::from(cause).under(RuleError::RuntimeError {
                 contract_handle: hash.to_string(),
                 contract_code: "Deprecated".into(),
             })
         })?;
         for (destination, value) in emitted {
-            queue.push_back(batch.emit(hash, destination, value));
+            let sender = Sender::Contract(hash);
+            queue.push_back(batch.emit(sender, destination, Entrypoint::default(), value));
         }
         let fields = object(json!({"storage": script.storage_json(), "storage_size": "60"}));
         Ok(Effects {
@@ -502,8 +533,9 @@ impl Batch {
 
     fn emit(
         &mut self,
-        sender: ContractHash,
+        sender: Sender,
         destination: Destination,
+        entrypoint: Entrypoint,
         value: Micheline,
     ) -> Emitted {
         let nonce = self.nonce;
@@ -512,6 +544,7 @@ impl Batch {
             sender,
             nonce,
             destination,
+            entrypoint,
             value,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::errors::RuleError;
 use super::ledger::Ledger;
-use super::parameters::Parameters;
+use super::parameters::{DalSizes, Parameters};
 use super::rollup::Rollup;
 use crate::protocol::{Inbox, Level, Protocol, RollupAddress};
 
@@ -32,6 +32,9 @@ pub struct Context {
     pub parameters: Arc<Parameters>,
     /// Periods of earlier protocols, oldest first.
     pub past_periods: Arc<Vec<PastPeriod>>,
+    /// Sizes of the data availability layer until the end of each earlier protocol, oldest first.
+    /// Kept from Ushuaia on.
+    pub past_sizes: Arc<Vec<(Level, DalSizes)>>,
     /// Accounts.
     pub ledger: Arc<Ledger>,
     /// Rollups.
@@ -97,6 +100,9 @@ impl Context {
                 commitment_period: self.parameters.rollup.commitment_period,
                 next_protocol_activation: self.level,
             });
+        }
+        if protocol >= Protocol::Ushuaia {
+            Arc::make_mut(&mut self.past_sizes).push((self.level, self.parameters.dal));
         }
         self.protocol = protocol;
         self.parameters = parameters;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::errors::RuleError;
 use crate::codec::{Micheline, Primitive};
-use crate::protocol::operation::Contract;
+use crate::protocol::operation::{Contract, Entrypoint};
 use crate::protocol::{ContractHash, RollupAddress};
 
 /// What a contract does when called.
@@ -40,15 +40,35 @@ impl std::fmt::Display for Destination {
     }
 }
 
-/// A transaction that a contract asked for.
+/// Who asks for an internal transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A contract.
+    Contract(ContractHash),
+    /// A rollup, by its outbox.
+    Rollup(RollupAddress),
+}
+
+impl std::fmt::Display for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Contract(contract) => contract.fmt(f),
+            Self::Rollup(rollup) => rollup.fmt(f),
+        }
+    }
+}
+
+/// A transaction that a contract or an outbox message asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emitted {
-    /// The contract.
-    pub sender: ContractHash,
+    /// Who asked.
+    pub sender: Sender,
     /// Its number among the internal operations of the batch's content.
     pub nonce: u16,
     /// Who receives it.
     pub destination: Destination,
+    /// By which door.
+    pub entrypoint: Entrypoint,
     /// With what.
     pub value: Micheline,
 }
@@ -61,9 +81,15 @@ impl Script {
     pub fn call(
         self,
         contract: &ContractHash,
+        entrypoint: &Entrypoint,
         argument: Option<&Micheline>,
     ) -> Result<Vec<(Destination, Micheline)>, RuleError> {
         let Self::Relay = self;
+        if entrypoint.name() != "default" {
+            return Err(RuleError::NoSuchEntrypoint {
+                entrypoint: entrypoint.name().to_owned(),
+            });
+        }
         let Some(argument) = argument.filter(|argument| !argument.is_unit()) else {
             return Ok(Vec::new());
         };

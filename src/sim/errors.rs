@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::rollup::WhitelistUpdate;
 use crate::protocol::{
     CommitmentHash, Level, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress, StateHash,
 };
@@ -101,6 +102,17 @@ rule_errors! {
     Permanent "smart_rollup_inbox_level_reached_message_limit" InboxLevelReachedMessageLimit { } "the level's inbox is full";
     Permanent "smart_rollup_inbox_message_encoding" InboxMessageEncoding { } "the message is over the size limit once encoded";
     Permanent "smart_rollup_invalid_last_cemented_commitment" InvalidLastCementedCommitment { } "the commitment is not among the cemented ones kept";
+    Permanent "smart_rollup_invalid_output_proof" InvalidOutputProof { } "not an output proof of this commitment's state";
+    Permanent "smart_rollup_wasm_output_proof_verification_failed" WasmOutputProofVerificationFailed { } "the state does not show this outbox message";
+    Permanent "smart_rollup_invalid_outbox_level" InvalidOutboxLevel { } "the outbox level is not active";
+    Temporary "smart_rollup_invalid_outbox_message_index" InvalidOutboxMessageIndex { } "no level has an outbox message of this index";
+    Temporary "smart_rollup_outbox_level_expired" OutboxLevelExpired { } "a newer level took the place of this outbox level";
+    Temporary "smart_rollup_outbox_message_already_applied" OutboxMessageAlreadyApplied { } "the outbox message was executed already";
+    Permanent "smart_rollup_management_protocol_invalid_destination" InvalidDestination { } "the outbox message calls a contract that does not exist";
+    Permanent "smart_rollup_outdated_whitelist_update" OutdatedWhitelistIndex { message_index: Decimal, last_whitelist_update: WhitelistUpdate } "a later message of the level changed the whitelist";
+    Permanent "smart_rollup_outdated_whitelist_update" OutdatedWhitelistLevel { outbox_level: Level, last_whitelist_update: WhitelistUpdate } "a later level changed the whitelist";
+    Permanent "smart_rollup_rollup_is_public" RollupIsPublic { } "the rollup is public and stays so";
+    Permanent "michelson_v1.no_such_entrypoint" NoSuchEntrypoint { entrypoint: String } "the contract has no entrypoint {entrypoint}";
     Permanent "operation.arith_pvm_disabled" ArithPvmDisabled { } "the arith PVM is not enabled";
     Permanent "operation.riscv_pvm_disabled" RiscvPvmDisabled { } "the riscv PVM is not enabled";
     // Games.
@@ -123,6 +135,16 @@ rule_errors! {
     Permanent "smart_rollup_wasm_invalid_dissection_distribution" WasmInvalidDissectionDistribution { } "a tick off the snapshot boundaries";
     Temporary "Dissection_choice_not_found" ChoiceNotFound { choice: Decimal } "no section starts at tick {choice}";
     Temporary "Dissecting_during_final_move" DissectingDuringFinalMove { } "a dissection where the final move is due";
+    Permanent "smart_rollup_proof_check" ProofCheck { reason: String } "invalid proof: {reason}";
+    // Why a proof decides nothing. The protocol keeps these to itself and goes on to the final move.
+    Permanent "smart_rollup_invalid_serialized_inbox_proof" InvalidSerializedInboxProof { } "the inbox proof cannot be read";
+    Permanent "internal.smart_rollup_inbox_proof_error" InboxProof { error: String } "inbox proof: {error}";
+    Permanent "internal.smart_rollup_merklized_payload_hashes_proof" PayloadHashesProof { error: String } "inbox proof: {error}";
+    Permanent "smart_rollup_wasm_proof_verification_failed" WasmProofVerificationFailed { } "the step does not follow from what the proof shows";
+    Permanent "Dissection_unexpected_section_size" UnexpectedSectionSize { n: Decimal } "a proof settles one tick, the section has {n}";
+    Temporary "Proof_start_state_hash_mismatch" ProofStartMismatch { start_state_hash: Option<StateHash>, start_proof: StateHash } "the proof starts from {start_proof}";
+    Temporary "Proof_stop_state_hash_failed_to_refute" ProofFailsToRefute { stop_state_hash: Option<StateHash>, stop_proof: Option<StateHash> } "the proof ends in the state it should refute";
+    Temporary "Proof_stop_state_hash_failed_to_validate" ProofFailsToValidate { stop_state_hash: Option<StateHash>, stop_proof: Option<StateHash> } "the proof ends in another state than the one it should confirm";
     Temporary "validate.operation.sc_rollup_refutation_game_start_too_early" GameStartTooEarly { current_level: Level, earliest_start_level: Level, conflict_inbox_level: Level, commitment_period_in_blocks: u32 } "the game may start from level {earliest_start_level}, the current level is {current_level}";
     // Manager level.
     Branch "contract.counter_in_the_past" CounterInThePast { contract: String, expected: Decimal, found: Decimal } "counter {found} of {contract} is used, the next one is {expected}";

@@ -43,7 +43,7 @@ pub use block::Block;
 pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
 pub use errors::{ErrorKind, RuleError, Trace};
-pub use parameters::Parameters;
+pub use parameters::{DalSizes, Parameters};
 pub use scenario::{Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
 pub use truth::{Engines, MachineTruth, Preimages};

@@ -7,7 +7,55 @@
 use serde_json::{Map, Value, json};
 
 use crate::crypto::Dialect;
-use crate::protocol::{Constants, Mutez, Protocol};
+use crate::protocol::{Constants, Level, Mutez, Protocol};
+use crate::pvm::Activation;
+
+/// Sizes of the data availability layer that a kernel can ask for. The layer itself is off here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DalSizes {
+    /// Slots of a level.
+    pub number_of_slots: u16,
+    /// Blocks until attestation.
+    pub attestation_lag: u8,
+    /// Bytes of a slot.
+    pub slot_size: u32,
+    /// Bytes of a page.
+    pub page_size: u16,
+}
+
+impl DalSizes {
+    /// What `protocol` ships for mainnet.
+    #[must_use]
+    pub const fn mainnet(protocol: Protocol) -> Self {
+        let (number_of_slots, attestation_lag, slot_size, page_size) = match protocol {
+            Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => (256, 4, 1_048_576, 4_096),
+            Protocol::Ushuaia | Protocol::Alpha => (160, 5, 380_832, 3_967),
+            _ => (32, 8, 126_944, 3_967),
+        };
+        Self {
+            number_of_slots,
+            attestation_lag,
+            slot_size,
+            page_size,
+        }
+    }
+
+    /// What a kernel is given: four numbers of 64 bits.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        let numbers = [
+            u64::from(self.number_of_slots),
+            u64::from(self.attestation_lag),
+            u64::from(self.slot_size),
+            u64::from(self.page_size),
+        ];
+        let mut bytes = [0; 32];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+}
 
 /// All that the chain's rules read from the constants of a protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +84,10 @@ pub struct Parameters {
     pub messages_per_level: u32,
     /// Whether rollups may carry a whitelist.
     pub private_rollups: bool,
+    /// Reveals that are answered; pages of the data availability layer never are.
+    pub reveals: Activation,
+    /// Sizes of the data availability layer.
+    pub dal: DalSizes,
 }
 
 /// Values shipped for mainnet: block delay, period, window, timeout, lookahead, outbox levels, lifetime.
@@ -94,6 +146,8 @@ impl Parameters {
             message_size: 4_096,
             messages_per_level: 1_000_000,
             private_rollups: protocol >= Protocol::Oxford,
+            reveals: Activation::BASIC,
+            dal: DalSizes::mainnet(protocol),
         }
     }
 
@@ -184,7 +238,7 @@ impl Parameters {
             "consensus_threshold": 4_667,
             "minimal_participation_ratio": {"numerator": 2, "denominator": 3},
             "limit_of_delegation_over_baking": 9,
-            "dal_parametric": self.dal(protocol),
+            "dal_parametric": self.dal_json(),
         })));
     }
 
@@ -194,21 +248,16 @@ impl Parameters {
         (self.block_delay / 2).max(1)
     }
 
-    fn dal(&self, protocol: Protocol) -> Value {
-        // The DAL is off here, as on a sandbox; its sizes are mainnet's.
-        let (slots, lag, slot_size) = match protocol {
-            Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => (256, 4, 1_048_576),
-            Protocol::Ushuaia | Protocol::Alpha => (160, 5, 380_832),
-            _ => (32, 8, 126_944),
-        };
+    /// The layer is off here, as on a sandbox; its sizes are those a kernel can ask for.
+    fn dal_json(&self) -> Value {
         json!({
             "feature_enable": false,
-            "number_of_slots": slots,
-            "attestation_lag": lag,
+            "number_of_slots": self.dal.number_of_slots,
+            "attestation_lag": self.dal.attestation_lag,
             "attestation_threshold": 66,
             "redundancy_factor": 8,
-            "page_size": if protocol >= Protocol::ParisB { 3_967 } else { 4_096 },
-            "slot_size": slot_size,
+            "page_size": self.dal.page_size,
+            "slot_size": self.dal.slot_size,
             "number_of_shards": 512,
         })
     }
@@ -246,7 +295,7 @@ impl Parameters {
         }
         into.insert(
             "smart_rollup_reveal_activation_level".into(),
-            Self::reveals(protocol),
+            self.reveals_json(protocol),
         );
         into.insert(
             "smart_rollup_private_enable".into(),
@@ -255,14 +304,15 @@ impl Parameters {
         into.insert("smart_rollup_riscv_pvm_enable".into(), false.into());
     }
 
-    fn reveals(protocol: Protocol) -> Value {
-        // What the protocol shows while the DAL is off.
-        let dal = i32::MAX - 1;
+    fn reveals_json(&self, protocol: Protocol) -> Value {
+        // What the protocol shows for what is never answered.
+        let never = i32::MAX - 1;
+        let from = |level: Option<Level>| level.map_or(never, Level::get);
         let mut levels = object(json!({
-            "raw_data": {"Blake2B": 0},
-            "metadata": 0,
-            "dal_page": dal,
-            "dal_parameters": dal,
+            "raw_data": {"Blake2B": from(self.reveals.preimage)},
+            "metadata": from(self.reveals.metadata),
+            "dal_page": from(self.reveals.dal_page),
+            "dal_parameters": from(self.reveals.dal_parameters),
         }));
         if protocol >= Protocol::ParisB {
             levels.insert("dal_attested_slots_validity_lag".into(), 241_920.into());

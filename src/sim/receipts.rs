@@ -120,15 +120,16 @@ impl Receipt {
 fn internal_json(emitted: &Emitted, status: &Status, protocol: Protocol) -> Value {
     let mut object = Map::new();
     object.insert("kind".into(), "transaction".into());
-    object.insert("source".into(), json!(emitted.sender));
+    object.insert("source".into(), emitted.sender.to_string().into());
     object.insert("nonce".into(), emitted.nonce.into());
     object.insert("amount".into(), "0".into());
     object.insert("destination".into(), emitted.destination.to_string().into());
     // The node leaves the default call with `Unit` out.
-    if !emitted.value.is_unit() {
+    let entrypoint = emitted.entrypoint.name();
+    if entrypoint != "default" || !emitted.value.is_unit() {
         object.insert(
             "parameters".into(),
-            json!({"entrypoint": "default", "value": emitted.value.to_json()}),
+            json!({"entrypoint": entrypoint, "value": emitted.value.to_json()}),
         );
     }
     object.insert("result".into(), status.json(protocol));

@@ -4,10 +4,12 @@
 //! (`storage.ml`, `sc_rollup_staker_index_storage.ml`), so that every read-only RPC answers as a
 //! node would. The rules that change it are in `rules`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::errors::RuleError;
+use serde::Serialize;
+
+use super::errors::{Decimal, RuleError};
 use super::rules::game::{Game, Timeout};
 use crate::protocol::operation::{PvmKind, Stakers};
 use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash};
@@ -15,6 +17,15 @@ use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash};
 /// Position of a staker in the rollup's counting; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StakerIndex(pub u64);
+
+/// Place of the outbox message that changed a whitelist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WhitelistUpdate {
+    /// Its index in the level.
+    pub message_index: Decimal,
+    /// Its level.
+    pub outbox_level: Level,
+}
 
 /// Storage of one rollup.
 #[derive(Debug, Clone)]
@@ -49,6 +60,10 @@ pub struct Rollup {
     pub next_index: u64,
     /// Accounts allowed to publish, on a private rollup.
     pub whitelist: Option<Vec<PublicKeyHash>>,
+    /// Outbox messages executed, by slot of a ring of levels: the level and its messages.
+    pub executed_outputs: BTreeMap<u32, (Level, BTreeSet<u32>)>,
+    /// Outbox message that changed the whitelist last.
+    pub last_whitelist_update: WhitelistUpdate,
     /// Games under way.
     pub games: BTreeMap<Stakers, Game>,
     /// Their clocks.
@@ -77,6 +92,11 @@ impl Rollup {
             highest_stake: BTreeMap::new(),
             next_index: 0,
             whitelist: None,
+            executed_outputs: BTreeMap::new(),
+            last_whitelist_update: WhitelistUpdate {
+                message_index: Decimal(0),
+                outbox_level: level,
+            },
             games: BTreeMap::new(),
             timeouts: BTreeMap::new(),
         }

@@ -109,6 +109,12 @@ const BEFORE_STAKING: usize = 6;
 const NAMED: u8 = 0xff;
 const MAX_NAME: usize = 31;
 
+impl Default for Entrypoint {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl Entrypoint {
     /// Its name.
     #[must_use]

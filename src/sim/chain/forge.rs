@@ -137,6 +137,7 @@ impl Chain {
             protocol: *protocol,
             parameters: Arc::clone(parameters),
             past_periods: Arc::default(),
+            past_sizes: Arc::default(),
             ledger: Arc::new(self.config.ledger.clone()),
             rollups: Arc::default(),
             inbox,

@@ -2,14 +2,14 @@
 //! (`sc_rollup_refutation_storage.ml`, `sc_rollup_game_repr.ml`).
 //!
 //! Promises: the judge's rules only, in their order. Refuses to know how a player chooses a move.
-//! Checking a proof move needs the machine itself and is refused by name for now.
 
 use serde_json::{Map, Value, json};
 
 use super::dissection;
+use super::proof::{self, FinalMove, Ruling, Stake};
 use super::stake;
 use crate::crypto::Dialect;
-use crate::protocol::operation::{DissectionChunk, PvmKind, Stakers, Step};
+use crate::protocol::operation::{DissectionChunk, Proof, PvmKind, Stakers, Step};
 use crate::protocol::{
     CommitmentHash, HistoryCell, Level, Mutez, Protocol, PublicKeyHash, RollupAddress, Tick,
 };
@@ -376,8 +376,16 @@ pub(crate) fn play(
     if let Some(outcome) = forfeited(rollup, players) {
         return end(context, address, players, outcome);
     }
-    let state = next_state(context.protocol, rollup.kind, game, choice, step)?;
     let (side, level) = (game.turn, context.level);
+    let state = match next(context, address, rollup, game, choice, step)? {
+        Next::State(state) => state,
+        Next::Lost => {
+            let loser = staker_on(&players, side.other());
+            let outcome = Outcome::Loser(loser, Reason::ConflictResolved);
+            return end(context, address, players, outcome);
+        }
+        Next::Draw => return end(context, address, players, Outcome::Draw),
+    };
     let rollup = context.rollup_mut(&address)?;
     if let Some(game) = rollup.games.get_mut(&players) {
         game.state = state;
@@ -409,42 +417,123 @@ fn forfeited(rollup: &Rollup, players: Stakers) -> Option<Outcome> {
     }
 }
 
-fn next_state(
-    protocol: Protocol,
-    kind: PvmKind,
+/// What a move leads to.
+enum Next {
+    /// The game goes on here.
+    State(State),
+    /// The other side has lost.
+    Lost,
+    /// Both sides have.
+    Draw,
+}
+
+fn next(
+    context: &Context,
+    address: RollupAddress,
+    rollup: &Rollup,
     game: &Game,
     choice: Tick,
     step: &Step,
-) -> Result<State, RuleError> {
-    let (current, sections) = match (&game.state, step) {
-        (State::FinalMove { .. }, Step::Dissection(_)) => {
-            return Err(RuleError::DissectingDuringFinalMove {});
-        }
-        (_, Step::Proof(_)) => {
-            return Err(RuleError::NotSupported {
-                what: "judging a proof move".into(),
-            });
-        }
+) -> Result<Next, RuleError> {
+    match (&game.state, step) {
         (
             State::Dissecting {
                 dissection,
                 sections,
             },
-            Step::Dissection(_),
-        ) => (dissection, *sections),
-    };
-    let Step::Dissection(proposed) = step else {
-        return Err(RuleError::DissectingDuringFinalMove {});
-    };
-    let (start, stop) = dissection::section(current, choice).ok_or(RuleError::ChoiceNotFound {
+            Step::Dissection(proposed),
+        ) => {
+            let (start, stop) = chosen(dissection, choice)?;
+            let snapshot = (rollup.kind == PvmKind::Wasm)
+                .then(|| u128::from(context.protocol.ticks_per_snapshot()));
+            dissection::check(snapshot, *sections, start, stop, proposed)?;
+            Ok(Next::State(State::Dissecting {
+                dissection: proposed.clone(),
+                sections: *sections,
+            }))
+        }
+        (State::FinalMove { .. }, Step::Dissection(_)) => {
+            Err(RuleError::DissectingDuringFinalMove {})
+        }
+        (State::Dissecting { dissection, .. }, Step::Proof(proof)) => {
+            let (start, stop) = chosen(dissection, choice)?;
+            let stake = Stake { start, stop };
+            let ruling = judged(
+                context,
+                address,
+                rollup,
+                game,
+                FinalMove::First,
+                stake,
+                proof,
+            )?;
+            let undecided = Next::State(State::FinalMove {
+                agreed_start: *start,
+                refuted_stop: *stop,
+            });
+            Ok(decided(address, ruling, undecided))
+        }
+        (
+            State::FinalMove {
+                agreed_start: start,
+                refuted_stop: stop,
+            },
+            Step::Proof(proof),
+        ) => {
+            let stake = Stake { start, stop };
+            let ruling = judged(
+                context,
+                address,
+                rollup,
+                game,
+                FinalMove::Second,
+                stake,
+                proof,
+            )?;
+            Ok(decided(address, ruling, Next::Draw))
+        }
+    }
+}
+
+fn decided(rollup: RollupAddress, ruling: Ruling, undecided: Next) -> Next {
+    match ruling {
+        Ruling::Valid => Next::Lost,
+        Ruling::Invalid(reason) => {
+            tracing::debug!(%rollup, %reason, "proof decides nothing");
+            undecided
+        }
+    }
+}
+
+fn chosen(
+    dissection: &[DissectionChunk],
+    choice: Tick,
+) -> Result<(&DissectionChunk, &DissectionChunk), RuleError> {
+    dissection::section(dissection, choice).ok_or(RuleError::ChoiceNotFound {
         choice: Decimal(choice.0),
-    })?;
-    let snapshot = (kind == PvmKind::Wasm).then(|| u128::from(protocol.ticks_per_snapshot()));
-    dissection::check(snapshot, sections, start, stop, proposed)?;
-    Ok(State::Dissecting {
-        dissection: proposed.clone(),
-        sections,
     })
+}
+
+fn judged(
+    context: &Context,
+    address: RollupAddress,
+    rollup: &Rollup,
+    game: &Game,
+    which: FinalMove,
+    stake: Stake<'_>,
+    proof: &Proof,
+) -> Result<Ruling, RuleError> {
+    let step = proof::machine_part(proof)?;
+    let facts = proof::Facts {
+        rollup: address,
+        origination_level: rollup.origination_level,
+        snapshot: &game.inbox_snapshot,
+        inbox_level: game.inbox_level,
+        activation: context.parameters.reveals,
+        past_sizes: &context.past_sizes,
+        sizes: context.parameters.dal,
+    };
+    proof::judge(&facts, which, stake, &step, proof.input_proof.as_ref())
 }
 
 /// What a timeout would decide at the context's level.
@@ -496,9 +585,16 @@ fn end(
     players: Stakers,
     outcome: Outcome,
 ) -> Result<Played, Trace> {
+    // Until Oxford a draw left the game behind and wanted both stakes there.
+    let old_draw = outcome == Outcome::Draw && context.protocol < Protocol::Oxford;
     let rollup = context.rollup_mut(&address)?;
-    rollup.games.remove(&players);
     rollup.timeouts.remove(&players);
+    if old_draw {
+        rollup.index_of(&players.alice())?;
+        rollup.index_of(&players.bob())?;
+    } else {
+        rollup.games.remove(&players);
+    }
     let movements = match outcome {
         Outcome::Loser(loser, _) => {
             let winner = if loser == players.alice() {

@@ -8,4 +8,5 @@ pub(crate) mod dissection;
 pub(crate) mod game;
 pub(crate) mod originate;
 pub(crate) mod outbox;
+pub(crate) mod proof;
 pub(crate) mod stake;

@@ -88,6 +88,14 @@ fn check_whitelist(
     if whitelist.is_empty() {
         return Err(RuleError::EmptyWhitelist {});
     }
+    check_keys(whitelist)
+}
+
+/// No account is named twice.
+///
+/// # Errors
+/// The protocol's refusal.
+pub(crate) fn check_keys(whitelist: &[crate::protocol::PublicKeyHash]) -> Result<(), RuleError> {
     let mut sorted = whitelist.to_vec();
     sorted.sort_unstable();
     sorted.dedup();

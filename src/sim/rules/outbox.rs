@@ -1,33 +1,273 @@
-//! Executing outbox messages: the checks that come before the proof (`sc_rollup_operations.ml`).
+//! Executing outbox messages (`sc_rollup_operations.ml`, `sc_rollup_outbox_storage.ml`,
+//! `verify_output_proof` of `sc_rollup_wasm.ml`).
 //!
-//! Promises: a commitment that is not among the cemented ones is refused as the protocol does. The
-//! output proof needs the machine and is refused by name for now.
+//! Promises: a message counts only if the state of a cemented commitment shows it, once, while its
+//! level is active; checks in the protocol's order. Refuses to know what called contracts do: the
+//! calls are answered to the caller. Signals of the canonical rollup change nothing, as this chain
+//! has none.
 
-use crate::protocol::{CommitmentHash, RollupAddress};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::originate::check_keys;
+use crate::codec::{DecodeError, Micheline, Reader};
+use crate::merkle;
+use crate::protocol::operation::{Contract, Entrypoint};
+use crate::protocol::{
+    CommitmentHash, ContractHash, Level, OutboxMessage, Protocol, PublicKeyHash, RollupAddress,
+    StateHash,
+};
+use crate::pvm::Buffers;
 use crate::sim::context::Context;
-use crate::sim::errors::{RuleError, Trace};
+use crate::sim::errors::{Decimal, RuleError, Trace};
+use crate::sim::rollup::{Rollup, WhitelistUpdate};
 
-/// Judges an execution up to its proof.
+/// A call that a rollup makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// The contract.
+    pub destination: ContractHash,
+    /// Which of its doors.
+    pub entrypoint: Entrypoint,
+    /// With what.
+    pub value: Micheline,
+}
+
+/// What an execution did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Executed {
+    /// Calls to make, in order.
+    pub calls: Vec<Call>,
+    /// Fields of the receipt.
+    pub fields: Map<String, Value>,
+    /// Bytes to burn for.
+    pub storage: u64,
+}
+
+/// A message of the outbox with its place, as an output proof states it.
+#[derive(Debug)]
+struct Output {
+    level: Level,
+    index: u128,
+    message: OutboxMessage,
+    bytes: Vec<u8>,
+}
+
+/// Executes the message that `proof` shows in the state of `cemented`.
 ///
 /// # Errors
-/// The protocol's refusal, or [`RuleError::NotSupported`] when only the proof is left to judge.
+/// The protocol's refusal.
 pub(crate) fn execute(
-    context: &Context,
-    rollup: &RollupAddress,
+    context: &mut Context,
+    address: &RollupAddress,
     cemented: &CommitmentHash,
-) -> Result<(), Trace> {
-    let rollup = context.rollup(rollup)?;
-    let mut hash = rollup.last_cemented;
-    loop {
-        if hash == *cemented {
-            return Err(RuleError::NotSupported {
-                what: "judging an output proof".into(),
+    proof: &[u8],
+) -> Result<Executed, Trace> {
+    let rollup = context.rollup(address)?;
+    check_cemented(rollup, cemented)?;
+    let output = proved(context.protocol, rollup, cemented, proof)?;
+    check_level(context, rollup, output.level)?;
+    let mut done = Executed::default();
+    done.fields.insert("ticket_updates".into(), json!([]));
+    match &output.message {
+        OutboxMessage::Transactions { transactions, .. } => {
+            for transaction in transactions {
+                let destination = Contract::Originated(transaction.destination);
+                if context.ledger.account(destination).is_none() {
+                    return Err(RuleError::InvalidDestination {}.into());
+                }
+                done.calls.push(Call {
+                    destination: transaction.destination,
+                    entrypoint: transaction.entrypoint.clone(),
+                    value: transaction.parameters.clone(),
+                });
             }
-            .into());
         }
+        OutboxMessage::Whitelist(list) => {
+            let shown = update_whitelist(context, address, list.as_deref(), &output)?;
+            done.fields.insert("whitelist_update".into(), shown);
+        }
+        OutboxMessage::Signal(_) => {}
+    }
+    done.storage = record(context, address, &output)?;
+    if done.storage > 0 {
+        let size = done.storage.to_string();
+        done.fields
+            .insert("paid_storage_size_diff".into(), size.into());
+    }
+    Ok(done)
+}
+
+/// Whether `commitment` is the last cemented one or a stored ancestor of it.
+fn check_cemented(rollup: &Rollup, commitment: &CommitmentHash) -> Result<(), RuleError> {
+    let mut hash = rollup.last_cemented;
+    while hash != *commitment {
         match rollup.commitments.get(&hash) {
-            Some(commitment) => hash = commitment.predecessor,
-            None => return Err(RuleError::InvalidLastCementedCommitment {}.into()),
+            Some(stored) => hash = stored.predecessor,
+            None => return Err(RuleError::InvalidLastCementedCommitment {}),
         }
+    }
+    Ok(())
+}
+
+fn proved(
+    protocol: Protocol,
+    rollup: &Rollup,
+    cemented: &CommitmentHash,
+    proof: &[u8],
+) -> Result<Output, RuleError> {
+    let (tree, output) = read(proof).map_err(|_| RuleError::InvalidOutputProof {})?;
+    if !is_known(protocol, &output.message) {
+        return Err(RuleError::InvalidOutputProof {});
+    }
+    let state = rollup.commitment(cemented)?.compressed_state;
+    if StateHash::from(tree.before().hash()) != state {
+        return Err(RuleError::InvalidOutputProof {});
+    }
+    let shown = tree.verify(|tree| -> Option<Vec<u8>> {
+        let buffers = Buffers::decode(tree).ok()?;
+        let found = buffers.output.message(output.level.get(), output.index);
+        found.ok().flatten()
+    });
+    match shown {
+        Ok(Some(bytes)) if bytes == output.bytes => Ok(output),
+        _ => Err(RuleError::WasmOutputProofVerificationFailed {}),
+    }
+}
+
+/// A tree proof, then the place of the message, then the message to the end.
+fn read(proof: &[u8]) -> Result<(merkle::Proof, Output), DecodeError> {
+    let mut reader = Reader::new(proof);
+    let tree = merkle::Proof::read(&mut reader)?;
+    let at = reader.clone();
+    let level = Level::try_from(reader.i32("outbox level")?)
+        .map_err(|error| at.invalid("outbox level", error.to_string()))?;
+    let index = reader.n("message index")?;
+    let bytes = reader.rest().to_vec();
+    let message = OutboxMessage::parse(&bytes)?;
+    Ok((
+        tree,
+        Output {
+            level,
+            index,
+            message,
+            bytes,
+        },
+    ))
+}
+
+/// Whether the protocol has this kind of message.
+fn is_known(protocol: Protocol, message: &OutboxMessage) -> bool {
+    let since = match message {
+        OutboxMessage::Transactions { is_typed, .. } => match is_typed {
+            false => Protocol::Mumbai,
+            true => Protocol::Nairobi,
+        },
+        OutboxMessage::Whitelist(_) => Protocol::Oxford,
+        OutboxMessage::Signal(_) => Protocol::Ushuaia,
+    };
+    protocol >= since
+}
+
+fn check_level(context: &Context, rollup: &Rollup, level: Level) -> Result<(), RuleError> {
+    let cemented = rollup.last_cemented()?.inbox_level;
+    let active = context.parameters.rollup.max_active_outbox_levels;
+    match cemented.since(level) {
+        Some(age) if age < active => Ok(()),
+        _ => Err(RuleError::InvalidOutboxLevel {}),
+    }
+}
+
+fn update_whitelist(
+    context: &mut Context,
+    address: &RollupAddress,
+    list: Option<&[PublicKeyHash]>,
+    output: &Output,
+) -> Result<Value, RuleError> {
+    if !context.parameters.private_rollups {
+        return Err(RuleError::WhitelistDisabled {});
+    }
+    let rollup = context.rollup_mut(address)?;
+    if rollup.whitelist.is_none() {
+        return Err(RuleError::RollupIsPublic {});
+    }
+    let Some(list) = list else {
+        rollup.whitelist = None;
+        return Ok(json!({"kind": "public"}));
+    };
+    if list.is_empty() {
+        return Err(RuleError::EmptyWhitelist {});
+    }
+    let last = rollup.last_whitelist_update;
+    if last.outbox_level == output.level && last.message_index >= Decimal(output.index) {
+        return Err(RuleError::OutdatedWhitelistIndex {
+            message_index: Decimal(output.index),
+            last_whitelist_update: last,
+        });
+    }
+    if output.level < last.outbox_level {
+        return Err(RuleError::OutdatedWhitelistLevel {
+            outbox_level: output.level,
+            last_whitelist_update: last,
+        });
+    }
+    check_keys(list)?;
+    rollup.whitelist = Some(list.to_vec());
+    rollup.last_whitelist_update = WhitelistUpdate {
+        message_index: Decimal(output.index),
+        outbox_level: output.level,
+    };
+    Ok(json!({"kind": "update", "whitelist": list}))
+}
+
+/// Marks the message as executed; answers the bytes of storage that takes.
+fn record(
+    context: &mut Context,
+    address: &RollupAddress,
+    output: &Output,
+) -> Result<u64, RuleError> {
+    let rules = &context.parameters.rollup;
+    let (slots, most) = (rules.max_active_outbox_levels, rules.max_outbox_messages);
+    let index = u32::try_from(output.index)
+        .ok()
+        .filter(|index| *index < most)
+        .ok_or(RuleError::InvalidOutboxMessageIndex {})?;
+    let slot = output.level.get().unsigned_abs() % slots.max(1);
+    let executed = &mut context.rollup_mut(address)?.executed_outputs;
+    let before = executed.get(&slot).map_or(0, storage_of);
+    let entry = executed
+        .entry(slot)
+        .or_insert_with(|| (output.level, BTreeSet::new()));
+    if output.level < entry.0 {
+        return Err(RuleError::OutboxLevelExpired {});
+    }
+    if entry.0 < output.level {
+        *entry = (output.level, BTreeSet::new());
+    }
+    if !entry.1.insert(index) {
+        return Err(RuleError::OutboxMessageAlreadyApplied {});
+    }
+    Ok(storage_of(entry).saturating_sub(before))
+}
+
+/// Bytes of a level and a set of bits, written as a signed number.
+fn storage_of((_, indices): &(Level, BTreeSet<u32>)) -> u64 {
+    let bits = indices.last().map_or(0, |last| u64::from(*last) + 1);
+    // Six bits in the first byte, seven in each other.
+    5 + bits.saturating_sub(6).div_ceil(7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_protocol_knows_its_kinds() {
+        let signal = OutboxMessage::Signal(Vec::new());
+        assert!(is_known(Protocol::Ushuaia, &signal));
+        assert!(!is_known(Protocol::Tallinn, &signal));
+        let list = OutboxMessage::Whitelist(None);
+        assert!(is_known(Protocol::Oxford, &list) && !is_known(Protocol::Nairobi, &list));
     }
 }

@@ -4,6 +4,7 @@ mod actors;
 mod blocks;
 mod games;
 mod http;
+mod judged;
 mod stakes;
 
 use super::actors::{Period, Truth};
