@@ -250,7 +250,7 @@ fn games() -> Vec<Replay> {
         .filter(|path| path.to_string_lossy().contains("/game_"))
         .collect();
     names.sort();
-    assert_eq!(names.len(), 14, "games of the vectors");
+    assert_eq!(names.len(), 15, "games of the vectors");
     names.iter().map(|path| replay(path)).collect()
 }
 
