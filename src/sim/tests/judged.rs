@@ -295,7 +295,7 @@ fn damaged(proof: &Proof) -> Vec<(String, Proof)> {
         let mut changed = proof.clone();
         let mut bytes = changed.pvm_step.to_vec();
         bytes[place] ^= 1 << (place % 8);
-        changed.pvm_step = bytes.into();
+        changed.pvm_step = bytes;
         all.push((format!("bit of byte {place} of the step"), changed));
     }
     for cut in [0, 1, 67, length / 2, length - 1] {
@@ -436,7 +436,7 @@ fn each_damage_to_a_proof_has_its_reason() {
         move |proof: &mut Proof| {
             let mut bytes = proof.pvm_step.to_vec();
             bytes[place] ^= 1;
-            proof.pvm_step = bytes.into();
+            proof.pvm_step = bytes;
         }
     };
     // A byte of the hash before, then one of the hash after.
@@ -461,7 +461,7 @@ fn each_damage_to_a_proof_has_its_reason() {
             };
             let mut bytes = serialized_proof.to_vec();
             change(level, message_counter, &mut bytes);
-            *serialized_proof = bytes.into();
+            *serialized_proof = bytes;
         })
     };
     assert_eq!(
