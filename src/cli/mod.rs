@@ -16,6 +16,7 @@ mod journal;
 mod log;
 mod manual;
 mod output;
+mod pvm;
 mod replay;
 mod status;
 
@@ -61,6 +62,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Replay(command) => replay::replay(&cli.config()?, command),
         Command::State(command) => replay::state(&cli.config()?, command),
         Command::Check(command) => check::run(command),
+        Command::Pvm(command) => pvm::run(&cli.config()?, command),
         Command::Log(command) => log::run(&cli.config()?, command),
         Command::Status(command) => status::run(&cli.config()?, command),
         Command::Inspect(command) => inspect::run(cli, command),
