@@ -106,6 +106,9 @@ pub(super) enum Command {
     /// Take a commitment, a kernel or a block apart
     #[command(subcommand)]
     Inspect(InspectCommand),
+    /// What people were told: list, acknowledge, prove that messages arrive
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Look at node, history, disk and preimages, and say what to fix
     ///
     /// Exits with 13 when there is something to fix.
@@ -311,6 +314,35 @@ pub(super) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertsCommand {
+    /// List alerts that are open; works beside a running tower
+    List {
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that somebody takes care of an alert: it is not told again
+    Ack {
+        /// Number of the alert
+        id: u64,
+        /// Who
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Send a test through every channel now, and say what came of it
+    ///
+    /// Exits with 13 when a channel does not work.
+    Test {
+        /// Only this channel
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
