@@ -130,6 +130,9 @@ pub(super) struct FollowArgs {
     pub(super) rollup: RollupFlags,
     #[command(flatten)]
     pub(super) node: NodeFlags,
+    /// Where metrics, health and API are served: address and port, or none
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<String>,
     /// Stop once this level is reached and judged; the exit code then tells the verdict
     #[arg(long, value_name = "LEVEL")]
     pub(super) until: Option<i64>,
@@ -400,7 +403,7 @@ fn given(key: &str, flag: &'static str, values: Vec<String>) -> Option<Given> {
     })
 }
 
-fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given> {
+pub(super) fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given> {
     given(key, flag, value.clone().into_iter().collect())
 }
 

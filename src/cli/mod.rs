@@ -50,6 +50,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Follow(command) => {
             let mut more = command.rollup.given();
             more.extend(command.node.given());
+            more.extend(args::single("serve.listen", "--listen", &command.listen));
             follow::run(&cli.config_with(more)?, command)
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),

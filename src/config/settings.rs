@@ -252,6 +252,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.name",
         help: "what the tower calls itself in messages",
         list: false,
+        default: "\"watchtower\"",
         apply: |config, values| {
             config.alerts.name = filled(values)?.to_owned();
             Ok(())
@@ -261,6 +262,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.templates",
         help: "directory whose files stand in for the message templates of the program",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
             config.alerts.templates = Some(PathBuf::from(filled(values)?));
             Ok(())
@@ -270,6 +272,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.public_url",
         help: "where people reach the tower's pages, for the links in messages",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
             config.alerts.public_url = Some(http_url(filled(values)?)?);
             Ok(())
@@ -279,6 +282,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.runbook_url",
         help: "where people read the runbook, for the links in messages",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
             config.alerts.runbook_url = Some(http_url(filled(values)?)?);
             Ok(())
@@ -288,6 +292,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.heartbeat_url",
         help: "URL that hears from the tower while it is alive, and raises the alarm when it does not",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
             let url = Located::Here(http_url(filled(values)?)?);
             heartbeat(config).url = url;
@@ -298,6 +303,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.heartbeat_url_file",
         help: "file with that URL, when it is a secret",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
             let url = Located::File(filled(values)?.into());
             heartbeat(config).url = url;
@@ -308,6 +314,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.heartbeat_seconds",
         help: "time between heartbeats",
         list: false,
+        default: "60",
         apply: |config, values| {
             config.heartbeat_every = Duration::from_secs(number(values, 5, 86_400)?);
             if let Some(heartbeat) = &mut config.alerts.heartbeat {
@@ -320,6 +327,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.test_hours",
         help: "time between alerts that only prove delivery; 0 for none",
         list: false,
+        default: "24",
         apply: |config, values| {
             let hours = number(values, 0, 24 * 365)?;
             config.alerts.test_every =
@@ -331,6 +339,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.escalate_minutes",
         help: "time until a critical alert that nobody acknowledged is told again",
         list: false,
+        default: "15",
         apply: |config, values| {
             let minutes = number(values, 1, 24 * 60)?;
             config.alerts.escalate_after = Duration::from_secs(minutes.saturating_mul(60));
@@ -341,6 +350,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "alerts.per_hour",
         help: "alerts told in an hour, before the others wait for a digest",
         list: false,
+        default: "20",
         apply: |config, values| {
             config.alerts.per_hour =
                 u32::try_from(number(values, 1, 1000)?).map_err(|error| error.to_string())?;
@@ -351,6 +361,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "serve.listen",
         help: "address and port of metrics, health and API; none to serve nothing",
         list: false,
+        default: "\"127.0.0.1:9732\"",
         apply: |config, values| {
             config.listen = match filled(values)? {
                 "none" => None,
@@ -365,6 +376,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "serve.hosts",
         help: "names under which people reach it, besides its address and localhost",
         list: true,
+        default: "[]",
         apply: |config, values| {
             config.hosts = values.to_vec();
             Ok(())

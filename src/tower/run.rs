@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::announce;
 use super::event::{Decision, Effect, Event, News};
 use super::model::{Model, Place, Tally};
+use super::outlook::Outlook;
 use super::setup::{Ready, TowerError};
 use super::status::Status;
 use super::worker::{Target, Worker};
@@ -134,7 +135,13 @@ impl Loop {
                 .flatten();
         }
         let done = self.perform(decision).await?;
-        self.status.send_replace(Status::of(&self.model));
+        let outlook = Outlook::of(
+            &self.model,
+            &self.ready.client,
+            &self.ready.chain,
+            |rollup| self.workers.get(rollup).map(Worker::counts),
+        );
+        self.status.send_replace(Status::of(&self.model, outlook));
         Ok(done)
     }
 

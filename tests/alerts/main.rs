@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod api;
 mod delivery;
 mod hooks;
 mod mail;
+mod metrics;
 mod receiver;
 mod smtp;
 

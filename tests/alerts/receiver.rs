@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
-    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -37,9 +36,8 @@ impl Receiver {
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let status = Arc::new(Mutex::new(StatusCode::OK));
         let (keep, answer) = (Arc::clone(&received), Arc::clone(&status));
-        let take = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        let take = move |uri: Uri, headers: HeaderMap, body: Bytes| async move {
             keep.lock().unwrap().push(Received {
-                method,
                 path: uri.path().to_owned(),
                 headers,
                 body: body.to_vec(),
