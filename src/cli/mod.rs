@@ -66,13 +66,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Log(command) => log::run(&cli.config()?, command),
         Command::Status(command) => status::run(&cli.config()?, command),
         Command::Inspect(command) => inspect::run(cli, command),
-<<<<<<< HEAD
         Command::Init(command) => init::run(cli, command),
         Command::Journal(command) => journal::run(&cli.config()?, command),
         Command::Manual(command) => manual::manual(command),
         Command::Completions(command) => manual::completions(command),
-=======
         Command::Alerts(command) => alerts::run(&cli.config()?, command),
->>>>>>> e40f820 (Alerts: rules, desk, channels, acknowledgement, tests)
     }
 }

@@ -1,15 +1,12 @@
 //! The journal: everything seen, computed and concluded, in SQLite, written before it is acted on.
 //!
-//! Promises: one writer thread for each handle opened, each row numbered inside its transaction; [`Journal::write`] returns only when the entries are on
-//! disk, all of them or none; rows are never deleted; writing an entry a second time changes
+//! Promises: one writing thread for each handle opened, each row numbered inside its transaction;
+//! [`Journal::write`] returns only when the entries are on disk, all of them or none; rows are never deleted; writing an entry a second time changes
 //! nothing, so a crash between two effects is repaired by deriving them again. Readers never block
 //! the writer. Refuses a schema newer than itself. Refuses to know: what anybody concludes from it.
 
-<<<<<<< HEAD
-mod backup;
-=======
 mod alerts;
->>>>>>> e40f820 (Alerts: rules, desk, channels, acknowledgement, tests)
+mod backup;
 mod entry;
 mod log;
 mod query;
@@ -22,14 +19,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-<<<<<<< HEAD
-pub use backup::{Sound, back_up, restore, verify};
-=======
 pub use alerts::{
     AlertRow, AlertStepRow, ChannelCount, DeliveryOutcome, DeliveryRow, Nature, NotificationRow,
     Step, Waiting,
 };
->>>>>>> e40f820 (Alerts: rules, desk, channels, acknowledgement, tests)
+pub use backup::{Sound, back_up, restore, verify};
 pub use entry::{
     Alarm, BlockRow, ConflictRow, Entry, InboxRow, Judgement, OperationRow, PublishedRow,
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,
