@@ -7,124 +7,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::case::{Case, Plan};
 use super::message::Occasion;
 use super::queue::Queue;
 use super::rule::Signal;
-use crate::journal::{
-    AlertRow, AlertStepRow, Entry, JournalError, Nature, NotificationRow, Reader, Severity, Step,
-};
+use crate::journal::{AlertRow, AlertStepRow, Entry, JournalError, Nature, Reader, Severity, Step};
 
 /// How long a condition must be gone before it is over, in milliseconds.
 const QUIET: i64 = 2 * 60_000;
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 /// Ended alerts remembered.
 const REMEMBERED: u32 = 500;
-
-/// A channel, as far as the desk cares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Its name.
-    pub name: String,
-    /// The least severity it is told of.
-    pub least: Severity,
-    /// Escalations before it is used.
-    pub from_escalation: u32,
-}
-
-/// Whom to tell when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// The channels.
-    pub routes: Vec<Route>,
-    /// Time until a critical alert is told again, in milliseconds.
-    pub escalate_after: i64,
-    /// Alerts told in an hour before the others wait; critical ones may be four times as many.
-    pub per_hour: u32,
-    /// Time between tests, in milliseconds.
-    pub test_every: Option<i64>,
-}
-
-/// An alert and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Case {
-    /// How it began.
-    pub row: AlertRow,
-    /// How loud it is now.
-    pub severity: Severity,
-    /// Who takes care of it.
-    pub acknowledged: Option<String>,
-    /// When it was over.
-    pub over: Option<i64>,
-    /// Times people were told again because nobody answered.
-    pub escalations: u32,
-    /// Whether it waits for a digest.
-    pub is_held: bool,
-    told_at: i64,
-    channels: BTreeSet<String>,
-    absent_since: Option<i64>,
-}
-
-impl Case {
-    fn new(row: AlertRow) -> Self {
-        Self {
-            severity: row.severity,
-            acknowledged: None,
-            over: (row.nature == Nature::Test || is_only_news(&row)).then_some(row.time),
-            escalations: 0,
-            is_held: false,
-            told_at: row.time,
-            channels: BTreeSet::new(),
-            absent_since: None,
-            row,
-        }
-    }
-
-    fn take(&mut self, step: &AlertStepRow) {
-        match step.step {
-            Step::Held => self.is_held = true,
-            Step::Repeated => {}
-            Step::Worsened => {
-                self.severity = step.severity;
-                self.acknowledged = None;
-                self.told_at = step.time;
-            }
-            Step::Escalated => {
-                self.escalations = self.escalations.saturating_add(1);
-                self.told_at = step.time;
-            }
-            Step::Acknowledged => {
-                self.acknowledged = Some(step.detail.clone());
-                if self.row.nature == Nature::Event {
-                    self.over = Some(step.time);
-                }
-            }
-            Step::Recovered => self.over = Some(step.time),
-        }
-    }
-
-    fn is_about(&self, signal: &Signal) -> bool {
-        self.over.is_none()
-            && self.row.rule == signal.rule
-            && self.row.rollup == signal.rollup
-            && self.row.subject == signal.subject
-    }
-}
-
-/// News that nobody has to act on is over as soon as it is told.
-fn is_only_news(row: &AlertRow) -> bool {
-    row.nature == Nature::Event && row.severity == Severity::Notice
-}
 
 /// All alerts and the messages about them.
 #[derive(Debug, Clone)]
 pub struct Desk {
-    plan: Plan,
-    cases: BTreeMap<u64, Case>,
-    queue: Queue,
+    pub(super) plan: Plan,
+    pub(super) cases: BTreeMap<u64, Case>,
+    pub(super) queue: Queue,
     last_alert: u64,
-    last_notification: u64,
+    pub(super) last_notification: u64,
     /// Times at which people were told something, in the last hour.
-    spoken: VecDeque<i64>,
+    pub(super) spoken: VecDeque<i64>,
     last_test: i64,
     /// The last row of the record that was looked at.
     read: i64,
@@ -226,7 +130,7 @@ impl Desk {
         self.queue.waiting()
     }
 
-    fn loudest(&self, alerts: &[u64]) -> Severity {
+    pub(super) fn loudest(&self, alerts: &[u64]) -> Severity {
         let known = alerts.iter().filter_map(|id| self.cases.get(id));
         known
             .map(|case| case.severity)
@@ -289,7 +193,7 @@ impl Desk {
         self.tell(id, occasion, now, out);
     }
 
-    fn step(
+    pub(super) fn step(
         &mut self,
         id: u64,
         step: Step,
@@ -401,199 +305,6 @@ impl Desk {
         let digest = digest.map(|first| first.saturating_add(HOUR));
         let all = escalations.chain(test).chain(digest);
         all.chain(self.queue.next_due()).min()
-    }
-
-    /// Whether one more alert may be told now.
-    fn may_speak(&mut self, severity: Severity, now: i64) -> bool {
-        while self
-            .spoken
-            .front()
-            .is_some_and(|at| now.saturating_sub(*at) >= HOUR)
-        {
-            self.spoken.pop_front();
-        }
-        let allowed = if severity == Severity::Critical {
-            self.plan.per_hour.saturating_mul(4)
-        } else {
-            self.plan.per_hour
-        };
-        self.spoken.len() < allowed as usize
-    }
-
-    /// Queues messages about one alert, or holds it for a digest.
-    fn tell(&mut self, id: u64, occasion: Occasion, now: i64, out: &mut Vec<Entry>) {
-        let Some(case) = self.cases.get(&id) else {
-            return;
-        };
-        let (severity, escalations) = (case.severity, case.escalations);
-        let unreachable =
-            (case.row.rule == "channel-unreachable").then(|| case.row.subject.clone());
-        let told = case.channels.clone();
-        let channels: Vec<String> = self
-            .plan
-            .routes
-            .iter()
-            .filter(|route| match occasion {
-                Occasion::Test => true,
-                Occasion::Recovered => told.contains(&route.name),
-                _ => severity >= route.least && escalations >= route.from_escalation,
-            })
-            .map(|route| route.name.clone())
-            .filter(|name| unreachable.as_ref() != Some(name))
-            .collect();
-        if channels.is_empty() {
-            return;
-        }
-        if occasion != Occasion::Test && !self.may_speak(severity, now) {
-            if occasion != Occasion::Recovered {
-                self.step(id, Step::Held, severity, String::new(), now, out);
-            }
-            return;
-        }
-        self.spoken.push_back(now);
-        for channel in channels {
-            self.queue_message(channel, occasion, String::new(), vec![id], now, out);
-        }
-    }
-
-    fn queue_message(
-        &mut self,
-        channel: String,
-        occasion: Occasion,
-        note: String,
-        alerts: Vec<u64>,
-        now: i64,
-        out: &mut Vec<Entry>,
-    ) {
-        for id in &alerts {
-            if let Some(case) = self.cases.get_mut(id) {
-                case.channels.insert(channel.clone());
-            }
-        }
-        self.last_notification = self.last_notification.saturating_add(1);
-        let row = NotificationRow {
-            id: self.last_notification,
-            time: now,
-            channel,
-            occasion: occasion.word().into(),
-            note,
-            alerts,
-        };
-        let severity = self.loudest(&row.alerts);
-        out.push(Entry::Notification(row.clone()));
-        self.queue.push(row, severity);
-    }
-
-    /// Tells of everything held back, once there is room for it.
-    fn digest(&mut self, now: i64, out: &mut Vec<Entry>) {
-        let held: Vec<u64> = self
-            .cases
-            .values()
-            .filter(|case| case.is_held)
-            .map(|case| case.row.id)
-            .collect();
-        if held.is_empty() || !self.may_speak(self.loudest(&held), now) {
-            return;
-        }
-        self.spoken.push_back(now);
-        for route in self.plan.routes.clone() {
-            let fitting: Vec<u64> = held
-                .iter()
-                .copied()
-                .filter(|id| {
-                    self.cases.get(id).is_some_and(|case| {
-                        case.severity >= route.least && case.escalations >= route.from_escalation
-                    })
-                })
-                .collect();
-            if !fitting.is_empty() {
-                self.queue_message(
-                    route.name,
-                    Occasion::Digest,
-                    String::new(),
-                    fitting,
-                    now,
-                    out,
-                );
-            }
-        }
-        for id in held {
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.is_held = false;
-                case.told_at = now;
-            }
-        }
-    }
-
-    /// Messages to send now; each is in flight until [`Desk::settle`].
-    pub fn take_due(&mut self, now: i64) -> Vec<NotificationRow> {
-        self.queue.take_due(now)
-    }
-
-    /// Notes how sending a message ended; the second failure hands it over to the other channels.
-    pub fn settle(&mut self, id: u64, outcome: Result<(), String>, now: i64, out: &mut Vec<Entry>) {
-        let Some((row, failure)) = self.queue.settle(id, outcome, now) else {
-            return;
-        };
-        out.push(Entry::Delivery(row));
-        let Some(failure) = failure.filter(|failure| failure.attempt == 2) else {
-            return;
-        };
-        let broken: BTreeSet<String> = self
-            .queue
-            .broken()
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let note = format!(
-            "Channel {} cannot be reached ({}); this was meant for it.",
-            failure.notification.channel, failure.problem
-        );
-        let others: Vec<String> = self
-            .plan
-            .routes
-            .iter()
-            .map(|route| route.name.clone())
-            .collect();
-        for other in others.into_iter().filter(|name| !broken.contains(name)) {
-            let untold: Vec<u64> = failure
-                .notification
-                .alerts
-                .iter()
-                .copied()
-                .filter(|alert| {
-                    self.cases.get(alert).is_some_and(|case| {
-                        case.row.nature != Nature::Test && !case.channels.contains(&other)
-                    })
-                })
-                .collect();
-            if !untold.is_empty() {
-                self.queue_message(other, Occasion::Failover, note.clone(), untold, now, out);
-            }
-        }
-    }
-
-    /// Channels that cannot be reached, as a condition like any other.
-    #[must_use]
-    pub fn unreachable(&self) -> Vec<Signal> {
-        let all = self.plan.routes.len();
-        let broken: Vec<_> = self.queue.broken().collect();
-        let severity = if broken.len() >= all {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        };
-        let signal = |(name, problem): &(&str, &str)| Signal {
-            rule: "channel-unreachable".into(),
-            rollup: None,
-            level: None,
-            severity,
-            nature: Nature::Condition,
-            subject: (*name).to_owned(),
-            message: format!("alerts cannot be sent through {name}: {problem}"),
-            slack: None,
-            stake: None,
-        };
-        broken.iter().map(signal).collect()
     }
 }
 

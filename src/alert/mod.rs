@@ -6,6 +6,7 @@
 //! say so. What is decided (`rule`, `standing`, `desk`) is pure and has no clock. Secrets come from
 //! files and reach neither logs nor the journal. Refuses to know: games, the PVM and the chain.
 
+mod case;
 mod channel;
 mod desk;
 mod email;
@@ -18,6 +19,7 @@ mod secret;
 mod service;
 mod settings;
 mod standing;
+mod telling;
 mod template;
 mod token;
 mod webhook;
@@ -25,8 +27,9 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use case::{Case, Plan, Route};
 pub use channel::{Channels, Delivered, Undelivered};
-pub use desk::{Case, Desk, Plan, Route};
+pub use desk::Desk;
 pub use message::{Message, Occasion, Told};
 pub use office::{Job, Office};
 pub use rule::{RULES, Signal, severity, signal_of};
@@ -50,6 +53,14 @@ pub enum AlertError {
     /// A file that the configuration names cannot be used.
     #[error("{path}: {problem}")]
     File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The data directory cannot be used.
+    #[error("{path}: {problem}")]
+    Data {
         /// The file.
         path: PathBuf,
         /// Why.

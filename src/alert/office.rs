@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::desk::{Case, Desk, Plan, Route};
+use super::case::{Case, Plan, Route};
+use super::desk::Desk;
 use super::message::{Message, Occasion, Told};
 use super::rule::signal_of;
 use super::settings::Settings;

@@ -49,9 +49,9 @@ impl Tokens {
     /// The key kept in a file, made from the machine's randomness the first time.
     ///
     /// # Errors
-    /// [`AlertError::File`].
+    /// [`AlertError::Data`].
     pub fn kept(path: &Path) -> Result<Self, AlertError> {
-        let wrong = |error: std::io::Error| AlertError::File {
+        let wrong = |error: std::io::Error| AlertError::Data {
             path: path.to_owned(),
             problem: error.to_string(),
         };
@@ -59,7 +59,7 @@ impl Tokens {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
                 let key = <[u8; 32]>::try_from(bytes.as_slice());
-                key.map(Self::new).map_err(|_| AlertError::File {
+                key.map(Self::new).map_err(|_| AlertError::Data {
                     path: path.to_owned(),
                     problem: "32 bytes are expected; remove it, and old links stop working".into(),
                 })

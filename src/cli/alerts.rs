@@ -16,7 +16,7 @@ impl From<AlertError> for Failure {
             AlertError::File { .. } | AlertError::Channel { .. } | AlertError::Template { .. } => {
                 Exit::Configuration
             }
-            AlertError::Journal(_) => Exit::Data,
+            AlertError::Data { .. } | AlertError::Journal(_) => Exit::Data,
             AlertError::Thread(_) => Exit::Failed,
         };
         Self::new(exit, error)

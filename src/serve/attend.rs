@@ -48,7 +48,7 @@ pub async fn attend(
 ) -> Result<Attended, AlertError> {
     let channels = Channels::open(&config.alerts)?;
     let folder = &config.data_dir;
-    std::fs::create_dir_all(folder).map_err(|error| AlertError::File {
+    std::fs::create_dir_all(folder).map_err(|error| AlertError::Data {
         path: folder.clone(),
         problem: error.to_string(),
     })?;

@@ -131,6 +131,7 @@ impl World {
         }
         command
             .current_dir(self.folder.path())
+            .env("WATCHTOWER_SERVE_LISTEN", "none")
             .arg("--data-dir")
             .arg(data)
             .stdin(Stdio::null());
