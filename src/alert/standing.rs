@@ -9,7 +9,7 @@ use crate::protocol::{Level, RollupAddress};
 
 /// Silence of the tower's loop that means it hangs, in milliseconds.
 const HUNG: i64 = 10 * 60_000;
-/// Age of the last block that means the chain or every node stands still, in milliseconds.
+/// Time without a new block that means the chain or every node stands still, in milliseconds.
 const STALLED: i64 = 5 * 60_000;
 /// Levels behind the head that are too many, once the tower had caught up.
 const BEHIND: u32 = 30;
@@ -25,8 +25,8 @@ const DISK: u64 = 2 << 30;
 pub struct Standing {
     /// When the tower's loop last finished a turn, in milliseconds since 1970.
     pub last_tick: i64,
-    /// Timestamp of the last block taken in, in milliseconds since 1970.
-    pub tip_time: Option<i64>,
+    /// When the last block was taken in, in milliseconds since 1970.
+    pub tip_seen: Option<i64>,
     /// Level of the last block taken in.
     pub tip: Option<Level>,
     /// Level of the node's head.
@@ -140,13 +140,11 @@ fn liveness(standing: &Standing, now: i64, found: &mut Vec<Signal>) {
         found.push(condition("hung", Severity::Critical, "", message));
         return;
     }
-    let Some(time) = standing.tip_time else {
+    let Some(seen) = standing.tip_seen else {
         return;
     };
-    // While it catches up, old blocks are what it should see.
-    let is_level = standing.head.is_none() || standing.head <= standing.tip;
-    let age = now.saturating_sub(time);
-    if is_level && age > STALLED {
+    let age = now.saturating_sub(seen);
+    if age > STALLED {
         let message = format!(
             "no new block for {} minutes (the last has level {}): the chain stands still, or no node keeps up",
             age / 60_000,

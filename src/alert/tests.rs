@@ -152,7 +152,7 @@ fn rollup() -> RollupStanding {
 fn well() -> Standing {
     Standing {
         last_tick: 1_000_000_000,
-        tip_time: Some(1_000_000_000),
+        tip_seen: Some(1_000_000_000),
         tip: Some(Level::new(100)),
         head: Some(Level::new(100)),
         rollups: vec![rollup()],
@@ -198,12 +198,11 @@ fn each_condition_is_seen_and_named() {
         &[("hung", Severity::Critical)],
     );
     wrong(
-        &change(&|s| s.tip_time = Some(1)),
+        &change(&|s| s.tip_seen = Some(1)),
         &[("stalled", Severity::Critical)],
     );
-    // Old blocks are what a tower sees that catches up.
+    // Far behind is what a tower is that catches up.
     let catching_up = change(&|s| {
-        s.tip_time = Some(1);
         s.head = Some(Level::new(9000));
         s.rollups = Vec::new();
     });

@@ -199,9 +199,10 @@ impl Watching {
     async fn look(&mut self, service: &Service) {
         let status = self.status.borrow_and_update().clone();
         let (path, folder) = (self.config.journal_path(), self.config.data_dir.clone());
+        let before = Arc::clone(&self.view.borrow());
         let built = tokio::task::spawn_blocking(move || {
             let reader = Reader::open(&path)?;
-            View::build(&status, &reader, &folder, now())
+            View::build(&status, &reader, &folder, &before, now())
         });
         match built.await {
             Ok(Ok(view)) => {

@@ -16,6 +16,8 @@ pub struct View {
     pub seen_level: Option<i32>,
     /// Its timestamp, in seconds since 1970.
     pub seen_time: Option<i64>,
+    /// When it was taken in, in milliseconds since 1970.
+    pub seen_at: Option<i64>,
     /// Level of the node's head.
     pub head_level: Option<i32>,
     /// Blocks before a commitment can be cemented.
@@ -141,7 +143,7 @@ pub struct GameView {
 }
 
 impl View {
-    /// The picture at a moment.
+    /// The picture at a moment, after another one.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -149,6 +151,7 @@ impl View {
         status: &Status,
         reader: &Reader,
         data_dir: &std::path::Path,
+        before: &Self,
         now: i64,
     ) -> Result<Self, JournalError> {
         let outlook = &status.outlook;
@@ -173,6 +176,11 @@ impl View {
             tick_at: now,
             seen_level: status.tip.map(Level::get),
             seen_time: tip.map(|block| block.timestamp),
+            seen_at: if before.seen_level == status.tip.map(Level::get) {
+                before.seen_at
+            } else {
+                Some(now)
+            },
             head_level: status.head.map(Level::get),
             challenge_window: outlook.challenge_window,
             commitment_period: outlook.commitment_period,
@@ -198,7 +206,7 @@ impl View {
         });
         Standing {
             last_tick: self.tick_at,
-            tip_time: self.seen_time.map(|time| time.saturating_mul(1000)),
+            tip_seen: self.seen_at,
             tip: level(self.seen_level),
             head: level(self.head_level),
             rollups: self.rollups.iter().filter_map(|r| self.of(r)).collect(),

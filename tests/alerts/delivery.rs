@@ -114,7 +114,7 @@ impl World {
     fn well(&self) -> Standing {
         Standing {
             last_tick: self.now,
-            tip_time: Some(self.now),
+            tip_seen: Some(self.now),
             ..Standing::default()
         }
     }
