@@ -12,6 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::{is_terminal, runtime, start_logs};
 use crate::config::{Config, LogFormat};
 use crate::protocol::Level;
+use crate::serve::attend;
 use crate::tower::{Outcome, Status, TowerError, follow};
 
 pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
@@ -27,10 +28,13 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         let (sender, receiver) = watch::channel(Status::default());
+        let attended = attend(config, receiver.clone(), &stop).await?;
         if is_terminal() && config.log_format == LogFormat::Human {
             tokio::spawn(show_progress(receiver));
         }
-        follow(config, until, None, sender, stop).await
+        let outcome = follow(config, until, None, sender, stop).await;
+        attended.end().await;
+        Ok::<_, Failure>(outcome?)
     })?;
     Ok(if until.is_some() {
         verdict(&outcome)

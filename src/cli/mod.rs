@@ -3,6 +3,7 @@
 //! Promises: bad input gets one clear line; the exit code tells scripts what happened
 //! ([`Exit`]). Refuses to know: protocol rules.
 
+mod alerts;
 mod args;
 mod check;
 mod demo;
@@ -50,6 +51,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Follow(command) => {
             let mut more = command.rollup.given();
             more.extend(command.node.given());
+            more.extend(args::single("serve.listen", "--listen", &command.listen));
             follow::run(&cli.config_with(more)?, command)
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),
@@ -70,5 +72,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Journal(command) => journal::run(&cli.config()?, command),
         Command::Manual(command) => manual::manual(command),
         Command::Completions(command) => manual::completions(command),
+        Command::Alerts(command) => alerts::run(&cli.config()?, command),
     }
 }

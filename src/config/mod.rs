@@ -5,6 +5,7 @@
 //! `WATCHTOWER_NODE_ENDPOINTS`); an unknown key is refused with the nearest known one. Refuses to
 //! know: how flags are spelled (the command line does) and what the values are used for.
 
+mod channels;
 mod file;
 mod settings;
 
@@ -12,6 +13,7 @@ mod settings;
 mod tests;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -133,6 +135,14 @@ pub struct Config {
     pub store_cache: u64,
     /// Size of a state store above which an alarm is raised, in bytes.
     pub store_limit: u64,
+    /// Who is told of what, and how.
+    pub alerts: crate::alert::Settings,
+    /// Time between heartbeats, wherever they go.
+    pub heartbeat_every: Duration,
+    /// Where metrics, health and API are served, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// Names under which people reach them.
+    pub hosts: Vec<String>,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -152,6 +162,10 @@ impl Default for Config {
             kept_levels: 240,
             store_cache: 128 << 20,
             store_limit: 200 << 30,
+            alerts: crate::alert::Settings::default(),
+            heartbeat_every: Duration::from_secs(60),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9732))),
+            hosts: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }
@@ -228,6 +242,10 @@ impl Config {
         }
         for rollup in parsed.rollups {
             self.rollups.push(settings::rollup(rollup)?);
+        }
+        for channel in parsed.channels {
+            let channel = channels::channel(channel)?;
+            self.alerts.channels.push(channel);
         }
         Ok(())
     }

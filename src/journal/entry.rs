@@ -1,5 +1,6 @@
 //! What can be journalled: one type per kind of entry, closed.
 
+use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -52,6 +53,14 @@ pub enum Entry {
     Conflict(ConflictRow),
     /// Something people must hear of.
     Alarm(Alarm),
+    /// An alert was raised.
+    Alert(AlertRow),
+    /// Something became of an alert.
+    AlertStep(AlertStepRow),
+    /// A message was queued.
+    Notification(NotificationRow),
+    /// A message was tried.
+    Delivery(DeliveryRow),
 }
 
 /// A rollup under watch.

@@ -42,11 +42,19 @@ pub enum LogKind {
     Conflict,
     /// An alarm.
     Alarm,
+    /// An alert.
+    Alert,
+    /// What became of an alert.
+    AlertStep,
+    /// A message to people.
+    Notification,
+    /// A try to deliver a message.
+    Delivery,
 }
 
 impl LogKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Run,
         Self::RunEnd,
         Self::Rollup,
@@ -61,6 +69,10 @@ impl LogKind {
         Self::Verdict,
         Self::Conflict,
         Self::Alarm,
+        Self::Alert,
+        Self::AlertStep,
+        Self::Notification,
+        Self::Delivery,
     ];
 
     /// Its name on the command line and in JSON.
@@ -81,6 +93,10 @@ impl LogKind {
             Self::Verdict => "verdict",
             Self::Conflict => "conflict",
             Self::Alarm => "alarm",
+            Self::Alert => "alert",
+            Self::AlertStep => "alert-step",
+            Self::Notification => "notification",
+            Self::Delivery => "delivery",
         }
     }
 
@@ -112,7 +128,20 @@ impl LogKind {
             Self::Verdict => "verdict",
             Self::Conflict => "conflict",
             Self::Alarm => "alarm",
+            Self::Alert => "alert",
+            Self::AlertStep => "alert_step",
+            Self::Notification => "notification",
+            Self::Delivery => "delivery",
         }
+    }
+
+    /// Whether rows of it come from telling people, not from the chain or what was made of it.
+    #[must_use]
+    pub const fn is_telling(self) -> bool {
+        matches!(
+            self,
+            Self::Alert | Self::AlertStep | Self::Notification | Self::Delivery
+        )
     }
 
     /// Columns and tables to read; the first four columns are seq, at, level, rollup's address.
@@ -176,12 +205,30 @@ impl LogKind {
                 "t.seq, t.at, t.level, r.address, t.severity, t.kind, t.subject, t.message
                  FROM alarm t LEFT JOIN rollup r ON t.rollup = r.seq"
             }
+            Self::Alert => {
+                "t.seq, t.at, t.level, r.address, t.id AS alert, t.severity, t.nature, t.rule,
+                 t.subject, t.message, t.slack, t.stake
+                 FROM alert t LEFT JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::AlertStep => {
+                "t.seq, t.at, NULL, NULL, t.alert, t.step, t.severity, t.detail FROM alert_step t"
+            }
+            Self::Notification => {
+                "t.seq, t.at, NULL, NULL, t.id AS notification, t.channel, t.occasion, t.note,
+                 t.alerts FROM notification t"
+            }
+            Self::Delivery => {
+                "t.seq, t.at, NULL, NULL, t.notification, t.attempt, t.outcome, t.problem
+                 FROM delivery t"
+            }
         }
     }
 
     const fn level_column(self) -> &'static str {
         match self {
-            Self::Run | Self::RunEnd => "NULL",
+            Self::Run | Self::RunEnd | Self::AlertStep | Self::Notification | Self::Delivery => {
+                "NULL"
+            }
             Self::Rollup => "t.origination_level",
             Self::Reorganisation => "t.fork_level",
             _ => "t.level",
@@ -190,7 +237,14 @@ impl LogKind {
 
     const fn rollup_column(self) -> &'static str {
         match self {
-            Self::Run | Self::RunEnd | Self::Block | Self::Reorganisation | Self::Inbox => "NULL",
+            Self::Run
+            | Self::RunEnd
+            | Self::Block
+            | Self::Reorganisation
+            | Self::Inbox
+            | Self::AlertStep
+            | Self::Notification
+            | Self::Delivery => "NULL",
             Self::Rollup => "t.address",
             _ => "r.address",
         }

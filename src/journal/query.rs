@@ -51,7 +51,7 @@ impl Reader {
         rows.collect::<rusqlite::Result<_>>().map_err(fail)
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         parameters: impl Params,
@@ -393,6 +393,44 @@ impl Reader {
         )
     }
 
+    /// Published commitments above the last cemented one without a verdict of true or false: inbox
+    /// level and level of the first publication (where that is unknown, the earliest it can have).
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn unverified(&self, rollup: &RollupAddress) -> Result<Vec<(Level, Level)>> {
+        self.many(
+            "SELECT p.level, min(ifnull(p.published_level, p.level + 1))
+             FROM published AS p LEFT JOIN block AS b ON p.block = b.seq
+             WHERE p.rollup = (SELECT seq FROM rollup WHERE address = ?1)
+               AND ifnull(b.reverted, 0) = 0
+               AND p.level > ifnull(
+                 (SELECT max(json_extract(o.detail, '$.cemented_level'))
+                  FROM rollup_operation AS o JOIN block AS ob ON o.block = ob.seq
+                  WHERE o.rollup = p.rollup AND ob.reverted = 0 AND json_valid(o.detail)), -1)
+               AND NOT EXISTS
+                 (SELECT 1 FROM verdict AS v LEFT JOIN block AS vb ON v.block = vb.seq
+                  WHERE v.rollup = p.rollup AND v.commitment = p.hash
+                    AND v.verdict <> 'not judgeable' AND ifnull(vb.reverted, 0) = 0)
+             GROUP BY p.hash ORDER BY 2, 1",
+            [rollup.0],
+            |row| Ok((level(row, 0)?, level(row, 1)?)),
+        )
+    }
+
+    /// How often an alarm of a kind was raised.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn alarms_of(&self, kind: &str) -> Result<u64> {
+        let count: Option<i64> = self.one(
+            "SELECT count(*) FROM alarm WHERE kind = ?1",
+            [kind],
+            |row| row.get(0),
+        )?;
+        Ok(count.unwrap_or(0).unsigned_abs())
+    }
+
     /// Conflicts seen on the chain in force, by inbox level.
     ///
     /// # Errors
@@ -472,13 +510,16 @@ const STATES: &str = "SELECT block.hash, state.level, state.hash, ticks, status,
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a known word here")]
-struct Unknown(String);
+pub(super) struct Unknown(pub(super) String);
 
-fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn bad(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
-fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
+pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
     let number: i64 = row.get(column)?;
     Level::try_from(number).map_err(|error| bad(column, error))
 }
@@ -506,7 +547,7 @@ fn dialect(row: &Row<'_>, column: usize) -> rusqlite::Result<Dialect> {
     }
 }
 
-fn severity(word: &str) -> Option<Severity> {
+pub(super) fn severity(word: &str) -> Option<Severity> {
     [Severity::Notice, Severity::Warning, Severity::Critical]
         .into_iter()
         .find(|severity| severity.word() == word)

@@ -14,6 +14,8 @@ type Parameters = [i64; 4];
 struct Known {
     parameters: BTreeMap<Level, Parameters>,
     activation: Option<Activation>,
+    /// Challenge window and commitment period.
+    lengths: Option<(u32, u32)>,
 }
 
 /// What is known so far; clones share it.
@@ -37,6 +39,8 @@ impl ChainFacts {
                 known.parameters.insert(level, parameters);
             }
         }
+        let rollup = &constants.rollup;
+        known.lengths = Some((rollup.challenge_window, rollup.commitment_period));
         known.activation =
             Some(
                 constants
@@ -48,6 +52,12 @@ impl ChainFacts {
                         dal_parameters: is_on.then_some(reveals.dal_parameters),
                     }),
             );
+    }
+
+    /// Blocks of the challenge window and between commitments, as last heard.
+    pub(super) fn lengths(&self) -> Option<(u32, u32)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.lengths
     }
 
     pub(super) fn activation(&self) -> Activation {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::announce;
 use super::event::{Decision, Effect, Event, News};
 use super::model::{Model, Place, Tally};
+use super::outlook::Outlook;
 use super::setup::{Ready, TowerError};
 use super::status::Status;
 use super::worker::{Target, Worker};
@@ -21,6 +22,8 @@ use crate::protocol::{Level, RollupAddress};
 
 /// Events taken in at once: one transaction.
 const BATCH: usize = 512;
+/// How often the status is shown while nothing happens.
+const TURN: std::time::Duration = std::time::Duration::from_secs(30);
 /// Levels asked for, at most, when the node's storage is read for stakes.
 const STORED_LEVELS: usize = 4096;
 
@@ -105,6 +108,11 @@ impl Loop {
         loop {
             let first = tokio::select! {
                 event = self.events.recv() => event,
+                // Nothing happens, but the loop turns: whoever watches it must see that.
+                () = tokio::time::sleep(TURN) => {
+                    self.show();
+                    continue;
+                }
                 () = self.stop.cancelled() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
@@ -134,8 +142,19 @@ impl Loop {
                 .flatten();
         }
         let done = self.perform(decision).await?;
-        self.status.send_replace(Status::of(&self.model));
+        self.show();
         Ok(done)
+    }
+
+    /// Shows how the tower stands.
+    fn show(&self) {
+        let outlook = Outlook::of(
+            &self.model,
+            &self.ready.client,
+            &self.ready.chain,
+            |rollup| self.workers.get(rollup).map(Worker::counts),
+        );
+        self.status.send_replace(Status::of(&self.model, outlook));
     }
 
     /// Journals, then acts; whether everything asked for is done.

@@ -16,6 +16,7 @@ use super::engines::environment;
 use super::feed::Feed;
 use super::genesis::{GenesisError, Started, base, first_entries, kernel_path, start};
 use super::model::Model;
+use super::outlook::compare_nodes;
 use super::resume::ResumeError;
 use super::reveals::Sources;
 use super::run::{Listener, Loop, Outcome, write};
@@ -107,6 +108,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> TowerError + '_ {
 pub(super) struct Ready {
     pub(super) journal: Journal,
     pub(super) client: Client,
+    pub(super) chain: ChainFacts,
     /// Held for as long as the tower runs.
     _lock: File,
 }
@@ -172,11 +174,15 @@ pub async fn follow(
         let worker = worker(config, rollup, ready, &journal, &chain, &sender)?;
         workers.insert(address, worker);
     }
+    let known = chain.clone();
     let feed = feed(config, &client, &journal, chain, &addresses, &sender, &stop)?;
+    let comparing = compare_nodes(client.clone(), journal.reader()?, stop.child_token());
+    let comparing = tokio::spawn(comparing);
     let feed = feed.start();
     let ready = Ready {
         journal,
         client,
+        chain: known,
         _lock: lock,
     };
     let running = Loop {
@@ -191,6 +197,7 @@ pub async fn follow(
     };
     let outcome = running.run().await;
     feed.abort();
+    comparing.abort();
     outcome
 }
 

@@ -1,6 +1,7 @@
 //! What the tower shows of itself while it runs: plain data, replaced after every batch.
 
 use super::model::{Model, Tally};
+use super::outlook::Outlook;
 use crate::protocol::{Dialected, Level};
 
 /// How the tower stands.
@@ -12,6 +13,8 @@ pub struct Status {
     pub head: Option<Level>,
     /// How each rollup stands.
     pub rollups: Vec<RollupStatus>,
+    /// Figures beside the model.
+    pub outlook: Outlook,
 }
 
 /// How one rollup stands.
@@ -30,7 +33,7 @@ pub struct RollupStatus {
 }
 
 impl Status {
-    pub(super) fn of(model: &Model) -> Self {
+    pub(super) fn of(model: &Model, outlook: Outlook) -> Self {
         let rollups = model.rollups.values().map(|rollup| RollupStatus {
             address: rollup.address.text(rollup.dialect),
             origination: rollup.genesis.inbox_level,
@@ -45,6 +48,7 @@ impl Status {
             tip: Some(model.tip.level),
             head: model.head,
             rollups: rollups.collect(),
+            outlook,
         }
     }
 }

@@ -6,5 +6,6 @@
 mod crashes;
 mod following;
 mod refusals;
+mod served;
 mod trouble;
 mod world;
