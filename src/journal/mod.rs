@@ -6,6 +6,7 @@
 //! the writer. Refuses a schema newer than itself. Refuses to know: what anybody concludes from it.
 
 mod backup;
+mod chain;
 mod entry;
 mod log;
 mod query;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use backup::{Sound, back_up, restore, verify};
+pub use chain::{BackfillRow, ConstantsRow};
 pub use entry::{
     Alarm, BlockRow, ConflictRow, Entry, InboxRow, Judgement, OperationRow, PublishedRow,
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,

@@ -478,7 +478,7 @@ fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> 
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
-fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
+pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
     let number: i64 = row.get(column)?;
     Level::try_from(number).map_err(|error| bad(column, error))
 }

@@ -145,46 +145,38 @@ fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
 
 /// The method of a path, if there is such a path.
 fn takes(segments: &[&str]) -> Method {
-    match segments {
-        ["injection", _] | ["private", "injection", _] => Method::Post,
+    let is_sent = match segments {
+        ["injection", _] | ["private", "injection", _] => true,
+        ["chains", _, "mempool", leaf] => {
+            leaf.ends_with("ban_operation") || leaf.starts_with("unban")
+        }
+        ["chains", _, "blocks", _, "helpers", kind, ..] => {
+            matches!(
+                *kind,
+                "scripts" | "forge" | "preapply" | "parse" | "forge_block_header"
+            )
+        }
         [
             "chains",
             _,
-            "mempool",
-            "ban_operation" | "unban_operation" | "unban_all_operations",
-        ] => Method::Post,
-        ["chains", _, "blocks", _, rest @ ..] => match rest {
-            [
-                "helpers",
-                "scripts" | "forge" | "preapply" | "parse" | "forge_block_header",
-                ..,
-            ]
-            | ["context", "seed"]
-            | ["context", "contracts", _, "big_map_get" | "ticket_balance"]
-            | [
-                "context",
-                "contracts",
-                _,
-                "script" | "storage",
-                "normalized",
-            ]
-            | [
-                "context",
-                "smart_rollups",
-                "smart_rollup",
-                _,
-                "ticket_balance",
-            ]
-            | [
-                "context",
-                "smart_rollups" | "sc_rollups",
-                "all",
-                "origination_proof",
-            ] => Method::Post,
-            _ => Method::Get,
-        },
-        _ => Method::Get,
-    }
+            "blocks",
+            _,
+            "context",
+            "contracts",
+            _,
+            leaf @ ..,
+        ] => matches!(
+            leaf,
+            ["big_map_get" | "ticket_balance"] | ["script" | "storage", "normalized"]
+        ),
+        ["chains", _, "blocks", _, "context", rollups, .., leaf] => {
+            matches!(*rollups, "smart_rollups" | "sc_rollups")
+                && matches!(*leaf, "ticket_balance" | "origination_proof")
+        }
+        ["chains", _, "blocks", _, "context", "seed"] => true,
+        _ => false,
+    };
+    if is_sent { Method::Post } else { Method::Get }
 }
 
 /// Whether a query flag is set: alone, or to a word that means yes.
