@@ -56,11 +56,15 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
                 names.join(", ")
             ))
         })?;
-    let setup = Setup {
+    let mut setup = Setup {
         dialect,
         seed: command.seed,
         ..Setup::small(protocol, command.period)
     };
+    // Clients wait for the block time that the constants tell.
+    for (_, parameters) in setup.protocols.values_mut() {
+        parameters.block_delay = block_delay(command.block_seconds);
+    }
     let options = Options {
         address,
         control: Control::On,
@@ -79,6 +83,15 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
         stop.cancelled().await;
         Ok(Exit::Fine)
     })
+}
+
+/// The protocol counts whole seconds, at least one.
+fn block_delay(seconds: f64) -> u32 {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|pace| u32::try_from(pace.as_secs()).ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 fn kernel(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
@@ -122,11 +135,12 @@ fn introduce(chain: &Devnet, rollup: &RollupAddress, dialect: Dialect) -> Result
         "relay     {relay} (passes on what it is called with)"
     ))?;
     for index in 0..4 {
-        let account = chain
-            .shared
-            .with(|scenario| scenario.person(index).map(crate::sim::Person::account));
-        if let Some(account) = account {
-            line(format!("account {index} {account}"))?;
+        let account = chain.shared.with(|scenario| {
+            let person = scenario.person(index)?;
+            Some((person.account(), person.secret_text().to_owned()))
+        });
+        if let Some((account, secret)) = account {
+            line(format!("account {index} {account} {secret}"))?;
         }
     }
     line("\nIn another terminal:")?;

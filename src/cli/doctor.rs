@@ -6,13 +6,9 @@ use super::exit::{Exit, Failure};
 use super::output::{line, runtime};
 use crate::config::{Config, RollupConfig};
 use crate::journal::{JournalError, Reader};
-use crate::l1::{BlockId, Client};
-use crate::protocol::operation::PvmKind;
-use crate::protocol::{Dialected, Level};
+use crate::l1::{Condition, Needs};
+use crate::protocol::{Dialected, Level, Timestamp};
 use crate::tower;
-
-/// How far the node's head may lag behind the clock, in seconds, before it is called late.
-const LATE: i64 = 300;
 
 #[derive(Default)]
 struct Findings {
@@ -108,96 +104,53 @@ fn preimages(rollup: &RollupConfig, findings: &mut Findings) -> Result<(), Failu
     }
 }
 
+/// The node's examination, once for each rollup: what concerns the endpoints alone is told once.
 async fn nodes(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
     let client = match tower::client(config) {
         Ok(client) => client,
         Err(error) => return findings.bad(error.to_string(), "name a node with --node"),
     };
-    let chain = match client.chain_id().await {
-        Ok(chain) => chain,
-        Err(error) => {
-            return findings.bad(
-                error.to_string(),
-                "check that the node runs and that its RPC address is the one given",
-            );
-        }
+    let needs = |rollup: Option<&RollupConfig>| Needs {
+        rollup: rollup.map(|rollup| (rollup.address, rollup.dialect)),
+        from: rollup.and_then(|rollup| journalled(config, rollup)),
+        now: Timestamp(jiff::Timestamp::now().as_second()),
     };
-    findings.good(format!("the node is on chain {chain}"))?;
-    for progress in client.probe(2).await {
-        match progress.head {
-            Ok(head) if progress.synced => {
-                findings.good(format!("{}: at level {}", progress.endpoint, head.level))?;
+    let wanted: Vec<_> = match config.rollups.as_slice() {
+        [] => vec![None],
+        rollups => rollups.iter().map(Some).collect(),
+    };
+    for (nth, rollup) in wanted.into_iter().enumerate() {
+        for finding in client.examine(&needs(rollup)).await {
+            let is_of_rollup = matches!(finding.check, "rollup" | "history");
+            if nth > 0 && !is_of_rollup {
+                continue;
             }
-            Ok(head) => findings.bad(
-                format!("{}: at level {}, not synced", progress.endpoint, head.level),
-                "wait until the node is bootstrapped",
-            )?,
-            Err(fault) => findings.bad(
-                format!("{}: {fault}", progress.endpoint),
-                "check this endpoint, or remove it",
-            )?,
-        }
-    }
-    clock(&client, findings).await?;
-    for rollup in &config.rollups {
-        if let Err(error) = of_rollup(&client, rollup, findings).await? {
-            findings.bad(
-                error.to_string(),
-                "see the message; addresses and history depth are the usual causes",
-            )?;
+            let name = rollup
+                .filter(|_| is_of_rollup)
+                .map(|rollup| format!("{}: ", rollup.address.text(rollup.dialect)))
+                .unwrap_or_default();
+            let what = format!(
+                "{}: {name}{}: {}",
+                finding.subject, finding.check, finding.found
+            );
+            match finding.condition {
+                Condition::Good => findings.good(what)?,
+                Condition::Warning => findings.note(format!("{what}; {}", finding.fix))?,
+                Condition::Bad => findings.bad(what, &finding.fix)?,
+            }
         }
     }
     Ok(())
 }
 
-async fn clock(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
-    let Ok(head) = client.header(BlockId::Head).await else {
-        return Ok(());
-    };
-    let age = jiff::Timestamp::now()
-        .as_second()
-        .saturating_sub(head.timestamp);
-    if age.abs() > LATE {
-        return findings.note(format!(
-            "the head is {age} seconds old by this machine's clock: the chain is slow, or the clock is wrong"
-        ));
+/// The level that following goes on from, when the journal watches the rollup already.
+fn journalled(config: &Config, rollup: &RollupConfig) -> Option<Level> {
+    let reader = Reader::open(&config.journal_path()).ok()?;
+    reader.rollup(&rollup.address).ok()??;
+    let is_late =
+        |row: &crate::journal::BackfillRow| row.rollup == rollup.address && row.level < row.goal;
+    match reader.backfills().ok()?.into_iter().find(is_late) {
+        Some(late) => Some(late.level),
+        None => Some(reader.head().ok()??.level),
     }
-    findings.good(format!("the head is {age} seconds old"))
-}
-
-/// What a node must have for a rollup: the rollup, and every block from its origination on with
-/// receipts.
-async fn of_rollup(
-    client: &Client,
-    config: &RollupConfig,
-    findings: &mut Findings,
-) -> Result<Result<(), crate::l1::L1Error>, Failure> {
-    let name = config.address.text(config.dialect);
-    let asked = async {
-        client.accept_label(&config.address, config.dialect).await?;
-        let rollup = client.rollup(config.address, BlockId::Head).await?;
-        Ok((rollup.kind().await?, rollup.genesis().await?.level))
-    };
-    let (kind, origin): (PvmKind, Level) = match asked.await {
-        Ok(found) => found,
-        Err(error) => return Ok(Err(error)),
-    };
-    if kind != PvmKind::Wasm {
-        findings.bad(
-            format!("{name} runs the {} machine", kind.name()),
-            "only wasm_2_0_0 rollups can be judged",
-        )?;
-        return Ok(Ok(()));
-    }
-    findings.good(format!("{name} began at level {origin}"))?;
-    let interest = crate::l1::Interest::default();
-    let next = origin.next().unwrap_or(origin);
-    match client.block(BlockId::Level(next), &interest).await {
-        Ok(_) => findings.good(format!("the node has level {next} with receipts"))?,
-        Err(error) => findings.bad(
-            format!("level {next} cannot be read: {error}"),
-            "use a node in archive mode: every level since the origination has to be run",
-        )?,
-    }
-    Ok(Ok(()))
 }

@@ -121,7 +121,7 @@ impl From<TowerError> for Failure {
             | TowerError::Io { .. }
             | TowerError::InUse(_)
             | TowerError::OtherChain { .. }
-            | TowerError::JournalAhead { .. } => Exit::Data,
+            | TowerError::BeforeJournal { .. } => Exit::Data,
             TowerError::Runner(_) => Exit::Failed,
         };
         Self::new(exit, error)

@@ -10,7 +10,7 @@ use super::output::line;
 use crate::codec::Reader as Bytes;
 use crate::config::Config;
 use crate::crypto::{Dialect, blake2b};
-use crate::journal::Reader;
+use crate::journal::{Judgement, Reader, RollupRow};
 use crate::protocol::{BlockHash, Commitment, CommitmentHash, Dialected, Level};
 
 pub(super) fn run(cli: &Cli, command: &InspectCommand) -> Result<Exit, Failure> {
@@ -102,7 +102,7 @@ fn of_commitment(config: &Config, text: &str) -> Result<Value, Failure> {
             "stakers": stakers,
             "published_level": published.first().and_then(|row| row.published_level),
             "verdict": verdict.as_ref().map(|row| row.judgement.word()),
-            "why": verdict.map(|row| format!("{:?}", row.judgement)).filter(|why| why != "True"),
+            "why": verdict.and_then(|row| why(&row.judgement)),
         }));
     }
     if places.is_empty() {
@@ -112,6 +112,18 @@ fn of_commitment(config: &Config, text: &str) -> Result<Value, Failure> {
         ));
     }
     Ok(json!({"hash": text, "seen": places}))
+}
+
+fn why(judgement: &Judgement) -> Option<String> {
+    match judgement {
+        Judgement::True => None,
+        Judgement::False {
+            field,
+            claimed,
+            computed,
+        } => Some(format!("{field} is {claimed}, {computed} is true")),
+        Judgement::NotJudgeable { reason, detail } => Some(format!("{reason} ({detail})")),
+    }
 }
 
 fn fields(commitment: &Commitment, dialect: Dialect) -> Value {
@@ -219,6 +231,10 @@ fn of_block(config: &Config, text: &str) -> Result<Value, Failure> {
             }));
         }
     }
+    let mut operations = Vec::new();
+    for rollup in &rollups {
+        operations.extend(operations_of(&reader, rollup, &block.hash)?);
+    }
     Ok(json!({
         "block": block.hash,
         "level": block.level,
@@ -228,7 +244,49 @@ fn of_block(config: &Config, text: &str) -> Result<Value, Failure> {
         "is_in_force": is_in_force,
         "inbox": inbox,
         "states": states,
+        "operations": operations,
     }))
+}
+
+/// What a block did to a rollup, in the order of the block.
+fn operations_of(
+    reader: &Reader,
+    rollup: &RollupRow,
+    block: &BlockHash,
+) -> Result<Vec<Value>, Failure> {
+    let address = rollup.address.text(rollup.dialect);
+    let published = reader
+        .published(&rollup.address)?
+        .into_iter()
+        .filter(|row| row.block == Some(*block));
+    let mut rows: Vec<(u32, Value)> = published
+        .map(|row| {
+            let shown = json!({
+                "rollup": address,
+                "kind": "publish",
+                "source": row.staker,
+                "commitment": row.commitment.hash().text(rollup.dialect),
+                "inbox_level": row.commitment.inbox_level,
+            });
+            (row.position, shown)
+        })
+        .collect();
+    let others = reader
+        .operations(&rollup.address)?
+        .into_iter()
+        .filter(|row| row.block == *block);
+    rows.extend(others.map(|row| {
+        let detail: Value = serde_json::from_str(&row.detail).unwrap_or(Value::Null);
+        let shown = json!({
+            "rollup": address,
+            "kind": row.kind,
+            "source": row.source,
+            "detail": detail,
+        });
+        (row.position, shown)
+    }));
+    rows.sort_by_key(|(position, _)| *position);
+    Ok(rows.into_iter().map(|(_, shown)| shown).collect())
 }
 
 /// A message by its first bytes and size; long ones are cut.

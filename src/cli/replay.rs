@@ -36,7 +36,7 @@ pub(super) fn replay(config: &Config, command: &ReplayArgs) -> Result<Exit, Fail
     } else {
         States::Store
     };
-    let mut runner = open(config, &rollup, start)?;
+    let mut runner = open(config, &rollup, start, &reader)?;
     let before = from.previous().unwrap_or(from);
     let mut state = match runner.state_at(before) {
         Ok(state) => state,
@@ -95,7 +95,7 @@ pub(super) fn state(config: &Config, command: &StateArgs) -> Result<Exit, Failur
     } else {
         States::Store
     };
-    let mut runner = open(config, &rollup, start)?;
+    let mut runner = open(config, &rollup, start, &reader)?;
     let mut state = match runner.state_at(at) {
         Ok(state) => state,
         Err(error) => return told(&error),
@@ -151,9 +151,14 @@ fn parse(key: &str) -> Result<Key, Failure> {
         .map_err(|error| Failure::said(Exit::Configuration, format!("key {key:?}: {error}")))
 }
 
-fn open(config: &Config, rollup: &RollupRow, from: States) -> Result<Runner, Failure> {
+fn open(
+    config: &Config,
+    rollup: &RollupRow,
+    from: States,
+    journal: &Reader,
+) -> Result<Runner, Failure> {
     let folder = rollup_folder(&config.data_dir, rollup).join("wasm_2_0_0");
-    let reveals = KeptReveals::new(rollup, PreimageFolder::new(folder));
+    let reveals = KeptReveals::new(rollup, PreimageFolder::new(folder), journal)?;
     Ok(offline(config, rollup, Arc::new(reveals), from)?)
 }
 

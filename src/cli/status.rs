@@ -46,6 +46,8 @@ struct Standing {
     not_judgeable: Vec<(i32, String, String)>,
     conflicts: usize,
     blocked: Option<(i32, String)>,
+    /// Level up to which past operations are read, and the one to reach, of a rollup that joined late.
+    backfill: Option<(i32, i32)>,
 }
 
 impl Standing {
@@ -69,6 +71,11 @@ impl Standing {
             not_judgeable: Vec::new(),
             conflicts: reader.conflicts(address)?.len(),
             blocked: None,
+            backfill: reader
+                .backfills()?
+                .into_iter()
+                .find(|row| row.rollup == *address && row.level < row.goal)
+                .map(|row| (row.level.get(), row.goal.get())),
         };
         if let Some(unknown) = reader.unknown(address)? {
             let why = format!("{} ({})", unknown.reason, unknown.detail);
@@ -132,6 +139,11 @@ impl Standing {
         for (level, hash, why) in &self.not_judgeable {
             line(format!("  UNKNOWN  level {level}: {hash}: {why}"))?;
         }
+        if let Some((level, goal)) = &self.backfill {
+            line(format!(
+                "  JOINING  past operations read up to level {level} of {goal}"
+            ))?;
+        }
         if let Some((level, why)) = &self.blocked {
             line(format!("  BLOCKED  at level {level}: {why}"))?;
         }
@@ -156,6 +168,10 @@ impl Standing {
         object.insert("not_judgeable".into(), list(&self.not_judgeable).into());
         object.insert("conflicts".into(), self.conflicts.into());
         let blocked = self.blocked.as_ref();
+        let backfill = self
+            .backfill
+            .map(|(level, goal)| json!({"level": level, "goal": goal}));
+        object.insert("backfill".into(), backfill.into());
         object.insert("blocked_level".into(), blocked.map(|b| b.0).into());
         object.insert("blocked".into(), blocked.map(|b| b.1.clone()).into());
         Value::Object(object)

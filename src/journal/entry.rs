@@ -1,6 +1,7 @@
 //! What can be journalled: one type per kind of entry, closed.
 
 use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
+use super::chain::{BackfillRow, ConstantsRow};
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -43,6 +44,10 @@ pub enum Entry {
         /// What is true there.
         commitment: Commitment,
     },
+    /// Constants that a kernel can see.
+    Constants(ConstantsRow),
+    /// How far a rollup that joined late is.
+    Backfill(BackfillRow),
     /// A commitment that a staker published.
     Published(PublishedRow),
     /// Another operation on a watched rollup.

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod backup;
+mod chain;
 mod entry;
 mod log;
 mod query;
@@ -24,6 +25,7 @@ pub use alerts::{
     Step, Waiting,
 };
 pub use backup::{Sound, back_up, restore, verify};
+pub use chain::{BackfillRow, ConstantsRow};
 pub use entry::{
     Alarm, BlockRow, ConflictRow, Entry, InboxRow, Judgement, OperationRow, PublishedRow,
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,

@@ -14,7 +14,7 @@ use super::entry::{
 };
 use super::log::LogKind;
 use super::query::{encode_messages, timestamp_millis};
-use super::{Context, JournalError};
+use super::{Context, JournalError, chain};
 use crate::crypto::Dialect;
 use crate::protocol::{BlockHash, Commitment, RollupAddress};
 
@@ -165,6 +165,11 @@ impl Batch<'_> {
                 block,
                 commitment,
             } => self.own(rollup, block, commitment),
+            Entry::Constants(row) => row.bind(|values| self.plain(chain::INSERT_CONSTANTS, values)),
+            Entry::Backfill(row) => self.plain(
+                chain::PUT_BACKFILL,
+                &[&row.rollup.0, &row.level.get(), &row.goal.get()],
+            ),
             Entry::Published(row) => self.published(row),
             Entry::Operation(row) => self.operation(row),
             Entry::Verdict(row) => self.verdict(row),

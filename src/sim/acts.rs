@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::apply::price;
+use super::apply::{price, signature_price};
 use super::contracts::Destination;
 use super::errors::Trace;
 use crate::codec::Micheline;
@@ -196,7 +196,7 @@ pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -
     let gas = if calls_a_contract {
         60_000
     } else {
-        (price(&action) / 1000).saturating_add(300)
+        (price(&action).saturating_add(signature_price(&source)) / 1000).saturating_add(300)
     };
     let storage = match action {
         Action::Originate(_) => 20_000,

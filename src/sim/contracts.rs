@@ -116,14 +116,26 @@ impl Script {
         json!({"prim": "Unit"})
     }
 
+    /// Bytes it takes in the chain's storage.
+    #[must_use]
+    pub fn size_json(self) -> Value {
+        "60".into()
+    }
+
+    /// The type of its parameter, as far as one type can say it.
+    #[must_use]
+    pub fn parameter_json(self) -> Value {
+        json!({"prim": "list", "args": [
+            {"prim": "pair", "args": [{"prim": "string"}, {"prim": "bytes"}]}
+        ]})
+    }
+
     /// Its code as clients may ask for it: it takes anything the relay does, as one type cannot say.
     #[must_use]
     pub fn script_json(self) -> Value {
         json!({
             "code": [
-                {"prim": "parameter", "args": [{"prim": "list", "args": [
-                    {"prim": "pair", "args": [{"prim": "string"}, {"prim": "bytes"}]}
-                ]}]},
+                {"prim": "parameter", "args": [self.parameter_json()]},
                 {"prim": "storage", "args": [{"prim": "unit"}]},
                 {"prim": "code", "args": [[{"prim": "CDR"}, {"prim": "NIL", "args": [{"prim": "operation"}]}, {"prim": "PAIR"}]]}
             ],

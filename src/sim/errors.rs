@@ -38,12 +38,12 @@ impl ErrorKind {
 }
 
 macro_rules! rule_errors {
-    ($($kind:ident $id:literal $name:ident { $($field:ident: $type:ty),* } $message:literal;)+) => {
+    ($($kind:ident $id:literal $name:ident { $($field:ident: $type:ty),* } $message:literal $([$($shown:tt)*])?;)+) => {
         /// One refusal. Fields carry the names of the node's JSON.
         #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
         #[expect(missing_docs, reason = "the message says it, and fields are the node's JSON keys")]
         pub enum RuleError {
-            $(#[error($message)] $name { $($field: $type),* },)+
+            $(#[error($message $(, $($shown)*)?)] $name { $($field: $type),* },)+
         }
 
         impl RuleError {
@@ -147,43 +147,46 @@ rule_errors! {
     Temporary "Proof_stop_state_hash_failed_to_validate" ProofFailsToValidate { stop_state_hash: Option<StateHash>, stop_proof: Option<StateHash> } "the proof ends in another state than the one it should confirm";
     Temporary "validate.operation.sc_rollup_refutation_game_start_too_early" GameStartTooEarly { current_level: Level, earliest_start_level: Level, conflict_inbox_level: Level, commitment_period_in_blocks: u32 } "the game may start from level {earliest_start_level}, the current level is {current_level}";
     // Manager level.
-    Branch "contract.counter_in_the_past" CounterInThePast { contract: String, expected: Decimal, found: Decimal } "counter {found} of {contract} is used, the next one is {expected}";
-    Temporary "contract.counter_in_the_future" CounterInTheFuture { contract: String, expected: Decimal, found: Decimal } "counter {found} of {contract} is ahead, the next one is {expected}";
-    Temporary "contract.balance_too_low" BalanceTooLow { contract: String, balance: Mutez, amount: Mutez } "{contract} has {balance} mutez, not {amount}";
-    Temporary "tez.subtraction_underflow" SubtractionUnderflow { amounts: [Mutez; 2] } "an amount below zero";
-    Temporary "contract.non_existing_contract" NonExistingContract { contract: String } "contract {contract} does not exist";
-    Branch "implicit.empty_implicit_contract" EmptyImplicitContract { implicit: PublicKeyHash } "account {implicit} is empty";
-    Branch "contract.unrevealed_key" UnrevealedKey { contract: String } "the key of {contract} is not revealed";
-    Branch "contract.previously_revealed_key" PreviouslyRevealedKey { contract: String } "the key of {contract} is revealed already";
-    Permanent "contract.manager.inconsistent_hash" InconsistentHash { public_key: String, expected_hash: PublicKeyHash, provided_hash: PublicKeyHash } "the key is that of {provided_hash}";
-    Temporary "contract.cannot_pay_storage_fee" CannotPayStorageFee { } "the burned storage cannot be paid";
+    Branch "contract.counter_in_the_past" CounterInThePast { contract: String, expected: Decimal, found: Decimal } "Counter {found} already used for contract {contract} (expected {expected})";
+    Temporary "contract.counter_in_the_future" CounterInTheFuture { contract: String, expected: Decimal, found: Decimal } "Counter {found} not yet reached for contract {contract} (expected {expected})";
+    Temporary "contract.balance_too_low" BalanceTooLow { contract: String, balance: Mutez, amount: Mutez } "Balance of contract {contract} too low ({}) to spend {}" [tez(*.balance), tez(*.amount)];
+    Temporary "tez.subtraction_underflow" SubtractionUnderflow { amounts: [Mutez; 2] } "Underflowing subtraction of {} tez and {} tez" [tez(.amounts[0]), tez(.amounts[1])];
+    Temporary "contract.non_existing_contract" NonExistingContract { contract: String } "Contract {contract} does not exist";
+    Branch "implicit.empty_implicit_contract" EmptyImplicitContract { implicit: PublicKeyHash } "Empty implicit contract ({implicit})";
+    Branch "contract.unrevealed_key" UnrevealedKey { contract: String } "Unrevealed manager key for contract {contract}.";
+    Branch "contract.previously_revealed_key" PreviouslyRevealedKey { contract: String } "Previously revealed manager key for contract {contract}.";
+    Permanent "contract.manager.inconsistent_hash" InconsistentHash { public_key: String, expected_hash: PublicKeyHash, provided_hash: PublicKeyHash } "The hash of the manager public key {public_key} is not {provided_hash} as announced but {expected_hash}";
+    Temporary "contract.cannot_pay_storage_fee" CannotPayStorageFee { } "Cannot pay storage fee";
     Temporary "storage_exhausted.operation" StorageExhausted { } "more storage than the operation allows";
     Temporary "gas_exhausted.operation" GasExhaustedOperation { } "more gas than the operation allows";
     Temporary "gas_exhausted.block" GasExhaustedBlock { } "the block is full";
     Permanent "gas_limit_too_high" GasLimitTooHigh { } "gas limit over the protocol's";
     Permanent "storage_limit_too_high" StorageLimitTooHigh { } "storage limit over the protocol's";
-    Permanent "contract.empty_transaction" EmptyTransaction { contract: String } "a transaction of nothing to {contract}";
+    Permanent "contract.empty_transaction" EmptyTransaction { contract: String } "Transactions of 0ꜩ towards a contract without code are forbidden ({contract}).";
     Permanent "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
     Temporary "michelson_v1.script_rejected" ScriptRejected { location: i32, with: Value } "the contract refused its argument";
     Permanent "michelson_v1.bad_contract_parameter" BadContractParameter { contract: String } "{contract} cannot take this argument";
     Temporary "validate.operation.manager_restriction" ManagerRestriction { r#source: PublicKeyHash, conflict: Value } "the source has an operation waiting already";
-    Permanent "validate.operation.inconsistent_sources" InconsistentSources { } "contents of several sources";
-    Permanent "validate.operation.inconsistent_counters" InconsistentCounters { r#source: PublicKeyHash, previous_counter: Decimal, counter: Decimal } "counter {counter} after {previous_counter}";
-    Permanent "validate.operation.incorrect_reveal_position" IncorrectRevealPosition { } "a reveal that is not first";
-    Permanent "validate.operation.missing_bls_proof" MissingBlsProof { r#source: PublicKeyHash } "a BLS key without its proof of possession";
+    Permanent "validate.operation.inconsistent_sources" InconsistentSources { first_source: PublicKeyHash, unexpected_source: PublicKeyHash } "Inconsistent sources in operation batch. All operations in a batch must have the same source.";
+    Permanent "validate.operation.inconsistent_counters" InconsistentCounters { r#source: PublicKeyHash, previous_counter: Decimal, wrong_counter: Decimal } "Non-consecutive counters for source {source}: jumped from {previous_counter} to {wrong_counter}.";
+    Permanent "validate.operation.incorrect_reveal_position" IncorrectRevealPosition { } "Incorrect reveal operation position in batch: only allowed in first position.";
+    Permanent "validate.operation.missing_bls_proof" MissingBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of a BLS key {public_key} from {source} should contain a proof of possession.";
+    Permanent "validate.operation.unused_bls_proof" UnusedBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of key {public_key} from {source} contains an unused proof of possession.";
     Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
-    Permanent "operation.invalid_signature" InvalidSignature { } "the signature is not the source's";
-    Permanent "operation.missing_signature" MissingSignature { } "no signature";
-    Permanent "operation.contents_list_error" ContentsListError { message: String } "contents: {message}";
+    Permanent "operation.invalid_signature" InvalidSignature { } "The operation signature is invalid";
+    Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
+    Permanent "operation.contents_list_error" ContentsListError { message: String } "An operation contents list has an unexpected shape: {message}";
     // What this chain does not judge; no node answers these ids.
     Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not supported by this simulated chain yet";
     // The shell's, without protocol prefix.
-    Permanent "failure" Failure { msg: String } "{msg}";
-    Permanent "node.prevalidation.oversized_operation" OversizedOperation { size: usize, max_size: usize } "operation of {size} bytes, at most {max_size}";
-    Permanent "node.prevalidation.parse_error" ParseError { } "the bytes are no operation";
+    Temporary "failure" Failure { msg: String } "{msg}";
+    Permanent "node.prevalidation.oversized_operation" OversizedOperation { size: usize, max_size: usize } "Oversized operation (size: {size}, max: {max_size})";
+    Permanent "node.prevalidation.parse_error" ParseError { } "Operation parsing error in prevalidation.";
     Branch "prevalidation.future_or_unknown_branch" UnknownBranch { branch: String } "branch {branch} is not among the live blocks";
-    Temporary "prevalidation.operation_conflict" OperationConflict { new_hash: OperationHash, needed_fee_in_mutez: Decimal } "replacing the waiting operation takes a fee of {needed_fee_in_mutez} mutez";
-    Permanent "prefilter.fees_too_low" FeesTooLow { } "the fee is below the mempool's threshold";
+    Temporary "prevalidation.operation_conflict" OperationConflict { new_hash: OperationHash, needed_fee_in_mutez: Decimal } "The operation {new_hash} cannot be added because the mempool already contains a conflicting operation. To replace the latter, this particular operation would need a total fee of at least {needed_fee_in_mutez} mutez.";
+    Temporary "prevalidation.operation_replacement" OperationReplacement { old_hash: OperationHash, new_hash: OperationHash } "The operation {old_hash} has been replaced with {new_hash}.";
+    Permanent "async_injection_failed" AsyncInjectionFailed { } "Asynchronous injection failed with:";
+    Permanent "prefilter.fees_too_low" FeesTooLow { } "Operation fees are too low";
 }
 
 /// A number that the node writes as a decimal string.
@@ -212,6 +215,8 @@ impl RuleError {
                 | Self::ParseError { .. }
                 | Self::UnknownBranch { .. }
                 | Self::OperationConflict { .. }
+                | Self::OperationReplacement { .. }
+                | Self::AsyncInjectionFailed {}
         )
     }
 
@@ -257,6 +262,59 @@ impl Trace {
     }
 }
 
+/// Mutez as the node prints them: in tez, without what follows the last digit that counts.
+fn tez(amount: Mutez) -> String {
+    let (whole, part) = (amount.0 / 1_000_000, amount.0 % 1_000_000);
+    if part == 0 {
+        return whole.to_string();
+    }
+    let part = format!("{part:06}");
+    format!("{whole}.{}", part.trim_end_matches('0'))
+}
+
+impl Trace {
+    /// The text the node prints for it (`TzTrace.pp_print`).
+    #[must_use]
+    pub fn printed(&self) -> String {
+        match self.0.as_slice() {
+            [] => String::new(),
+            [error] => format!("Error:\n  {error}\n"),
+            [first, ..] => {
+                let causes: Vec<_> = self.0.iter().rev().map(ToString::to_string).collect();
+                format!("Error:\n  {first},\n  trace:\n  {}\n", causes.join("\n  "))
+            }
+        }
+    }
+
+    /// What a refused injection of `hash` answers: the trace only as text, as `on_inject` has it.
+    #[must_use]
+    pub fn of_injection(&self, hash: OperationHash, live_blocks: usize) -> Self {
+        let msg = match self.first() {
+            Some(RuleError::UnknownBranch { branch }) => format!(
+                "Operation {hash} is branched on either:\n - a block {branch} which is too old \
+                 ({live_blocks} blocks in the past)\n - a predecessor block from an alternative \
+                 branch which is now unknown"
+            ),
+            Some(RuleError::ParseError {} | RuleError::OversizedOperation { .. }) => {
+                format!("Invalid operation {hash}: {}", self.printed())
+            }
+            _ => format!(
+                "Error while validating injected operation {hash}:\n{}",
+                self.printed()
+            ),
+        };
+        RuleError::Failure { msg }
+            .into_trace()
+            .under(RuleError::AsyncInjectionFailed {})
+    }
+}
+
+impl RuleError {
+    fn into_trace(self) -> Trace {
+        self.into()
+    }
+}
+
 impl From<RuleError> for Trace {
     fn from(error: RuleError) -> Self {
         Self(vec![error])
@@ -280,7 +338,7 @@ mod tests {
         let error = RuleError::Failure { msg: "no".into() };
         assert_eq!(
             error.json(Protocol::Mumbai).to_string(),
-            r#"{"kind":"permanent","id":"failure","msg":"no"}"#
+            r#"{"kind":"temporary","id":"failure","msg":"no"}"#
         );
     }
 }

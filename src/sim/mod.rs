@@ -4,7 +4,8 @@
 //! cannot tell it from a node by what it reads. Refuses to know: the tower and the player's choices.
 //!
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
-//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `control`.
+//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `streams`,
+//! `control`.
 //! Who is on it: `accounts`, `actors`, `truth`,
 //! `contracts`, `acts`, `scenario`. All together: `devnet`.
 
@@ -29,6 +30,7 @@ mod rpc;
 mod rules;
 mod scenario;
 mod server;
+mod streams;
 mod truth;
 mod validate;
 mod weather;

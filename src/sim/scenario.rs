@@ -16,6 +16,7 @@ use super::block::Block;
 use super::chain::{Chain, ChainError, Config};
 use super::contracts::{Script, relay_argument};
 use super::ledger::{Account, Owner};
+use super::mempool::Class;
 use super::parameters::Parameters;
 use super::truth::Preimages;
 use super::validate::bls_suite;
@@ -139,7 +140,8 @@ impl Scenario {
             dialect: setup.dialect,
             seed: setup.seed,
             genesis_time: GENESIS_TIME,
-            name: "SIMULATED".into(),
+            // As a sandboxed node calls itself: clients then know that it is no public network.
+            name: "SANDBOXED_TEZOS".into(),
             protocols: setup
                 .protocols
                 .into_iter()
@@ -315,7 +317,7 @@ impl Scenario {
     ) -> Result<OperationHash, ActError> {
         let bytes = self.sign(by, actions)?;
         let hash = OperationHash(blake2b(&bytes).0);
-        match self.chain.inject(&bytes) {
+        match self.chain.receive(&bytes) {
             Ok(hash) => Ok(hash),
             Err(_) if self.waits(&hash) => Ok(hash),
             Err(errors) => Err(ActError::Refused(errors)),
@@ -323,8 +325,10 @@ impl Scenario {
     }
 
     fn waits(&self, hash: &OperationHash) -> bool {
-        let waiting = &self.chain.mempool().waiting;
-        waiting.iter().any(|waiting| waiting.hash == *hash)
+        let waiting = self.chain.mempool().waiting();
+        waiting
+            .iter()
+            .any(|waiting| waiting.hash == *hash && waiting.class == Class::BranchDelayed)
     }
 
     /// The signed bytes of a batch, on the head's branch, with the next free counter.
@@ -364,8 +368,9 @@ impl Scenario {
         let waiting = self
             .chain
             .mempool()
-            .waiting
+            .waiting()
             .iter()
+            .filter(|w| matches!(w.class, Class::Validated | Class::BranchDelayed))
             .flat_map(|w| &w.signed.operation.contents);
         let newest = waiting
             .filter(|content| content.source == account)

@@ -4,7 +4,6 @@
 //! every head in order; the chain moves only through [`Shared`] (or the control surface, where it is
 //! switched on). Refuses to know what the paths mean: that is `rpc` and `control`.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,26 +24,36 @@ use super::chain::{Chain, ChainError};
 use super::control;
 use super::rpc::{self, Method, Reply, Request, View};
 use super::scenario::Scenario;
+use super::streams::{self, Filter, Told};
 use super::weather::{Fault, Weather};
 
 /// Bodies over this are refused: no operation is that long.
 const MAX_BODY: usize = 16 << 20;
 
+/// How far the chain is: blocks applied, heads, and the mempool's progress. Streams look when it
+/// changes.
+pub(super) type Progress = (usize, usize, (u64, usize));
+
+fn progress(chain: &Chain) -> Progress {
+    let (applied, heads) = (chain.applied().len(), chain.heads().len());
+    (applied, heads, chain.mempool().progress())
+}
+
 /// A chain that endpoints, actors and tests share.
 #[derive(Debug, Clone)]
 pub struct Shared {
     scenario: Arc<Mutex<Scenario>>,
-    heads: Arc<watch::Sender<usize>>,
+    moved: Arc<watch::Sender<Progress>>,
 }
 
 impl Shared {
     /// Shares a scenario and its chain.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        let heads = watch::Sender::new(scenario.chain().heads().len());
+        let moved = watch::Sender::new(progress(scenario.chain()));
         Self {
             scenario: Arc::new(Mutex::new(scenario)),
-            heads: Arc::new(heads),
+            moved: Arc::new(moved),
         }
     }
 
@@ -53,18 +62,23 @@ impl Shared {
         self.scenario.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads or commands the scenario; streams learn of new heads when it returns.
+    /// Reads or commands the scenario; streams learn of what moved when it returns.
     pub fn with<T>(&self, action: impl FnOnce(&mut Scenario) -> T) -> T {
-        let (result, heads) = {
+        let (result, now) = {
             let mut scenario = self.lock();
-            (action(&mut scenario), scenario.chain().heads().len())
+            (action(&mut scenario), progress(scenario.chain()))
         };
-        self.heads.send_if_modified(|known| {
-            let moved = *known != heads;
-            *known = heads;
+        self.moved.send_if_modified(|known| {
+            let moved = *known != now;
+            *known = now;
             moved
         });
         result
+    }
+
+    /// Tells when the chain or its mempool moves.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.moved.subscribe()
     }
 
     /// Reads or commands the chain alone.
@@ -146,13 +160,23 @@ impl Drop for Endpoint {
     }
 }
 
+/// What a request of one endpoint is answered from.
 #[derive(Debug, Clone)]
-struct Served {
-    shared: Shared,
-    weather: Arc<Mutex<Weather>>,
+pub(super) struct Served {
+    /// The chain.
+    pub(super) shared: Shared,
+    /// State of the endpoint.
+    pub(super) weather: Arc<Mutex<Weather>>,
     control: Control,
     requests: Arc<AtomicU32>,
     stop: CancellationToken,
+}
+
+impl Served {
+    /// Waits until the endpoint stops.
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
 }
 
 /// Serves `shared` on its own tasks of the current runtime.
@@ -238,16 +262,8 @@ async fn handle(
         );
     }
     let weather = current(&served.weather);
-    match request
-        .path
-        .trim_matches('/')
-        .split('/')
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
-        ["monitor", "heads", _] => return head_stream(served, weather),
-        ["monitor", "bootstrapped"] => return bootstrapped_stream(&served, &weather),
-        _ => {}
+    if let Some(stream) = streamed(&served, &request, &weather) {
+        return stream;
     }
     let fault = if request.path.contains("/blocks/") || weather.status.is_some() {
         let nth = served
@@ -262,21 +278,19 @@ async fn handle(
         return status_of(status).into_response();
     }
     let reply = served.shared.with_chain(|chain| {
-        match rpc::injection(chain, &request, weather.loses_operations) {
-            rpc::Injected::Answered(reply) => reply,
-            rpc::Injected::Other => rpc::answer(
-                View {
-                    chain,
-                    weather: &weather,
-                },
-                &request,
-            ),
-        }
+        rpc::command(chain, &request, &weather).unwrap_or_else(|| {
+            let view = View {
+                chain,
+                weather: &weather,
+            };
+            rpc::answer(view, &request)
+        })
     });
     respond(reply, fault)
 }
 
-fn current(weather: &Mutex<Weather>) -> Weather {
+/// The weather of an endpoint now.
+pub(super) fn current(weather: &Mutex<Weather>) -> Weather {
     weather
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -323,6 +337,10 @@ fn respond(reply: Reply, fault: Fault) -> Response {
         Reply::Ok(value) => json_response(StatusCode::OK, &value, fault),
         Reply::Errors(value) => json_response(StatusCode::INTERNAL_SERVER_ERROR, &value, fault),
         Reply::Status(status, text) => (status_of(status), text).into_response(),
+        Reply::NotAllowed(allowed) => {
+            let allow = [(header::ALLOW, allowed)];
+            (StatusCode::METHOD_NOT_ALLOWED, allow).into_response()
+        }
         Reply::Bytes(bytes) => bytes.into_response(),
     }
 }
@@ -369,92 +387,61 @@ fn half(mut text: String) -> Body {
     ))
 }
 
-/// Where a head stream stands.
-struct Heads {
-    served: Served,
-    moved: watch::Receiver<usize>,
-    /// Heads already taken over from the chain's record.
-    seen: usize,
-    ready: VecDeque<Value>,
-    sent: u32,
-}
-
-fn head_stream(served: Served, weather: Weather) -> Response {
-    if let Some(status) = weather.status {
-        return status_of(status).into_response();
-    }
-    let moved = served.shared.heads.subscribe();
-    let (seen, current) = served.shared.with_chain(|chain| {
-        let view = View {
-            chain,
-            weather: &weather,
-        };
-        (chain.heads().len(), rpc::stream_item(view, view.head()))
-    });
-    let heads = Heads {
-        served,
-        moved,
-        seen,
-        ready: VecDeque::from([current]),
-        sent: 0,
+/// Opens the stream that a path asks for, if it asks for one.
+fn streamed(served: &Served, request: &Request<'_>, weather: &Weather) -> Option<Response> {
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let values = |key: &str| -> Vec<String> {
+        let pairs = request.query.iter().filter(|(name, _)| name == key);
+        pairs.map(|(_, value)| value.clone()).collect()
     };
-    let items = stream::unfold(heads, |mut heads| async move {
-        let item = heads.next().await?;
-        let mut text = item.to_string();
-        text.push('\n');
-        Some((Ok::<_, std::io::Error>(Bytes::from(text)), heads))
-    });
-    let mut response = Response::new(Body::from_stream(items));
+    let filter = Filter {
+        protocols: values("protocol"),
+        next_protocols: values("next_protocol"),
+    };
+    let is_main =
+        |chain: &str| chain == "main" || served.shared.with_chain(|c| c.id().to_string() == chain);
+    let chain = match segments.as_slice() {
+        ["monitor", "heads", chain] | ["chains", chain, "mempool", "monitor_operations"] => *chain,
+        [
+            "monitor",
+            "applied_blocks" | "validated_blocks" | "bootstrapped" | "active_chains",
+        ] => "main",
+        _ => return None,
+    };
+    if request.method != Method::Get {
+        return Some(respond(Reply::NotAllowed("GET"), Fault::None));
+    }
+    if let Some(status) = weather.status {
+        return Some(status_of(status).into_response());
+    }
+    if !is_main(chain) {
+        return Some(respond(Reply::not_found(), Fault::None));
+    }
+    let served = served.clone();
+    let body = match segments.last() {
+        Some(&"bootstrapped") => return Some(bootstrapped_stream(&served, weather)),
+        Some(&"active_chains") => {
+            let item = served
+                .shared
+                .with_chain(|chain| streams::active_chains(View { chain, weather }));
+            return Some(json_response(StatusCode::OK, &item, Fault::None));
+        }
+        Some(&"monitor_operations") => match rpc::monitored(request) {
+            Err(reply) => return Some(respond(reply, Fault::None)),
+            Ok(wanted) => streams::body(served, |view| {
+                let (flush, seen) = view.chain.mempool().progress();
+                Told::Mempool(wanted, flush, seen)
+            }),
+        },
+        Some(&("applied_blocks" | "validated_blocks")) => streams::body(served, |view| {
+            Told::Applied(filter, view.chain.applied().len())
+        }),
+        _ => streams::body(served, |view| Told::Heads(filter, view.chain.heads().len())),
+    };
+    let mut response = Response::new(body);
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-impl Heads {
-    async fn next(&mut self) -> Option<Value> {
-        loop {
-            let weather = current(&self.served.weather);
-            if weather
-                .cut_stream_after
-                .is_some_and(|most| self.sent >= most)
-                || weather.status.is_some()
-            {
-                return None;
-            }
-            if !weather.silent_stream
-                && let Some(item) = self.ready.pop_front()
-            {
-                self.sent = self.sent.saturating_add(1);
-                return Some(item);
-            }
-            if self.take_over(&weather) {
-                continue;
-            }
-            tokio::select! {
-                () = self.served.stop.cancelled() => return None,
-                moved = self.moved.changed() => moved.ok()?,
-            }
-        }
-    }
-
-    /// Moves new heads into the queue; a lagging endpoint shows the block that far behind each.
-    fn take_over(&mut self, weather: &Weather) -> bool {
-        let (seen, ready) = (&mut self.seen, &mut self.ready);
-        self.served.shared.with_chain(|chain| {
-            let new = chain.heads().get(*seen..).unwrap_or_default();
-            *seen = chain.heads().len();
-            for head in new {
-                let level = head.header.level.minus(weather.lag);
-                let shown = match (weather.lag, level) {
-                    (0, _) => Some(head),
-                    (_, level) => level.and_then(|level| chain.at(level)),
-                };
-                let view = View { chain, weather };
-                ready.extend(shown.map(|block| rpc::stream_item(view, block)));
-            }
-            !new.is_empty()
-        })
-    }
+    Some(response)
 }
 
 fn bootstrapped_stream(served: &Served, weather: &Weather) -> Response {

@@ -3,7 +3,7 @@
 //! Promises: source, counters, key, limits, fees, signature, and the few rollup checks that the
 //! protocol makes this early. Everything else is judged when it is applied.
 
-use super::apply::price;
+use super::apply::signature_price;
 use super::context::Context;
 use super::errors::{Decimal, RuleError, Trace};
 use super::ledger::{Account, Owner};
@@ -11,6 +11,9 @@ use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
 use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};
 use crate::protocol::{Mutez, Protocol, PublicKeyHash};
+
+/// Gas of any content before it does anything, in thousandths of a unit.
+const MANAGER_MILLIGAS: u64 = 100_000;
 
 /// Whether the signature counts: simulation has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,27 +50,26 @@ pub(crate) fn validate(
         message: "no content".into(),
     })?;
     let source = first.source;
+    check_batch(contents, source)?;
     let account = context
         .ledger
         .account(Owner::Implicit(source))
+        .filter(|account| account.balance > Mutez(0) || account.frozen_bonds() > Mutez(0))
         .ok_or(RuleError::EmptyImplicitContract { implicit: source })?;
-    check_batch(contents, source)?;
     check_counter(account, first)?;
-    let key = key_of(context, account, first)?;
+    let key = key_of(account, first)?;
+    let mut gas: u64 = 0;
+    let mut signature_gas = signature_price(&source);
     for content in contents {
-        check_limits(context, content)?;
+        gas = gas.saturating_add(content.gas_limit.0);
+        check_gas(context, content, gas, signature_gas)?;
+        check_storage(context, content)?;
         check_kind(context, content)?;
+        signature_gas = 0;
     }
     let fee = check_fees(account, contents, source)?;
     if signatures == Signatures::Checked {
         check_signature(context.protocol, form, signed, &key)?;
-    }
-    let gas = contents
-        .iter()
-        .map(|content| content.gas_limit.0)
-        .fold(0, u64::saturating_add);
-    if gas > context.parameters.gas_per_block {
-        return Err(RuleError::GasLimitTooHigh {}.into());
     }
     Ok(Valid { source, fee, gas })
 }
@@ -76,7 +78,10 @@ fn check_batch(contents: &[Content], source: PublicKeyHash) -> Result<(), RuleEr
     let mut previous: Option<u64> = None;
     for content in contents {
         if content.source != source {
-            return Err(RuleError::InconsistentSources {});
+            return Err(RuleError::InconsistentSources {
+                first_source: source,
+                unexpected_source: content.source,
+            });
         }
         if let Some(previous) = previous
             && previous.checked_add(1) != Some(content.counter.0)
@@ -84,7 +89,7 @@ fn check_batch(contents: &[Content], source: PublicKeyHash) -> Result<(), RuleEr
             return Err(RuleError::InconsistentCounters {
                 source,
                 previous_counter: Decimal(previous.into()),
-                counter: Decimal(content.counter.0.into()),
+                wrong_counter: Decimal(content.counter.0.into()),
             });
         }
         if previous.is_some() && matches!(content.action, Action::Reveal { .. }) {
@@ -115,45 +120,85 @@ fn check_counter(account: &Account, first: &Content) -> Result<(), RuleError> {
     }
 }
 
-fn key_of(context: &Context, account: &Account, first: &Content) -> Result<PublicKey, RuleError> {
-    let source = first.source;
-    let Action::Reveal { public_key, proof } = &first.action else {
-        return account.key.ok_or_else(|| RuleError::UnrevealedKey {
-            contract: source.to_string(),
-        });
-    };
-    let owner = PublicKeyHash::of_key(public_key);
-    if owner != source {
-        return Err(RuleError::InconsistentHash {
-            public_key: public_key.to_string(),
-            expected_hash: source,
-            provided_hash: owner,
-        });
+fn key_of(account: &Account, first: &Content) -> Result<PublicKey, RuleError> {
+    match &first.action {
+        Action::Reveal { public_key, .. } => Ok(*public_key),
+        _ => account.key.ok_or_else(|| RuleError::UnrevealedKey {
+            contract: first.source.to_string(),
+        }),
     }
-    let is_bls = matches!(public_key, PublicKey::Bls(_));
-    if is_bls && context.protocol >= Protocol::Seoul && proof.is_none() {
-        return Err(RuleError::MissingBlsProof { source });
-    }
-    Ok(*public_key)
 }
 
-fn check_limits(context: &Context, content: &Content) -> Result<(), RuleError> {
+fn check_gas(
+    context: &Context,
+    content: &Content,
+    gas_so_far: u64,
+    signature_gas: u64,
+) -> Result<(), Trace> {
     let parameters = &context.parameters;
     if content.gas_limit.0 > parameters.gas_per_operation {
-        return Err(RuleError::GasLimitTooHigh {});
+        return Err(RuleError::GasLimitTooHigh {}.into());
     }
-    if content.storage_limit.0 > parameters.storage_per_operation {
-        return Err(RuleError::StorageLimitTooHigh {});
+    if gas_so_far > parameters.gas_per_block {
+        return Err(
+            Trace::from(RuleError::GasExhaustedBlock {}).under(RuleError::GasLimitTooHigh {})
+        );
     }
-    // What any manager operation costs before it does anything.
-    if content.gas_limit.0 < 100.min(price(&content.action) / 1000) {
-        return Err(RuleError::InsufficientGasForManager {});
+    let fixed = MANAGER_MILLIGAS.saturating_add(signature_gas);
+    if content.gas_limit.0.saturating_mul(1000) < fixed {
+        return Err(Trace::from(RuleError::GasExhaustedOperation {})
+            .under(RuleError::InsufficientGasForManager {}));
     }
     Ok(())
 }
 
+fn check_storage(context: &Context, content: &Content) -> Result<(), RuleError> {
+    if content.storage_limit.0 > context.parameters.storage_per_operation {
+        return Err(RuleError::StorageLimitTooHigh {});
+    }
+    Ok(())
+}
+
+fn check_key(
+    protocol: Protocol,
+    source: PublicKeyHash,
+    key: &PublicKey,
+    proof: Option<&Signature>,
+) -> Result<(), RuleError> {
+    let owner = PublicKeyHash::of_key(key);
+    if owner != source {
+        return Err(RuleError::InconsistentHash {
+            public_key: key.to_string(),
+            expected_hash: source,
+            provided_hash: owner,
+        });
+    }
+    let is_bls = matches!(key, PublicKey::Bls(_));
+    let public_key = || key.to_string();
+    match (is_bls, proof) {
+        _ if protocol < Protocol::Seoul => Ok(()),
+        (true, None) => Err(RuleError::MissingBlsProof {
+            kind: "manager_pk",
+            source,
+            public_key: public_key(),
+        }),
+        (false, Some(_)) => Err(RuleError::UnusedBlsProof {
+            kind: "manager_pk",
+            source,
+            public_key: public_key(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn check_kind(context: &Context, content: &Content) -> Result<(), Trace> {
     match &content.action {
+        Action::Reveal { public_key, proof } => Ok(check_key(
+            context.protocol,
+            content.source,
+            public_key,
+            proof.as_ref(),
+        )?),
         Action::AddMessages { messages } if messages.is_empty() => {
             Err(RuleError::AddZeroMessages {}.into())
         }

@@ -1,10 +1,12 @@
-//! Constants of the chain that a kernel run can see, shared between the feed and the workers.
+//! Constants of the chain that a kernel run can see, shared between the feed and the workers, and
+//! journalled for offline runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::journal::{ConstantsRow, JournalError, Reader};
 use crate::l1::ChainConstants;
-use crate::protocol::Level;
+use crate::protocol::{BlockHash, Level};
 use crate::pvm::Activation;
 
 /// Parameters of the data-availability layer, as a kernel is told them.
@@ -23,35 +25,80 @@ struct Known {
 pub(super) struct ChainFacts(Arc<Mutex<Known>>);
 
 impl ChainFacts {
-    /// Takes in the constants in force after the block at `level`.
-    pub(super) fn learn(&self, level: Level, constants: &ChainConstants) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes in the constants in force after a block; answers them as a row when they are new.
+    pub(super) fn learn(
+        &self,
+        block: BlockHash,
+        level: Level,
+        constants: &ChainConstants,
+    ) -> Option<ConstantsRow> {
+        let rollup = &constants.rollup;
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lengths = Some((rollup.challenge_window, rollup.commitment_period));
         let is_on = constants.dal.is_some_and(|dal| dal.feature_enable);
-        if let Some(dal) = constants.dal {
-            let parameters = [
+        let dal = constants.dal.map(|dal| {
+            [
                 i64::from(dal.number_of_slots),
                 i64::from(dal.attestation_lag),
                 i64::from(dal.slot_size),
                 i64::from(dal.page_size),
-            ];
-            let last = known.parameters.range(..=level).next_back();
+            ]
+        });
+        let activation = constants
+            .reveals
+            .map_or(Activation::BASIC, |reveals| Activation {
+                preimage: Some(reveals.raw_data.blake2b),
+                metadata: Some(reveals.metadata),
+                dal_page: is_on.then_some(reveals.dal_page),
+                dal_parameters: is_on.then_some(reveals.dal_parameters),
+            });
+        let row = ConstantsRow {
+            block,
+            level,
+            dal,
+            reveals: [
+                activation.preimage,
+                activation.metadata,
+                activation.dal_page,
+                activation.dal_parameters,
+            ],
+        };
+        self.take(&row).then_some(row)
+    }
+
+    /// Takes in a journalled row; whether anything in it is new.
+    pub(super) fn take(&self, row: &ConstantsRow) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_new = false;
+        if let Some(parameters) = row.dal {
+            let last = known.parameters.range(..=row.level).next_back();
             if last.map(|(_, known)| known) != Some(&parameters) {
-                known.parameters.insert(level, parameters);
+                known.parameters.insert(row.level, parameters);
+                is_new = true;
             }
         }
-        let rollup = &constants.rollup;
-        known.lengths = Some((rollup.challenge_window, rollup.commitment_period));
-        known.activation =
-            Some(
-                constants
-                    .reveals
-                    .map_or(Activation::BASIC, |reveals| Activation {
-                        preimage: Some(reveals.raw_data.blake2b),
-                        metadata: Some(reveals.metadata),
-                        dal_page: is_on.then_some(reveals.dal_page),
-                        dal_parameters: is_on.then_some(reveals.dal_parameters),
-                    }),
-            );
+        let [preimage, metadata, dal_page, dal_parameters] = row.reveals;
+        let activation = Some(Activation {
+            preimage,
+            metadata,
+            dal_page,
+            dal_parameters,
+        });
+        is_new |= known.activation != activation;
+        known.activation = activation;
+        is_new
+    }
+
+    /// What the journal holds; nothing in one written before it kept constants.
+    pub(super) fn of_journal(reader: &Reader) -> Result<Option<Self>, JournalError> {
+        let rows = reader.constants()?;
+        let facts = Self::default();
+        for row in &rows {
+            facts.take(row);
+        }
+        Ok((!rows.is_empty()).then_some(facts))
     }
 
     /// Blocks of the challenge window and between commitments, as last heard.

@@ -9,8 +9,8 @@ use super::facts::fact_of;
 use super::model::{Distrust, Model, Own, Place, Watched};
 use super::stakes::Fact;
 use crate::journal::{
-    Alarm, ConflictRow, Entry, Judgement, OperationRow, PublishedRow, Reorganisation, StateRow,
-    UnknownRow, VerdictRow,
+    Alarm, BackfillRow, ConflictRow, Entry, Judgement, OperationRow, PublishedRow, Reorganisation,
+    StateRow, UnknownRow, VerdictRow,
 };
 use crate::protocol::{BlockHash, Commitment, CommitmentHash, Level, Protocol, RollupAddress};
 
@@ -55,6 +55,12 @@ impl Model {
                 rollup,
                 publications,
             } => self.on_stored(&rollup, publications, &mut decision),
+            Event::Constants(row) => decision.entries.push(Entry::Constants(row)),
+            Event::Backfilled {
+                progress,
+                publications,
+                operations,
+            } => self.on_backfilled(progress, publications, operations, &mut decision),
             Event::Trouble(alarm) => decision.alarm(alarm),
         }
         self.finish(&mut decision);
@@ -172,6 +178,13 @@ impl Model {
                 Row::Operation(row) => row.rollup,
             };
             let Some(rollup) = self.rollups.get_mut(&address) else {
+                // It is taken up from the journal once what came before is there too.
+                if self.late.contains(&address) {
+                    decision.entries.push(match row {
+                        Row::Published(row) => Entry::Published(row),
+                        Row::Operation(row) => Entry::Operation(row),
+                    });
+                }
                 continue;
             };
             touched.insert(address);
@@ -261,6 +274,24 @@ impl Model {
         rollup.notice_conflicts(at, decision);
     }
 
+    /// Once nothing is missing, the rollup is taken up with the others.
+    fn on_backfilled(
+        &mut self,
+        progress: BackfillRow,
+        publications: Vec<PublishedRow>,
+        operations: Vec<OperationRow>,
+        decision: &mut Decision,
+    ) {
+        let rows = publications.into_iter().map(Entry::Published);
+        decision.entries.extend(rows);
+        let rows = operations.into_iter().map(Entry::Operation);
+        decision.entries.extend(rows);
+        decision.entries.push(Entry::Backfill(progress));
+        if progress.level >= progress.goal && self.late.remove(&progress.rollup) {
+            decision.effects.push(Effect::Reload);
+        }
+    }
+
     /// Asks for the state at the tip, or just below the first level whose inbox is contradicted.
     fn wake(&self, decision: &mut Decision) {
         let goal = self.goal();
@@ -298,6 +329,7 @@ impl Model {
         };
         let goal = self.goal().level.min(until);
         let is_done = self.tip.level >= until
+            && self.late.is_empty()
             && self
                 .rollups
                 .values()

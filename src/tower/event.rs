@@ -1,8 +1,8 @@
 //! What can happen to the tower, and what it can do about it: two closed lists.
 
 use crate::journal::{
-    Alarm, BlockRow, ConflictRow, Entry, InboxRow, OperationRow, PublishedRow, StateRow,
-    UnknownRow, VerdictRow,
+    Alarm, BackfillRow, BlockRow, ConflictRow, ConstantsRow, Entry, InboxRow, OperationRow,
+    PublishedRow, StateRow, UnknownRow, VerdictRow,
 };
 use crate::protocol::{BlockHash, Commitment, Level, RollupAddress};
 
@@ -44,6 +44,17 @@ pub enum Event {
         rollup: RollupAddress,
         /// What the node said.
         publications: Vec<PublishedRow>,
+    },
+    /// Constants that a kernel can see, where they are new.
+    Constants(ConstantsRow),
+    /// Operations on a rollup that joined late, from blocks taken in before it did.
+    Backfilled {
+        /// How far it is now.
+        progress: BackfillRow,
+        /// Publications.
+        publications: Vec<PublishedRow>,
+        /// Other operations.
+        operations: Vec<OperationRow>,
     },
     /// Something outside the chain went wrong that people must hear of.
     Trouble(Alarm),

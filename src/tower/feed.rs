@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -24,13 +25,26 @@ use crate::inbox::{
 use crate::journal::{BlockRow, InboxRow, OperationRow, PublishedRow};
 use crate::l1::{
     Block, BlockId, ChainConstants, ChainEvent, Client, Contribution, Follower, GameStatus,
-    Happening, InboxCell, Keep, L1Error, RollupEvent,
+    Happening, InboxCell, Interest, Keep, L1Error, RollupEvent,
 };
 use crate::protocol::operation::{Refutation, Step};
 use crate::protocol::{BlockHash, HistoryCell, Inbox, InboxHash, Level, PublicKeyHash, Timestamp};
 
 /// Inbox cells of recent blocks, so that a short reorganisation needs no journal.
 const REMEMBERED: usize = 4096;
+
+/// Items read on while a block cannot be taken in.
+const QUEUED: usize = 1024;
+/// Waits before a block that could not be taken in is read again.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LAST_WAIT: Duration = Duration::from_secs(60);
+
+fn keep_is_below(keep: Keep, level: Level) -> bool {
+    match keep {
+        Keep::UpTo(place) => place.level < level,
+        Keep::Nothing => true,
+    }
+}
 
 /// What the reading task hands over, in the order of the chain.
 enum Item {
@@ -76,6 +90,8 @@ pub(super) struct Feed {
     pub(super) stored: StoredInboxes,
     pub(super) chain: ChainFacts,
     pub(super) ahead: usize,
+    /// What to look for in a block that has to be read again.
+    pub(super) interest: Interest,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) stop: CancellationToken,
 }
@@ -91,6 +107,10 @@ impl Feed {
             self.stop.clone(),
         ));
         let mut assembler = Assembler {
+            client: self.client,
+            interest: self.interest,
+            stop: self.stop,
+            queued: VecDeque::new(),
             remembered: VecDeque::from([self.inbox]),
             stored: self.stored,
             chain: self.chain,
@@ -137,55 +157,138 @@ async fn extras(client: Client, block: BlockHash) -> Extras {
 }
 
 struct Assembler {
+    client: Client,
+    interest: Interest,
     remembered: VecDeque<(BlockHash, Inbox)>,
     stored: StoredInboxes,
     chain: ChainFacts,
     events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+    /// Read from the chain while a block could not be taken in.
+    queued: VecDeque<Item>,
 }
+
+/// Nobody listens any more, or everything stops.
+struct Ended;
 
 impl Assembler {
     async fn run(&mut self, mut items: mpsc::Receiver<Item>) {
-        // After a block that cannot be taken in, what follows it cannot be either.
-        let mut is_broken = false;
-        while let Some(item) = items.recv().await {
-            let event = match item {
-                Item::Block(..) if is_broken => continue,
-                Item::Block(block, extras) => match self.block(*block, extras).await {
-                    Ok(event) => event,
-                    Err(message) => {
-                        is_broken = true;
-                        Event::Trouble(alarms::node(message.clone(), message))
-                    }
+        loop {
+            let item = match self.queued.pop_front() {
+                Some(item) => item,
+                None => match items.recv().await {
+                    Some(item) => item,
+                    None => return,
                 },
-                Item::RolledBack(Keep::UpTo(place)) => Event::RolledBack {
-                    fork: place.hash,
-                    level: place.level,
-                },
-                Item::RolledBack(Keep::Nothing) => {
-                    is_broken = true;
-                    let message = "the chain was reorganised below the first journalled block: remove the data directory to begin again";
-                    Event::Trouble(alarms::node(message.into(), message.into()))
-                }
-                Item::Reached(level) => Event::Head(level),
-                Item::Failed(error) => {
-                    let message = error.to_string();
-                    Event::Trouble(alarms::node(message.clone(), message))
-                }
             };
-            if self.events.send(event).await.is_err() {
+            if self.item(item, &mut items).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn block(&mut self, block: Block, extras: JoinHandle<Extras>) -> Result<Event, String> {
+    async fn item(&mut self, item: Item, items: &mut mpsc::Receiver<Item>) -> Result<(), Ended> {
+        let event = match item {
+            Item::Block(block, extras) => {
+                let first = self.block(&block, extras).await;
+                return match first {
+                    Ok(events) => self.tell(events).await,
+                    Err(problem) => self.insist(*block, problem, items).await,
+                };
+            }
+            Item::RolledBack(Keep::UpTo(place)) => Event::RolledBack {
+                fork: place.hash,
+                level: place.level,
+            },
+            Item::RolledBack(Keep::Nothing) => {
+                let message = "the chain was reorganised below the first journalled block: remove the data directory to begin again";
+                self.trouble(message.into()).await?;
+                // Nothing that comes can be joined to what is journalled.
+                return Err(Ended);
+            }
+            Item::Reached(level) => Event::Head(level),
+            Item::Failed(error) => return self.trouble(error.to_string()).await,
+        };
+        self.tell(vec![event]).await
+    }
+
+    async fn tell(&mut self, events: Vec<Event>) -> Result<(), Ended> {
+        for event in events {
+            self.events.send(event).await.map_err(|_| Ended)?;
+        }
+        Ok(())
+    }
+
+    async fn trouble(&mut self, message: String) -> Result<(), Ended> {
+        let alarm = alarms::node(message.clone(), message);
+        self.tell(vec![Event::Trouble(alarm)]).await
+    }
+
+    /// A block that could not be taken in is read again, ever more slowly, until it can be or the
+    /// chain abandons it: nothing after it can be taken in without it.
+    async fn insist(
+        &mut self,
+        block: Block,
+        problem: String,
+        items: &mut mpsc::Receiver<Item>,
+    ) -> Result<(), Ended> {
         let header = block.header;
+        self.trouble(problem).await?;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let deadline = tokio::time::Instant::now() + wait;
+            loop {
+                let has_room = self.queued.len() < QUEUED;
+                tokio::select! {
+                    () = self.stop.cancelled() => return Err(Ended),
+                    () = tokio::time::sleep_until(deadline) => break,
+                    item = items.recv(), if has_room => match item {
+                        None => return Err(Ended),
+                        Some(Item::RolledBack(keep)) if keep_is_below(keep, header.level) => {
+                            // What was read on top of it goes with it.
+                            self.queued.clear();
+                            self.queued.push_back(Item::RolledBack(keep));
+                            return Ok(());
+                        }
+                        Some(item) => self.queued.push_back(item),
+                    }
+                }
+            }
+            wait = wait.saturating_mul(2).min(LAST_WAIT);
+            let again = self
+                .client
+                .block(BlockId::Hash(header.hash), &self.interest)
+                .await;
+            let outcome = match again {
+                Ok(block) => {
+                    let extras = tokio::spawn(extras(self.client.clone(), header.hash));
+                    self.block(&block, extras).await
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match outcome {
+                Ok(events) => {
+                    tracing::info!(level = %header.level, "the block could be taken in after all");
+                    return self.tell(events).await;
+                }
+                Err(problem) => {
+                    tracing::warn!(level = %header.level, %problem, "a block still cannot be taken in");
+                }
+            }
+        }
+    }
+
+    async fn block(
+        &mut self,
+        block: &Block,
+        extras: JoinHandle<Extras>,
+    ) -> Result<Vec<Event>, String> {
+        let header = &block.header;
         let at = |problem: &dyn std::fmt::Display| {
             format!("block {} at level {}: {problem}", header.hash, header.level)
         };
         let extras = extras.await.map_err(|error| at(&error))?;
         let constants = extras.constants.map_err(|error| at(&error))?;
-        self.chain.learn(header.level, &constants);
         let node_inbox = match extras.node_inbox {
             Ok(cell) => Some(cell_of(cell).hash()),
             Err(error) => {
@@ -196,15 +299,17 @@ impl Assembler {
         let previous = self
             .inbox_of(&header.predecessor)
             .ok_or_else(|| at(&"the inbox before it is not known"))?;
-        let (inbox, messages) = next(&previous, &block).map_err(|error| at(&error))?;
+        let (inbox, messages) = next(&previous, block).map_err(|error| at(&error))?;
+        let learnt = self.chain.learn(header.hash, header.level, &constants);
         self.remembered.push_back((header.hash, inbox.clone()));
         if self.remembered.len() > REMEMBERED {
             self.remembered.pop_front();
         }
         let period = constants.rollup.commitment_period;
-        Ok(Event::Block(Box::new(seen(
-            &block, &inbox, messages, node_inbox, period,
-        ))))
+        let seen = seen(block, &inbox, messages, node_inbox, period);
+        let mut events = vec![Event::Block(Box::new(seen))];
+        events.extend(learnt.map(Event::Constants));
+        Ok(events)
     }
 
     fn inbox_of(&self, block: &BlockHash) -> Option<Inbox> {
@@ -289,22 +394,7 @@ fn seen(
     period: u32,
 ) -> SeenBlock {
     let header = &block.header;
-    let mut publications = Vec::new();
-    let mut operations = Vec::new();
-    for (position, event) in (0..).zip(&block.effects.events) {
-        if let Happening::Published { commitment, .. } = &event.what {
-            publications.push(PublishedRow {
-                rollup: event.rollup,
-                block: Some(header.hash),
-                published_level: Some(header.level),
-                position,
-                staker: event.by,
-                commitment: *commitment,
-            });
-        } else {
-            operations.push(operation(event, header.hash, header.level, position));
-        }
-    }
+    let (publications, operations) = rows_of(block);
     SeenBlock {
         block: BlockRow {
             hash: header.hash,
@@ -326,6 +416,28 @@ fn seen(
         publications,
         operations,
     }
+}
+
+/// Publications and other operations on the rollups looked for, as journal rows.
+pub(super) fn rows_of(block: &Block) -> (Vec<PublishedRow>, Vec<OperationRow>) {
+    let header = &block.header;
+    let mut publications = Vec::new();
+    let mut operations = Vec::new();
+    for (position, event) in (0..).zip(&block.effects.events) {
+        if let Happening::Published { commitment, .. } = &event.what {
+            publications.push(PublishedRow {
+                rollup: event.rollup,
+                block: Some(header.hash),
+                published_level: Some(header.level),
+                position,
+                staker: event.by,
+                commitment: *commitment,
+            });
+        } else {
+            operations.push(operation(event, header.hash, header.level, position));
+        }
+    }
+    (publications, operations)
 }
 
 fn operation(event: &RollupEvent, block: BlockHash, level: Level, position: u32) -> OperationRow {

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod announce;
+mod backfill;
 mod chain_facts;
 mod decide;
 mod engines;

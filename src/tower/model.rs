@@ -12,6 +12,8 @@ use crate::protocol::{BlockHash, Commitment, CommitmentHash, Level, RollupAddres
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) rollups: BTreeMap<RollupAddress, Watched>,
+    /// Rollups that joined late and whose past operations are still being read.
+    pub(super) late: BTreeSet<RollupAddress>,
     /// The last block taken in.
     pub(super) tip: Place,
     /// Level of the node's head, as last heard.

@@ -54,6 +54,7 @@ impl Model {
         }
         let mut model = Self {
             rollups: Default::default(),
+            late: Default::default(),
             tip: Place {
                 block: tip.hash,
                 level: tip.level,

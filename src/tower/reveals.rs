@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::chain_facts::ChainFacts;
 use crate::config::RollupConfig;
 use crate::crypto::Hash;
-use crate::journal::RollupRow;
+use crate::journal::{JournalError, Reader, RollupRow};
 use crate::l1::{L1Error, Preimages};
 use crate::protocol::{Level, RollupAddress};
 use crate::pvm::{Activation, PageId, PreimageFolder, RevealError, Reveals};
@@ -61,16 +61,25 @@ impl Sources {
 pub struct KeptReveals {
     metadata: [u8; 24],
     kept: PreimageFolder,
+    /// None for a journal of before they were kept.
+    chain: Option<ChainFacts>,
 }
 
 impl KeptReveals {
-    /// The kept preimages of a rollup.
-    #[must_use]
-    pub fn new(rollup: &RollupRow, kept: PreimageFolder) -> Self {
-        Self {
+    /// The kept preimages of a rollup, and what its journal says of the chain.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn new(
+        rollup: &RollupRow,
+        kept: PreimageFolder,
+        journal: &Reader,
+    ) -> Result<Self, JournalError> {
+        Ok(Self {
             metadata: metadata(&rollup.address, rollup.origination_level),
             kept,
-        }
+            chain: ChainFacts::of_journal(journal)?,
+        })
     }
 }
 
@@ -83,10 +92,15 @@ impl Reveals for KeptReveals {
         self.metadata
     }
 
-    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoParameters(
-            "they are not kept for offline runs".into(),
-        ))
+    fn dal_parameters(&self, last_input: Level) -> Result<Vec<u8>, RevealError> {
+        let known = self.chain.as_ref();
+        known
+            .and_then(|chain| chain.dal_parameters(last_input))
+            .ok_or_else(|| {
+                RevealError::NoParameters(
+                    "the journal has none: follow the chain once more to have them kept".into(),
+                )
+            })
     }
 
     fn dal_page(&self, page: &PageId) -> Result<Vec<u8>, RevealError> {
@@ -99,7 +113,8 @@ impl Reveals for KeptReveals {
     }
 
     fn activation(&self) -> Activation {
-        Activation::ALL
+        let known = self.chain.as_ref();
+        known.map_or(Activation::ALL, ChainFacts::activation)
     }
 }
 

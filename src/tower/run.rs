@@ -199,9 +199,15 @@ impl Loop {
     /// Takes up the model from the journal again, as after a restart.
     fn reload(&mut self) -> Result<Decision, TowerError> {
         let reader = self.ready.journal.reader()?;
-        let addresses: Vec<_> = self.model.rollups.keys().copied().collect();
+        let late = std::mem::take(&mut self.model.late);
+        let ready = self
+            .workers
+            .keys()
+            .filter(|address| !late.contains(address));
+        let addresses: Vec<_> = ready.copied().collect();
         let epoch = self.model.epoch.saturating_add(1);
         let mut model = Model::from_journal(&reader, &addresses, epoch, self.model.until)?;
+        model.late = late;
         model.head = self.model.head;
         model.is_finished = self.model.is_finished;
         for (address, rollup) in &mut model.rollups {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::backfill::Backfill;
 use super::chain_facts::ChainFacts;
 use super::engines::environment;
 use super::feed::Feed;
@@ -25,7 +26,7 @@ use super::status::Status;
 use super::worker::{Limits, Worker};
 use crate::codec::Reader as Bytes;
 use crate::config::{Config, ConfigError, RollupConfig};
-use crate::journal::{Entry, Journal, JournalError, Reader, RollupRow};
+use crate::journal::{BackfillRow, Entry, Journal, JournalError, Reader, RollupRow};
 use crate::l1::{
     BlockId, BlockRef, Branch, Client, EndpointSettings, Follower, Interest, L1Error, Settings,
 };
@@ -85,11 +86,11 @@ pub enum TowerError {
         /// Chain of the node.
         theirs: ChainId,
     },
-    /// A rollup is new to a journal that is already past its origination.
+    /// A rollup is new to a journal that begins after its origination.
     #[error(
-        "{rollup} began at level {level}, which this journal has passed without watching it: give it its own --data-dir"
+        "{rollup} began at level {level}, before the first block of this journal: give it its own --data-dir, or begin a new journal with both"
     )]
-    JournalAhead {
+    BeforeJournal {
         /// The rollup.
         rollup: String,
         /// Level of its origination.
@@ -164,9 +165,21 @@ pub async fn follow(
 
     let addresses: Vec<RollupAddress> = rollups.iter().map(|rollup| rollup.address).collect();
     let reader = journal.reader()?;
-    let mut model = Model::from_journal(&reader, &addresses, 0, until)?;
+    let late: BTreeMap<_, _> = reader
+        .backfills()?
+        .into_iter()
+        .filter(|row| row.level < row.goal && addresses.contains(&row.rollup))
+        .map(|row| (row.rollup, row))
+        .collect();
+    let ready: Vec<_> = addresses
+        .iter()
+        .copied()
+        .filter(|address| !late.contains_key(address))
+        .collect();
+    let mut model = Model::from_journal(&reader, &ready, 0, until)?;
+    model.late = late.keys().copied().collect();
     model.retry();
-    let chain = learn(&client, &reader).await?;
+    let chain = learn(&client, &journal, &reader).await?;
     let (sender, events) = mpsc::channel(WAITING);
     let mut workers = BTreeMap::new();
     for (rollup, ready) in started {
@@ -179,6 +192,18 @@ pub async fn follow(
     let comparing = compare_nodes(client.clone(), journal.reader()?, stop.child_token());
     let comparing = tokio::spawn(comparing);
     let feed = feed.start();
+    let mut backfills = Vec::new();
+    for row in late.into_values() {
+        let backfill = Backfill {
+            client: client.clone(),
+            reader: journal.reader()?,
+            row,
+            ahead: config.node_parallel,
+            events: sender.clone(),
+            stop: stop.clone(),
+        };
+        backfills.push(tokio::spawn(backfill.run()));
+    }
     let ready = Ready {
         journal,
         client,
@@ -198,6 +223,7 @@ pub async fn follow(
     let outcome = running.run().await;
     feed.abort();
     comparing.abort();
+    backfills.iter().for_each(tokio::task::JoinHandle::abort);
     outcome
 }
 
@@ -248,7 +274,8 @@ async fn enter(
         version: env!("CARGO_PKG_VERSION").into(),
         command: format!("follow {}", names.collect::<Vec<_>>().join(" ")),
     }];
-    let tip = reader.head()?.map(|block| block.level);
+    let head = reader.head()?;
+    let tip = head.as_ref().map(|block| block.level);
     let origins = started.iter().map(|(_, ready)| &ready.origin);
     let first = origins.min_by_key(|origin| origin.level);
     if let (None, Some(origin)) = (tip, first) {
@@ -259,13 +286,25 @@ async fn enter(
         if known.iter().any(|old| old.address == row.address) {
             continue;
         }
-        if tip.is_some_and(|tip| tip >= row.origination_level) {
-            return Err(TowerError::JournalAhead {
-                rollup: rollup.address.text(rollup.dialect),
-                level: row.origination_level,
-            });
-        }
         entries.push(Entry::Rollup(row.clone()));
+        if let Some(goal) = tip.filter(|tip| *tip >= row.origination_level) {
+            // Blocks and inboxes are shared: only the operations on it are still to be read.
+            let begun = reader.block_at(row.origination_level)?;
+            if begun.is_none_or(|block| block.hash != ready.origin.hash) {
+                return Err(TowerError::BeforeJournal {
+                    rollup: rollup.address.text(rollup.dialect),
+                    level: row.origination_level,
+                });
+            }
+            let genesis = Commitment::genesis(row.genesis_state, row.origination_level);
+            entries.extend(first_entries(row.address, &genesis, ready.origin.hash));
+            entries.push(Entry::Backfill(BackfillRow {
+                rollup: row.address,
+                level: row.origination_level,
+                goal,
+            }));
+            continue;
+        }
         if first.is_some_and(|origin| origin.level == row.origination_level) && tip.is_none() {
             let genesis = Commitment::genesis(row.genesis_state, row.origination_level);
             let first = first_entries(row.address, &genesis, ready.origin.hash);
@@ -275,17 +314,33 @@ async fn enter(
     Ok(write(journal, entries).await?)
 }
 
-/// Constants of the blocks where they may have changed.
-async fn learn(client: &Client, reader: &Reader) -> Result<ChainFacts, TowerError> {
+/// Constants of the blocks where they may have changed, those not journalled asked of the node.
+async fn learn(
+    client: &Client,
+    journal: &Journal,
+    reader: &Reader,
+) -> Result<ChainFacts, TowerError> {
     let chain = ChainFacts::default();
+    let known = reader.constants()?;
+    let mut new = Vec::new();
     let mut blocks = Vec::new();
     blocks.extend(reader.lowest()?);
     blocks.extend(reader.protocol_openings()?);
     blocks.sort_by_key(|block| block.level);
     for block in blocks {
+        if known.iter().any(|row| row.block == block.hash) {
+            continue;
+        }
         let constants = client.constants(BlockId::Hash(block.hash)).await?;
-        chain.learn(block.level, &constants);
+        new.extend(chain.learn(block.hash, block.level, &constants));
     }
+    let mut all: Vec<_> = known.iter().chain(&new).collect();
+    all.sort_by_key(|row| row.level);
+    let chain = ChainFacts::default();
+    for row in all {
+        chain.take(row);
+    }
+    write(journal, new.into_iter().map(Entry::Constants).collect()).await?;
     Ok(chain)
 }
 
@@ -358,6 +413,7 @@ fn feed(
         ..Interest::default()
     };
     let ahead = config.node_parallel;
+    let wanted = interest.clone();
     Ok(Feed {
         client: client.clone(),
         follower: Follower::new(client.clone(), branch, interest, ahead),
@@ -365,6 +421,7 @@ fn feed(
         stored: Box::new(move |block| stored_inbox(&reader, block).ok().flatten()),
         chain,
         ahead,
+        interest: wanted,
         events: events.clone(),
         stop: stop.clone(),
     })

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod following;
+mod joining;
 mod refusals;
 mod served;
 mod trouble;

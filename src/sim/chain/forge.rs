@@ -1,5 +1,6 @@
 //! Making blocks: genesis, the activation of the first protocol, and one after the other.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Chain, ChainError, Config};
@@ -9,9 +10,12 @@ use crate::protocol::{BlockHash, ContextHash, Level, Mutez, OperationHash, Proto
 use crate::sim::apply::Pending;
 use crate::sim::block::{self, Block, Header, Rules};
 use crate::sim::context::Context;
-use crate::sim::mempool::Class;
+use crate::sim::mempool::{Class, Waiting};
 use crate::sim::receipts::Included;
-use crate::sim::validate::{Signatures, validate};
+use crate::sim::validate::{Signatures, Valid, validate};
+
+/// Bytes that the manager operations of a block may take together (`main.ml`, validation passes).
+const MANAGER_BYTES: usize = 512 * 1024;
 
 impl Chain {
     pub(super) fn propose(&self, round: u32) -> Result<Block, ChainError> {
@@ -59,15 +63,9 @@ impl Chain {
         let mut operations = Vec::new();
         let limit = pending.context.parameters.gas_per_block;
         let mut gas: u64 = 0;
-        for waiting in &self.mempool.waiting {
-            let live =
-                waiting.class == Class::Validated && self.is_live(&waiting.signed.operation.branch);
+        for waiting in self.chosen(limit) {
             let form = self.form();
-            let valid = live
-                .then(|| {
-                    validate(&pending.context, form, &waiting.signed, Signatures::Ignored).ok()
-                })
-                .flatten();
+            let valid = validate(&pending.context, form, &waiting.signed, Signatures::Ignored).ok();
             let Some(valid) = valid.filter(|valid| gas.saturating_add(valid.gas) <= limit) else {
                 continue;
             };
@@ -77,6 +75,56 @@ impl Chain {
             operations.push(Arc::new(included));
         }
         operations
+    }
+
+    /// The waiting operations that a baker takes, oldest first. Those that pay less than the usual
+    /// threshold are left out; when not all fit, the heaviest go in first, by fee per share of the
+    /// block (`operation_selection.ml`).
+    fn chosen(&self, gas_limit: u64) -> Vec<&Waiting> {
+        let waiting = self.mempool.waiting().iter();
+        let candidates: Vec<(&Waiting, Valid)> = waiting
+            .filter(|waiting| waiting.class == Class::Validated && waiting.pays_enough())
+            .filter(|waiting| self.is_live(&waiting.signed.operation.branch))
+            .filter_map(|waiting| Some((waiting, waiting.valid?)))
+            .collect();
+        let share = |(waiting, valid): &(&Waiting, Valid)| {
+            let by_size = (waiting.size as u128).saturating_mul(gas_limit.into());
+            let by_gas = u128::from(valid.gas).saturating_mul(MANAGER_BYTES as u128);
+            by_size.max(by_gas).max(1)
+        };
+        let mut heaviest: Vec<usize> = (0..candidates.len()).collect();
+        heaviest.sort_by(|one, other| {
+            let weights = candidates.get(*one).zip(candidates.get(*other));
+            weights.map_or(Ordering::Equal, |(one, other)| {
+                let one_weighs = u128::from(one.1.fee.0).saturating_mul(share(other));
+                let other_weighs = u128::from(other.1.fee.0).saturating_mul(share(one));
+                other_weighs.cmp(&one_weighs)
+            })
+        });
+        let (mut gas, mut bytes) = (0_u64, 0_usize);
+        let mut taken: Vec<usize> = heaviest
+            .into_iter()
+            .filter(|nth| {
+                let Some((waiting, valid)) = candidates.get(*nth) else {
+                    return false;
+                };
+                let with = (
+                    gas.saturating_add(valid.gas),
+                    bytes.saturating_add(waiting.size),
+                );
+                let fits = with.0 <= gas_limit && with.1 <= MANAGER_BYTES;
+                if fits {
+                    (gas, bytes) = with;
+                }
+                fits
+            })
+            .collect();
+        taken.sort_unstable();
+        taken
+            .into_iter()
+            .filter_map(|nth| candidates.get(nth))
+            .map(|(waiting, _)| *waiting)
+            .collect()
     }
 
     fn header(

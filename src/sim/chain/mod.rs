@@ -10,7 +10,7 @@ mod pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::block::{self, Block};
+use super::block::{self, Block, Rules};
 use super::context::Context;
 use super::ledger::Ledger;
 use super::mempool::Mempool;
@@ -19,6 +19,7 @@ use crate::crypto::Dialect;
 use crate::inbox;
 use crate::protocol::operation::Form;
 use crate::protocol::{BlockHash, ChainId, Level, Protocol, PublicKeyHash};
+use pool::Moved;
 
 /// What fixes a chain before its first block.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub struct Chain {
     main: Vec<Arc<Block>>,
     /// Every head there was, in order.
     heads: Vec<Arc<Block>>,
+    /// Every block there was, in order of application.
+    applied: Vec<Arc<Block>>,
     mempool: Mempool,
 }
 
@@ -101,6 +104,7 @@ impl Chain {
             blocks: HashMap::new(),
             main: Vec::new(),
             heads: Vec::new(),
+            applied: Vec::new(),
             mempool: Mempool::default(),
         };
         chain.adopt(Arc::new(genesis));
@@ -153,6 +157,12 @@ impl Chain {
         &self.heads
     }
 
+    /// Every block there was, in order of application, for streams.
+    #[must_use]
+    pub fn applied(&self) -> &[Arc<Block>] {
+        &self.applied
+    }
+
     /// What waits.
     #[must_use]
     pub const fn mempool(&self) -> &Mempool {
@@ -180,6 +190,15 @@ impl Chain {
         match self.config.dialect {
             Dialect::Modern => Form::Modern(protocol),
             Dialect::Scr1 => Form::Scr1,
+        }
+    }
+
+    /// The form of the operations in `block`.
+    #[must_use]
+    pub fn form_of_block(&self, block: &Block) -> Form {
+        match block.protocol {
+            Rules::Of(protocol) => self.form_of(protocol),
+            Rules::BeforeGenesis | Rules::Genesis => self.form(),
         }
     }
 
@@ -240,7 +259,7 @@ impl Chain {
     pub fn bake(&mut self) -> Result<Arc<Block>, ChainError> {
         let block = Arc::new(self.propose(0)?);
         self.adopt(Arc::clone(&block));
-        self.reclassify();
+        self.reclassify(Moved::Ahead);
         Ok(block)
     }
 
@@ -281,7 +300,7 @@ impl Chain {
         if abandoned == Abandoned::Returned {
             self.return_operations(&gone);
         }
-        self.reclassify();
+        self.reclassify(Moved::Across);
         let mut shown = false;
         for nth in 0..blocks {
             let round = if nth == 0 { self.next_round() } else { 0 };
@@ -289,7 +308,7 @@ impl Chain {
             let fitter = block::is_fitter(&block.header.fitness, &head.header.fitness);
             shown = fitter;
             self.extend(&block, fitter);
-            self.reclassify();
+            self.reclassify(Moved::Ahead);
         }
         if !shown {
             self.heads.push(Arc::clone(self.head()));
@@ -318,7 +337,7 @@ impl Chain {
         branch.reverse();
         self.main = branch;
         self.heads.push(Arc::clone(self.head()));
-        self.reclassify();
+        self.reclassify(Moved::Across);
         Ok(())
     }
 
@@ -341,6 +360,7 @@ impl Chain {
 
     fn extend(&mut self, block: &Arc<Block>, as_head: bool) {
         self.blocks.insert(block.hash, Arc::clone(block));
+        self.applied.push(Arc::clone(block));
         self.main.push(Arc::clone(block));
         if as_head {
             self.heads.push(Arc::clone(block));

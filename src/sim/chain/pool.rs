@@ -1,5 +1,9 @@
 //! The chain's mempool: what comes in, and what happens to it when the head moves.
+//!
+//! Two ways in, as on a node: by injection, which answers for the operation and keeps it only if it
+//! may enter the next block; and from a peer, which files what may become valid later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Chain;
@@ -11,13 +15,66 @@ use crate::sim::errors::{Decimal, RuleError, Trace};
 use crate::sim::mempool::{Class, Waiting, needed_fee};
 use crate::sim::validate::{Signatures, Valid, validate};
 
+/// How the head moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// By one block.
+    Ahead,
+    /// To another branch: what this branch refused gets another chance.
+    Across,
+}
+
 impl Chain {
-    /// Takes a signed operation into the mempool.
+    /// Takes a signed operation through the node's own door (`on_inject`): it waits only if it may
+    /// enter the next block. One that is known already is no error.
     ///
     /// # Errors
-    /// The refusal; the operation is kept only if it may become valid later.
+    /// The refusal; the operation is not kept.
     pub fn inject(&mut self, bytes: &[u8]) -> Result<OperationHash, Trace> {
-        let form = self.form();
+        let hash = OperationHash(blake2b(bytes).0);
+        if self.mempool.knows(&hash) || self.recent_operations().contains(&hash) {
+            return Ok(hash);
+        }
+        let waiting = self.classify(self.parse(bytes)?, hash, bytes.len());
+        if let Some(error) = waiting.error {
+            return Err(error);
+        }
+        self.mempool.put(waiting);
+        Ok(hash)
+    }
+
+    /// Takes a signed operation from a peer (`on_arrived`): it is filed by its class, and dropped
+    /// when its branch is unknown or its bytes are no operation.
+    ///
+    /// # Errors
+    /// Why it may not enter the next block.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<OperationHash, Trace> {
+        let hash = OperationHash(blake2b(bytes).0);
+        if self.mempool.knows(&hash) || self.recent_operations().contains(&hash) {
+            return Ok(hash);
+        }
+        let signed = self.parse(bytes)?;
+        let waiting = self.filtered(self.classify(signed, hash, bytes.len()));
+        let error = waiting.error.clone();
+        if self.is_live(&waiting.signed.operation.branch) {
+            self.mempool.put(waiting);
+        }
+        error.map_or(Ok(hash), Err)
+    }
+
+    /// Drops an operation and never takes it again.
+    pub fn ban(&mut self, hash: OperationHash) {
+        if self.mempool.ban(hash) {
+            self.reclassify(Moved::Ahead);
+        }
+    }
+
+    /// Lifts the ban on one operation, or on all.
+    pub fn unban(&mut self, hash: Option<&OperationHash>) {
+        self.mempool.unban(hash);
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<SignedOperation, Trace> {
         let max_size = self.context().parameters.operation_size;
         if bytes.len() > max_size {
             return Err(RuleError::OversizedOperation {
@@ -26,40 +83,36 @@ impl Chain {
             }
             .into());
         }
-        let signed =
-            SignedOperation::from_bytes(form, bytes).map_err(|_| RuleError::ParseError {})?;
-        let hash = OperationHash(blake2b(bytes).0);
-        let waiting = self.classify(signed, hash);
-        let error = waiting.error.clone();
-        self.mempool.remove(&hash);
-        if waiting.class == Class::Validated
-            && let Some(valid) = waiting.valid
-            && let Some(replaced) = self.mempool.of_source(valid.source).map(|old| old.hash)
-        {
-            self.mempool.remove(&replaced);
-        }
-        if !matches!(waiting.class, Class::Refused) {
-            self.mempool.waiting.push(waiting);
-        }
-        error.map_or(Ok(hash), Err)
+        let signed = SignedOperation::from_bytes(self.form(), bytes);
+        Ok(signed.map_err(|_| RuleError::ParseError {})?)
     }
 
-    fn classify(&self, signed: SignedOperation, hash: OperationHash) -> Waiting {
-        match self.judge(&signed, hash) {
-            Ok(valid) => Waiting {
-                signed,
-                hash,
-                class: Class::Validated,
-                error: None,
-                valid: Some(valid),
-            },
-            Err(error) => Waiting {
-                signed,
-                hash,
-                class: Class::of(&error),
-                error: Some(error),
-                valid: None,
-            },
+    fn classify(&self, signed: SignedOperation, hash: OperationHash, size: usize) -> Waiting {
+        let judged = self.judge(&signed, hash);
+        let (class, valid, error) = match judged {
+            Ok(valid) => (Class::Validated, Some(valid), None),
+            Err(error) => (Class::of(&error), None, Some(error)),
+        };
+        Waiting {
+            signed,
+            hash,
+            size,
+            class,
+            error,
+            valid,
+        }
+    }
+
+    /// The filter in front of operations that were not injected here (`pre_filter`).
+    fn filtered(&self, waiting: Waiting) -> Waiting {
+        if waiting.pays_enough() {
+            return waiting;
+        }
+        Waiting {
+            class: Class::Refused,
+            error: Some(RuleError::FeesTooLow {}.into()),
+            valid: None,
+            ..waiting
         }
     }
 
@@ -91,37 +144,60 @@ impl Chain {
         Ok(valid)
     }
 
-    pub(super) fn return_operations(&mut self, gone: &[Arc<Block>]) {
-        let mut returned: Vec<_> = gone
-            .iter()
+    /// Operations of the blocks whose hashes are live branches.
+    fn recent_operations(&self) -> BTreeSet<OperationHash> {
+        let ttl = self.context().parameters.rollup.operation_ttl as usize;
+        let recent = self.main.iter().rev().take(ttl.saturating_add(1));
+        recent
             .flat_map(|block| &block.operations)
-            .map(|included| Waiting {
+            .map(|included| included.hash)
+            .collect()
+    }
+
+    pub(super) fn return_operations(&mut self, gone: &[Arc<Block>]) {
+        let form = self.form();
+        let old = self.mempool.flush();
+        let operations = gone.iter().flat_map(|block| &block.operations);
+        for included in operations {
+            let size = included
+                .signed
+                .to_bytes(form)
+                .map_or(0, |bytes| bytes.len());
+            self.mempool.keep(Waiting {
                 signed: included.signed.clone(),
                 hash: included.hash,
+                size,
                 class: Class::BranchDelayed,
                 error: None,
                 valid: None,
-            })
-            .collect();
-        returned.append(&mut self.mempool.waiting);
-        self.mempool.waiting = returned;
+            });
+        }
+        for waiting in old {
+            self.mempool.keep(waiting);
+        }
     }
 
-    /// Judges everything that waits anew, after the head moved.
-    pub(super) fn reclassify(&mut self) {
-        if self.mempool.waiting.is_empty() {
+    /// Judges what waits anew, after the head moved (`on_flush`).
+    pub(super) fn reclassify(&mut self, moved: Moved) {
+        let waiting = self.mempool.flush();
+        if waiting.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.mempool.waiting);
+        let included = self.recent_operations();
         for old in waiting {
-            let new = self.classify(old.signed, old.hash);
-            let is_past = new
-                .error
-                .as_ref()
-                .and_then(Trace::first)
-                .is_some_and(|error| matches!(error, RuleError::CounterInThePast { .. }));
-            if !is_past && new.class != Class::Refused {
-                self.mempool.waiting.push(new);
+            let is_judged = match old.class {
+                Class::Refused | Class::Outdated => false,
+                Class::BranchRefused => moved == Moved::Across,
+                Class::Validated | Class::BranchDelayed => true,
+            };
+            if included.contains(&old.hash) {
+                continue;
+            }
+            if !is_judged {
+                self.mempool.keep(old);
+            } else if self.is_live(&old.signed.operation.branch) {
+                let new = self.filtered(self.classify(old.signed, old.hash, old.size));
+                self.mempool.put(new);
             }
         }
     }

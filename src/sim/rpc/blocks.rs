@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Reply, Request, View, contracts, helpers, query, rollups, shell};
+use super::{Reply, Request, View, contracts, helpers, query, rollups, shell, version};
 use crate::crypto::Dialect;
 use crate::protocol::{BlockHash, Level};
 use crate::sim::block::{Block, PASSES};
@@ -16,6 +16,11 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, name: &str, rest: &[
     let level = block.header.level;
     if view.weather.is_gone(level) && !matches!(rest, ["hash"] | ["header", ..]) {
         return Reply::gone();
+    }
+    if matches!(rest, [] | ["metadata" | "operations", ..])
+        && let Err(reply) = version(request, &["1"])
+    {
+        return reply;
     }
     match rest {
         [] => Reply::Ok(whole(view, request, block)),
@@ -37,66 +42,89 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, name: &str, rest: &[
         ["operations", rest @ ..] => operations(view, request, block, rest),
         ["context", rest @ ..] => context(view, request, block, rest),
         ["helpers", rest @ ..] => helpers::answer(view, request, block, rest),
-        ["votes", "listings" | "proposals"] => Reply::Ok(json!([])),
-        ["votes", "current_proposal"] => Reply::Ok(Value::Null),
+        ["votes", rest @ ..] => votes(block, rest),
         _ => Reply::not_found(),
     }
 }
 
-/// The block a name means: `head`, `genesis`, a level or a hash, then `~n` or `-n` blocks back.
+/// The block a name means (`parse_block`, `block_of_identifier`): an alias, a level or a hash, then
+/// `~n` or `-n` blocks back, or `+n` ahead on the head's branch.
 fn find<'a>(view: View<'a>, name: &str) -> Result<&'a Block, Reply> {
-    let (base, back) = match name.split_once(['~', '-']) {
+    let bad = || bad_name(name);
+    let delimiter = name.find(['~', '-', '+']);
+    let (base, offset) = match delimiter {
         None => (name, 0),
-        Some((base, back)) => (base, back.parse::<u32>().map_err(|_| bad_name(name))?),
-    };
-    let head = view.head();
-    let start = match base {
-        "head" => head,
-        "genesis" => {
-            return view
-                .chain
-                .at(Level::ZERO)
-                .map(AsRef::as_ref)
-                .ok_or_else(Reply::not_found);
+        Some(at) => {
+            let (base, rest) = name.split_at(at);
+            let mut rest = rest.chars();
+            let ahead = rest.next() == Some('+');
+            let count: i64 = rest.as_str().parse::<u32>().map_err(|_| bad())?.into();
+            (base, if ahead { -count } else { count })
         }
-        _ => named(view, base)
-            .ok_or_else(|| bad_name(name))?
-            .ok_or_else(Reply::not_found)?,
     };
-    ancestor(view, start, back).ok_or_else(Reply::not_found)
+    let at = |level: i64| {
+        let level = Level::try_from(level).ok()?;
+        (level <= view.head().header.level)
+            .then(|| view.chain.at(level))
+            .flatten()
+            .map(AsRef::as_ref)
+    };
+    let found = match base {
+        "head" if offset < 0 => None,
+        "head" => back(view, view.head(), offset),
+        "genesis" if offset > 0 => return Err(bad()),
+        "genesis" => at(-offset),
+        "checkpoint" | "savepoint" | "caboose" => {
+            let level = shell::place_of(view, base);
+            at(i64::from(level.get()).saturating_sub(offset))
+        }
+        _ => match base.parse::<i64>() {
+            Ok(level) if level < 0 => return Err(bad()),
+            Ok(0) => at(0),
+            Ok(level) => at(level.saturating_sub(offset)),
+            Err(_) => {
+                let hash: BlockHash = base.parse().map_err(|_| bad())?;
+                named(view, hash).and_then(|block| back(view, block, offset))
+            }
+        },
+    };
+    found.ok_or_else(Reply::not_found)
+}
+
+fn back<'a>(view: View<'a>, start: &'a Block, offset: i64) -> Option<&'a Block> {
+    let level = i64::from(start.header.level.get()).checked_sub(offset)?;
+    match u32::try_from(offset) {
+        Ok(back) => ancestor(view, start, back),
+        Err(_) => {
+            let level = Level::try_from(level).ok()?;
+            let known = level <= view.head().header.level;
+            known
+                .then(|| view.chain.at(level))
+                .flatten()
+                .map(AsRef::as_ref)
+        }
+    }
 }
 
 fn bad_name(name: &str) -> Reply {
     Reply::bad_request(format!(
-        "Failed to parsed argument 'block_id' ({name:?}): Invalid block id."
+        "Failed to parsed argument 'block_id' ({name:?}): Cannot parse block identifier: {name}"
     ))
 }
 
-/// None when the name is neither a level nor a hash; an inner none when there is no such block.
-fn named<'a>(view: View<'a>, base: &str) -> Option<Option<&'a Block>> {
-    let head = view.head().header.level;
-    if let Ok(level) = base.parse::<i64>() {
-        let level = Level::try_from(level).ok().filter(|level| *level <= head);
-        return Some(
-            level
-                .and_then(|level| view.chain.at(level))
-                .map(AsRef::as_ref),
-        );
-    }
-    let hash: BlockHash = base.parse().ok()?;
+/// The block of a hash, as this endpoint shows hashes.
+fn named<'a>(view: View<'a>, hash: BlockHash) -> Option<&'a Block> {
     let known = view.chain.block(&hash).map(AsRef::as_ref);
     let Some(from) = view.weather.disagree_from else {
-        return Some(known);
+        return known;
     };
     let other = view
         .chain
         .block(&shell::other_hash(hash))
         .map(AsRef::as_ref);
-    Some(
-        known
-            .filter(|block| block.header.level < from)
-            .or(other.filter(|block| block.header.level >= from)),
-    )
+    known
+        .filter(|block| block.header.level < from)
+        .or(other.filter(|block| block.header.level >= from))
 }
 
 fn ancestor<'a>(view: View<'a>, start: &'a Block, back: u32) -> Option<&'a Block> {
@@ -171,29 +199,11 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
     if block.protocol == crate::sim::block::Rules::Genesis {
         return object.into();
     }
-    let position = level.get().saturating_sub(1);
-    let cycle_length = 14_400;
     let baker = view.chain.config().baker;
     object.insert("proposer".into(), json!(baker));
     object.insert("baker".into(), json!(baker));
-    object.insert(
-        "level_info".into(),
-        json!({
-            "level": level,
-            "level_position": position,
-            "cycle": position / cycle_length,
-            "cycle_position": position % cycle_length,
-            "expected_commitment": false,
-        }),
-    );
-    object.insert(
-        "voting_period_info".into(),
-        json!({
-            "voting_period": {"index": 0, "kind": "proposal", "start_position": 0},
-            "position": position,
-            "remaining": i32::MAX.saturating_sub(position),
-        }),
-    );
+    object.insert("level_info".into(), level_json(level.get()));
+    object.insert("voting_period_info".into(), voting_period(level.get()));
     object.insert("nonce_hash".into(), Value::Null);
     object.insert("deactivated".into(), json!([]));
     object.insert("balance_updates".into(), json!([]));
@@ -207,6 +217,45 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
     );
     object.insert("dal_attestation".into(), "0".into());
     object.into()
+}
+
+/// Blocks of a cycle, as clients count them; nothing here depends on it.
+pub(super) const CYCLE_LENGTH: i32 = 14_400;
+
+/// Where a level stands in its cycle.
+pub(super) fn level_json(level: i32) -> Value {
+    let position = level.saturating_sub(1).max(0);
+    json!({
+        "level": level,
+        "level_position": position,
+        "cycle": position / CYCLE_LENGTH,
+        "cycle_position": position % CYCLE_LENGTH,
+        "expected_commitment": false,
+    })
+}
+
+/// The one voting period, in which nothing is ever proposed.
+fn voting_period(level: i32) -> Value {
+    let position = level.saturating_sub(1).max(0);
+    json!({
+        "voting_period": {"index": 0, "kind": "proposal", "start_position": 0},
+        "position": position,
+        "remaining": i32::MAX.saturating_sub(position),
+    })
+}
+
+fn votes(block: &Block, rest: &[&str]) -> Reply {
+    let level = block.header.level.get();
+    match rest {
+        ["listings" | "proposals" | "ballot_list"] => Reply::Ok(json!([])),
+        ["ballots"] => Reply::Ok(json!({"yay": "0", "nay": "0", "pass": "0"})),
+        ["current_proposal"] => Reply::Ok(Value::Null),
+        ["current_quorum"] => Reply::Ok(5_000.into()),
+        ["current_period"] => Reply::Ok(voting_period(level)),
+        ["successor_period"] => Reply::Ok(voting_period(level.saturating_add(1))),
+        ["total_voting_power"] => Reply::Ok("0".into()),
+        _ => Reply::not_found(),
+    }
 }
 
 fn operation_hashes(block: &Block, rest: &[&str]) -> Reply {
@@ -294,6 +343,9 @@ fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) 
         }
         (["contracts"], _) => Reply::Ok(contracts::all(context)),
         (["contracts", contract, rest @ ..], _) => contracts::answer(context, contract, rest),
+        (["constants", "errors"], _) => Reply::Ok(json!([])),
+        (["denunciations"], _) => Reply::Ok(json!([])),
+        (["adaptive_issuance_launch_cycle"], _) => Reply::Ok(0.into()),
         (["delegates"], _) => Reply::Ok(json!([])),
         (["dal", "skip_list_cells_of_level"], _) => Reply::Ok(json!([])),
         (["dal", "published_slot_headers"], _) => Reply::Ok(json!([])),

@@ -1,10 +1,11 @@
 //! Accounts and contracts of a block's context.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Reply;
-use crate::protocol::Mutez;
+use crate::protocol::{Mutez, Protocol};
 use crate::sim::context::Context;
+use crate::sim::contracts::Script;
 use crate::sim::ledger::{Account, Owner};
 
 pub(super) fn all(context: &Context) -> Value {
@@ -32,24 +33,32 @@ pub(super) fn answer(context: &Context, contract: &str, rest: &[&str]) -> Reply 
     let both = Mutez(account.balance.0.saturating_add(bonds.0));
     let is_implicit = matches!(owner, Owner::Implicit(_));
     match rest {
-        [] => Reply::Ok(whole(account, is_implicit)),
+        [] => Reply::Ok(whole(context, account, is_implicit)),
         ["balance" | "spendable"] => Reply::Ok(json!(account.balance)),
         ["frozen_bonds"] => Reply::Ok(json!(bonds)),
         ["balance_and_frozen_bonds" | "spendable_and_frozen_bonds" | "full_balance"] => {
             Reply::Ok(json!(both))
         }
+        // Nobody delegates or stakes on this chain.
+        ["staked_balance" | "unstaked_frozen_balance" | "unstaked_finalizable_balance"] => {
+            Reply::Ok(Value::Null)
+        }
+        ["unstake_requests"] => Reply::Ok(Value::Null),
+        ["staking_numerator" | "estimated_own_pending_slashed_amount"] => Reply::Ok("0".into()),
         ["counter"] if is_implicit => Reply::Ok(json!(account.counter)),
         ["manager_key"] if is_implicit => Reply::Ok(key(account)),
-        ["script"] => of_script(account, crate::sim::contracts::Script::script_json),
-        ["storage"] => of_script(account, crate::sim::contracts::Script::storage_json),
-        ["entrypoints"] if account.script.is_some() => {
-            Reply::Ok(json!({"unreachable": [], "entrypoints": {}}))
-        }
+        ["script"] | ["script", "normalized"] => of_script(account, Script::script_json),
+        ["storage"] | ["storage", "normalized"] => of_script(account, Script::storage_json),
+        ["storage", "used_space" | "paid_space"] => of_script(account, Script::size_json),
+        ["entrypoints"] => of_script(account, |_| json!({"unreachable": [], "entrypoints": {}})),
+        ["entrypoints", "default"] => of_script(account, Script::parameter_json),
+        ["ticket_balance"] => Reply::Ok("0".into()),
+        ["all_ticket_balances"] if !is_implicit => Reply::Ok(json!([])),
         _ => Reply::not_found(),
     }
 }
 
-fn of_script(account: &Account, shown: fn(crate::sim::contracts::Script) -> Value) -> Reply {
+fn of_script(account: &Account, shown: fn(Script) -> Value) -> Reply {
     account
         .script
         .map_or_else(Reply::not_found, |script| Reply::Ok(shown(script)))
@@ -61,10 +70,17 @@ fn key(account: &Account) -> Value {
         .map_or(Value::Null, |key| key.to_string().into())
 }
 
-fn whole(account: &Account, is_implicit: bool) -> Value {
-    match account.script {
-        Some(script) => json!({"balance": account.balance, "script": script.script_json()}),
-        None if is_implicit => json!({"balance": account.balance, "counter": account.counter}),
-        None => json!({"balance": account.balance}),
+fn whole(context: &Context, account: &Account, is_implicit: bool) -> Value {
+    let mut object = Map::new();
+    object.insert("balance".into(), json!(account.balance));
+    if let Some(script) = account.script {
+        object.insert("script".into(), script.script_json());
     }
+    if is_implicit {
+        object.insert("counter".into(), json!(account.counter));
+        if context.protocol >= Protocol::Seoul {
+            object.insert("revealed".into(), account.key.is_some().into());
+        }
+    }
+    object.into()
 }

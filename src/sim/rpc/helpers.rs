@@ -1,21 +1,19 @@
-//! Helpers that compute without changing the chain, and injection, which changes it.
+//! Helpers that compute without changing the chain: simulation, forging, levels.
+//!
+//! Simulation evaluates at the level of the block asked, or with `successor_level` at the next one;
+//! `latency` only bears on the node's cache (`RPC.ml`, `services_registration.ml`).
 
 use serde_json::{Map, Value, json};
 
-use super::{Reply, Request, View, query};
-use crate::codec::Reader;
+use super::{Reply, Request, View, blocks, flag, query, version};
 use crate::protocol::operation::{Form, Operation, SignedOperation};
-use crate::protocol::{Mutez, OperationHash};
+use crate::protocol::{ChainId, Mutez};
 use crate::sim::apply::Pending;
 use crate::sim::block::{Block, Rules};
-use crate::sim::chain::Chain;
 use crate::sim::context::Context;
-use crate::sim::errors::{RuleError, Trace};
+use crate::sim::errors::Trace;
 use crate::sim::receipts::Shown;
 use crate::sim::validate::{Signatures, validate};
-
-/// Blocks that simulation looks ahead unless told otherwise.
-const DEFAULT_LATENCY: u32 = 3;
 
 pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) -> Reply {
     let Some(context) = &block.context else {
@@ -26,31 +24,29 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest:
     };
     let form = view.chain.form_of(context.protocol);
     let answered = match rest {
-        ["scripts", "simulate_operation"] => {
-            body().and_then(|body| simulate(view, request, context, form, &body))
-        }
-        ["scripts", "run_operation"] => body().and_then(|body| {
-            run(
-                view,
-                context.clone(),
-                form,
-                body.get("operation"),
-                Signatures::Ignored,
-            )
-        }),
+        ["scripts", "simulate_operation"] => version(request, &["1"])
+            .and_then(|()| body())
+            .and_then(|body| simulate(view, request, context, form, &body)),
+        ["scripts", "run_operation"] => version(request, &["1"])
+            .and_then(|()| body())
+            .and_then(|body| run_asked(view, context.clone(), form, &body)),
         ["preapply", "operations"] => body().and_then(|body| preapply(view, context, form, &body)),
         ["forge", "operations"] => body().and_then(|body| forge(form, &body)),
+        ["forge", "signed_operations"] => body().and_then(|body| forge_signed(form, &body)),
         ["parse", "operations"] => body().and_then(|body| parse(block, form, &body)),
+        ["current_level"] => level_info(request, block),
+        ["levels_in_current_cycle"] => cycle_levels(request, block),
+        ["round"] => Ok(block.header.round.into()),
         _ => Err(Reply::not_found()),
     };
     answered.map_or_else(|reply| reply, Reply::Ok)
 }
 
-fn ahead(context: &Context, blocks: u32) -> Result<Context, Reply> {
+fn next(context: &Context) -> Result<Context, Reply> {
     let mut context = context.clone();
     context.level = context
         .level
-        .plus(blocks)
+        .next()
         .ok_or_else(|| Reply::bad_request("no such level"))?;
     Ok(context)
 }
@@ -62,34 +58,34 @@ fn simulate(
     form: Form,
     body: &Value,
 ) -> Result<Value, Reply> {
-    let successor = matches!(
-        query(request, "successor_level"),
-        Some("true" | "yes" | "1" | "")
-    );
-    let latency = body
-        .get("latency")
-        .and_then(Value::as_u64)
-        .and_then(|latency| u32::try_from(latency).ok())
-        .unwrap_or(DEFAULT_LATENCY);
-    let context = ahead(context, if successor { 1 } else { latency })?;
-    run(
-        view,
-        context,
-        form,
-        body.get("operation"),
-        Signatures::Ignored,
-    )
+    let context = if flag(request, "successor_level") {
+        next(context)?
+    } else {
+        context.clone()
+    };
+    run_asked(view, context, form, body)
 }
 
-/// Applies an operation to a copy of the state and shows its receipts.
+fn run_asked(view: View<'_>, context: Context, form: Form, body: &Value) -> Result<Value, Reply> {
+    let missing =
+        |what: &str| Reply::bad_request(format!("Failed to parse the request body: no {what}"));
+    let operation = body.get("operation").ok_or_else(|| missing("operation"))?;
+    let chain = body.get("chain_id").and_then(Value::as_str);
+    chain
+        .ok_or_else(|| missing("chain_id"))?
+        .parse::<ChainId>()
+        .map_err(Reply::bad_request)?;
+    run(view, context, form, operation, Signatures::Ignored).map(|(shown, _)| shown)
+}
+
+/// Applies an operation to a copy of the state; shows its receipts, and the state it leaves.
 fn run(
     view: View<'_>,
     context: Context,
     form: Form,
-    operation: Option<&Value>,
+    json: &Value,
     signatures: Signatures,
-) -> Result<Value, Reply> {
-    let json = operation.ok_or_else(|| Reply::bad_request("no operation"))?;
+) -> Result<(Value, Context), Reply> {
     let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
     let protocol = context.protocol;
     let refused = |errors: Trace| Reply::refused(&errors, protocol);
@@ -100,29 +96,69 @@ fn run(
         fees: Mutez(0),
         milligas: 0,
     };
-    // The address of an origination depends on a hash that the real one will not have.
-    let included = pending.apply(&signed, OperationHash([0; 32]));
+    let hash = signed.hash(form).map_err(Reply::bad_request)?;
+    let included = pending.apply(&signed, hash);
     let dialect = view.chain.config().dialect;
     let mut object = included.content_json(dialect, Shown::Receipts);
     object.remove("branch");
-    Ok(Value::Object(object))
+    Ok((Value::Object(object), pending.context))
 }
 
+/// Applies signed operations one after the other, as a block would.
 fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Result<Value, Reply> {
     let operations = body
         .as_array()
         .ok_or_else(|| Reply::bad_request("not a list"))?;
-    let context = ahead(context, 1)?;
-    operations
-        .iter()
-        .map(|json| run(view, context.clone(), form, Some(json), Signatures::Checked))
-        .collect()
+    let mut context = next(context)?;
+    let mut applied = Vec::new();
+    for json in operations {
+        let (shown, after) = run(view, context, form, json, Signatures::Checked)?;
+        applied.push(shown);
+        context = after;
+    }
+    Ok(applied.into())
 }
 
 fn forge(form: Form, body: &Value) -> Result<Value, Reply> {
     let operation = Operation::from_json(body, form).map_err(Reply::bad_request)?;
     let bytes = operation.to_bytes(form).map_err(Reply::bad_request)?;
     Ok(hex::encode(bytes).into())
+}
+
+fn forge_signed(form: Form, body: &Value) -> Result<Value, Reply> {
+    let signed = SignedOperation::from_json(body, form).map_err(Reply::bad_request)?;
+    let bytes = signed.to_bytes(form).map_err(Reply::bad_request)?;
+    Ok(hex::encode(bytes).into())
+}
+
+/// The level `offset` blocks after the block, and where it stands in its cycle.
+fn level_info(request: &Request<'_>, block: &Block) -> Result<Value, Reply> {
+    let offset: i32 = query(request, "offset")
+        .unwrap_or("0")
+        .parse()
+        .map_err(|_| Reply::bad_request("offset is no number"))?;
+    let level = block.header.level.get().checked_add(offset);
+    let level = level.filter(|level| *level >= 0);
+    level
+        .map(blocks::level_json)
+        .ok_or_else(|| Reply::bad_request("no such level"))
+}
+
+/// First and last level of the block's cycle, or of the one `offset` cycles after.
+fn cycle_levels(request: &Request<'_>, block: &Block) -> Result<Value, Reply> {
+    let offset: i32 = query(request, "offset")
+        .unwrap_or("0")
+        .parse()
+        .map_err(|_| Reply::bad_request("offset is no number"))?;
+    let position = block.header.level.get().saturating_sub(1).max(0);
+    let cycle = position / blocks::CYCLE_LENGTH;
+    let first = cycle
+        .checked_add(offset)
+        .filter(|cycle| *cycle >= 0)
+        .and_then(|cycle| cycle.checked_mul(blocks::CYCLE_LENGTH)?.checked_add(1))
+        .ok_or_else(Reply::not_found)?;
+    let last = first.saturating_add(blocks::CYCLE_LENGTH - 1);
+    Ok(json!({"first": first, "last": last}))
 }
 
 fn parse(block: &Block, form: Form, body: &Value) -> Result<Value, Reply> {
@@ -146,65 +182,4 @@ fn parse_one(rules: Rules, form: Form, json: &Value) -> Result<Value, Reply> {
         object.extend(fields);
     }
     Ok(object.into())
-}
-
-/// What an injection did.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Injected {
-    /// The answer.
-    Answered(Reply),
-    /// The request is no injection.
-    Other,
-}
-
-/// Injects when the request asks for it. `loses` makes a node that forgets what it took.
-pub(crate) fn injection(chain: &mut Chain, request: &Request<'_>, loses: bool) -> Injected {
-    let path = request.path.trim_matches('/');
-    if path != "injection/operation" && path != "private/injection/operation" {
-        return Injected::Other;
-    }
-    let Some(bytes) = signed_bytes(request.body) else {
-        return Injected::Answered(Reply::bad_request(
-            "expected the hexadecimal bytes of an operation",
-        ));
-    };
-    if loses {
-        let hash = OperationHash(crate::crypto::blake2b(&bytes).0);
-        return Injected::Answered(Reply::Ok(json!(hash)));
-    }
-    let protocol = chain.context().protocol;
-    Injected::Answered(match chain.inject(&bytes) {
-        Ok(hash) => Reply::Ok(json!(hash)),
-        Err(errors) if is_asynchronous(request) && !is_malformed(&errors) => {
-            Reply::Ok(json!(OperationHash(crate::crypto::blake2b(&bytes).0)))
-        }
-        Err(errors) => {
-            let dialect = chain.config().dialect;
-            Reply::Errors(crate::sim::dialect::outgoing(
-                errors.json(protocol),
-                dialect,
-            ))
-        }
-    })
-}
-
-fn is_asynchronous(request: &Request<'_>) -> bool {
-    matches!(query(request, "async"), Some("true" | "yes" | "1" | ""))
-}
-
-fn is_malformed(errors: &Trace) -> bool {
-    matches!(
-        errors.first(),
-        Some(RuleError::ParseError {} | RuleError::OversizedOperation { .. })
-    )
-}
-
-/// A JSON string of hexadecimal digits, or bytes behind their length.
-fn signed_bytes(body: &[u8]) -> Option<Vec<u8>> {
-    if let Ok(text) = serde_json::from_slice::<String>(body) {
-        return hex::decode(text).ok();
-    }
-    let mut reader = Reader::new(body);
-    let bytes = reader.dynamic("operation", body.len()).ok()?;
-    reader.is_empty().then(|| bytes.to_vec())
 }

@@ -7,10 +7,11 @@
 mod blocks;
 mod contracts;
 mod helpers;
+mod pool;
 mod rollups;
 mod shell;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::block::Block;
 use super::chain::Chain;
@@ -19,7 +20,7 @@ use super::errors::Trace;
 use super::weather::Weather;
 use crate::protocol::Protocol;
 
-pub(crate) use helpers::{Injected, injection};
+pub(crate) use pool::{command, mempool_items, monitored};
 
 /// What a client asks.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub(crate) enum Reply {
     Errors(Value),
     /// A status and a text, possibly empty.
     Status(u16, String),
+    /// The path takes only this other method.
+    NotAllowed(&'static str),
     /// Raw bytes, with status 200.
     Bytes(Vec<u8>),
 }
@@ -121,7 +124,7 @@ pub(crate) fn answer(view: View<'_>, request: &Request<'_>) -> Reply {
 }
 
 fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
-    match segments {
+    let reply = match segments {
         ["chains", chain, rest @ ..] => {
             if *chain != "main" && *chain != view.chain.id().to_string() {
                 return Reply::not_found();
@@ -132,6 +135,69 @@ fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
             }
         }
         _ => shell::of_node(view, segments),
+    };
+    match (request.method, takes(segments)) {
+        (Method::Get, Method::Post) => Reply::NotAllowed("POST"),
+        (Method::Post, Method::Get) if reply != Reply::not_found() => Reply::NotAllowed("GET"),
+        _ => reply,
+    }
+}
+
+/// The method of a path, if there is such a path.
+fn takes(segments: &[&str]) -> Method {
+    let is_sent = match segments {
+        ["injection", _] | ["private", "injection", _] => true,
+        ["chains", _, "mempool", leaf] => {
+            leaf.ends_with("ban_operation") || leaf.starts_with("unban")
+        }
+        ["chains", _, "blocks", _, "helpers", kind, ..] => {
+            matches!(
+                *kind,
+                "scripts" | "forge" | "preapply" | "parse" | "forge_block_header"
+            )
+        }
+        [
+            "chains",
+            _,
+            "blocks",
+            _,
+            "context",
+            "contracts",
+            _,
+            leaf @ ..,
+        ] => matches!(
+            leaf,
+            ["big_map_get" | "ticket_balance"] | ["script" | "storage", "normalized"]
+        ),
+        ["chains", _, "blocks", _, "context", rollups, .., leaf] => {
+            matches!(*rollups, "smart_rollups" | "sc_rollups")
+                && matches!(*leaf, "ticket_balance" | "origination_proof")
+        }
+        ["chains", _, "blocks", _, "context", "seed"] => true,
+        _ => false,
+    };
+    if is_sent { Method::Post } else { Method::Get }
+}
+
+/// Whether a query flag is set: alone, or to a word that means yes.
+fn flag(request: &Request<'_>, key: &str) -> bool {
+    query(request, key).is_some_and(|text| {
+        matches!(
+            text.to_ascii_lowercase().as_str(),
+            "" | "1" | "y" | "t" | "yes" | "true"
+        )
+    })
+}
+
+/// Refuses a version of an answer that the node does not know.
+fn version(request: &Request<'_>, known: &[&str]) -> Result<(), Reply> {
+    match query(request, "version") {
+        Some(asked) if !known.contains(&asked) => Err(Reply::bad_request(format!(
+            "Failed to parse the query string: Failed to parse argument 'version' ({asked:?}): \
+             Unsupported version {asked} (supported versions {})",
+            known.join(", ")
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -152,6 +218,31 @@ pub(crate) fn stream_item(view: View<'_>, block: &Block) -> Value {
         None => item,
         Some(from) => shell::other_hashes(view, from, item),
     }
+}
+
+/// A block as `monitor/applied_blocks` shows it: header and operations as bytes.
+#[must_use]
+pub(crate) fn applied_item(view: View<'_>, block: &Block) -> Value {
+    let mut header = block.stream_json();
+    if let Value::Object(fields) = &mut header {
+        fields.remove("hash");
+    }
+    let form = view.chain.form_of_block(block);
+    let managers: Vec<Value> = block
+        .operations
+        .iter()
+        .filter_map(|included| {
+            let bytes = included.signed.to_bytes(form).ok()?;
+            let data = bytes.get(32..).map(hex::encode)?;
+            Some(json!({"branch": included.signed.operation.branch, "data": data}))
+        })
+        .collect();
+    json!({
+        "chain_id": view.chain.id(),
+        "hash": block.hash,
+        "header": header,
+        "operations": [[], [], [], managers],
+    })
 }
 
 /// A block as `monitor/bootstrapped` shows it.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Reply, Request, View, query};
+use super::{Reply, Request, View, pool, query};
 use crate::protocol::{BlockHash, Level, Protocol};
 use crate::sim::block::{Block, Rules, timestamp_text};
 
@@ -14,6 +14,7 @@ pub(super) fn of_node(view: View<'_>, segments: &[&str]) -> Reply {
         ["config", "history_mode"] => Reply::Ok(json!({"history_mode": history_mode(view)})),
         ["config", "network", "user_activated_upgrades"]
         | ["config", "network", "user_activated_protocol_overrides"] => Reply::Ok(json!([])),
+        ["network", "connections" | "peers" | "points"] => Reply::Ok(json!([])),
         ["health"] => Reply::Ok(json!({})),
         ["protocols"] => Reply::Ok(protocols(view)),
         _ => Reply::not_found(),
@@ -27,21 +28,12 @@ pub(super) fn of_chain(view: View<'_>, request: &Request<'_>, rest: &[&str]) -> 
         ["is_bootstrapped"] => Reply::Ok(bootstrapped(view)),
         ["blocks"] => Reply::Ok(block_list(view, request)),
         ["invalid_blocks"] => Reply::Ok(json!([])),
-        ["levels", "caboose" | "savepoint"] => {
-            let level = view
-                .weather
-                .gone_up_to
-                .and_then(Level::next)
-                .unwrap_or(Level::ZERO);
-            place(view.chain.at(level).map(AsRef::as_ref))
+        ["levels", name @ ("caboose" | "savepoint" | "checkpoint")] => {
+            place(view.chain.at(place_of(view, name)).map(AsRef::as_ref))
         }
-        ["levels", "checkpoint"] => {
-            let level = view.head().header.level.minus(2).unwrap_or(Level::ZERO);
-            place(view.chain.at(level).map(AsRef::as_ref))
-        }
-        ["protocols"] => Reply::Ok(protocols(view)),
+        ["protocols"] => Reply::Ok(activated(view).into()),
         ["protocols", hash] => protocol(view, hash),
-        ["mempool", rest @ ..] => mempool(view, rest),
+        ["mempool", rest @ ..] => pool::answer(view, request, rest),
         _ => Reply::not_found(),
     }
 }
@@ -82,6 +74,15 @@ pub(in crate::sim) fn bootstrapped_item(block: &Block) -> Value {
     json!({"block": block.hash, "timestamp": timestamp_text(block.header.timestamp)})
 }
 
+/// Level of the block that `caboose`, `savepoint` or `checkpoint` names.
+pub(super) fn place_of(view: View<'_>, name: &str) -> Level {
+    if name == "checkpoint" {
+        return view.head().header.level.minus(2).unwrap_or(Level::ZERO);
+    }
+    let gone = view.weather.gone_up_to.and_then(Level::next);
+    gone.unwrap_or(Level::ZERO)
+}
+
 fn place(block: Option<&Block>) -> Reply {
     block.map_or_else(Reply::not_found, |block| {
         Reply::Ok(json!({"block_hash": block.hash, "level": block.header.level}))
@@ -92,7 +93,9 @@ fn block_list(view: View<'_>, request: &Request<'_>) -> Value {
     let length: usize = query(request, "length")
         .and_then(|text| text.parse().ok())
         .unwrap_or(1);
-    let head = view.head().header.level;
+    let asked = query(request, "head").and_then(|text| text.parse::<BlockHash>().ok());
+    let start = asked.and_then(|hash| view.chain.block(&hash));
+    let head = start.map_or(view.head().header.level, |block| block.header.level);
     let hashes: Vec<_> = (0..length.min(10_000))
         .filter_map(|back| head.minus(u32::try_from(back).ok()?))
         .filter_map(|level| view.chain.at(level))
@@ -118,36 +121,29 @@ fn protocols(view: View<'_>) -> Value {
     json!(hashes)
 }
 
-fn protocol(view: View<'_>, hash: &str) -> Reply {
-    let found = activations(view)
+/// The protocols of the chain and the blocks that activated them, oldest first.
+fn activated(view: View<'_>) -> Vec<Value> {
+    let first = [(Level::ZERO, Rules::Genesis.hash_text())];
+    let later = activations(view)
         .into_iter()
-        .enumerate()
-        .find(|(_, (_, protocol))| protocol.hash_text() == hash);
-    let Some((nth, (level, _))) = found else {
-        return Reply::not_found();
-    };
-    let block = view.chain.at(level).map(|block| block.hash);
-    Reply::Ok(json!({
-        "protocol": hash,
-        "proto_level": nth.saturating_add(1),
-        "activation_block": {"block_hash": block, "level": level},
-    }))
+        .map(|(level, protocol)| (level, protocol.hash_text()));
+    let all = first.into_iter().chain(later).enumerate();
+    all.map(|(nth, (level, hash))| {
+        let block = view.chain.at(level).map(|block| block.hash);
+        json!({
+            "protocol": hash,
+            "proto_level": nth,
+            "activation_block": {"block_hash": block, "level": level},
+        })
+    })
+    .collect()
 }
 
-fn mempool(view: View<'_>, rest: &[&str]) -> Reply {
-    match rest {
-        ["pending_operations"] => {
-            let protocol = view.chain.context().protocol;
-            Reply::Ok(view.chain.mempool().json(view.chain.form(), protocol))
-        }
-        ["filter"] => Reply::Ok(json!({
-            "minimal_fees": "100",
-            "minimal_nanotez_per_gas_unit": ["100", "1"],
-            "minimal_nanotez_per_byte": ["1000", "1"],
-            "replace_by_fee_factor": ["21", "20"],
-        })),
-        _ => Reply::not_found(),
-    }
+fn protocol(view: View<'_>, hash: &str) -> Reply {
+    activated(view)
+        .into_iter()
+        .find(|item| item.get("protocol").and_then(Value::as_str) == Some(hash))
+        .map_or_else(Reply::not_found, Reply::Ok)
 }
 
 /// On an endpoint of another branch, every block from the level on has another hash, wherever its

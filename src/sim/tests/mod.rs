@@ -5,6 +5,7 @@ mod blocks;
 mod games;
 mod http;
 mod judged;
+mod pool;
 mod stakes;
 
 use super::actors::{Period, Truth};
