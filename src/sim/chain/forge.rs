@@ -84,6 +84,7 @@ impl Chain {
         let waiting = self.mempool.waiting().iter();
         let candidates: Vec<(&Waiting, Valid)> = waiting
             .filter(|waiting| waiting.class == Class::Validated && waiting.pays_enough())
+            .filter(|waiting| self.has_arrived(&waiting.hash))
             .filter(|waiting| self.is_live(&waiting.signed.operation.branch))
             .filter_map(|waiting| Some((waiting, waiting.valid?)))
             .collect();
@@ -120,11 +121,17 @@ impl Chain {
             })
             .collect();
         taken.sort_unstable();
-        taken
+        if self.carriage.reversed {
+            taken.reverse();
+        }
+        let mut chosen: Vec<&Waiting> = taken
             .into_iter()
             .filter_map(|nth| candidates.get(nth))
             .map(|(waiting, _)| *waiting)
-            .collect()
+            .collect();
+        // Who pays much more comes first in the block, too.
+        chosen.sort_by_key(|waiting| std::cmp::Reverse(waiting.rank()));
+        chosen
     }
 
     fn header(
