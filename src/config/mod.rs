@@ -6,6 +6,7 @@
 //! know: how flags are spelled (the command line does) and what the values are used for.
 
 mod file;
+mod play;
 mod settings;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
 
+pub use play::{EdgePolicy, Mode, ModeError, PlayConfig, SignerConfig};
 pub use settings::{SETTINGS, Setting};
 
 /// Where a value came from.
@@ -133,6 +135,8 @@ pub struct Config {
     pub store_cache: u64,
     /// Size of a state store above which an alarm is raised, in bytes.
     pub store_limit: u64,
+    /// How far the tower goes, and how it plays.
+    pub play: PlayConfig,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -152,6 +156,7 @@ impl Default for Config {
             kept_levels: 240,
             store_cache: 128 << 20,
             store_limit: 200 << 30,
+            play: PlayConfig::default(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }

@@ -1,5 +1,6 @@
 //! What can be journalled: one type per kind of entry, closed.
 
+use super::play::PlayEntry;
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -52,6 +53,8 @@ pub enum Entry {
     Conflict(ConflictRow),
     /// Something people must hear of.
     Alarm(Alarm),
+    /// Something decided or done.
+    Play(Box<PlayEntry>),
 }
 
 /// A rollup under watch.

@@ -6,7 +6,10 @@ use super::{Context, JournalError};
 use crate::crypto::blake2b;
 
 /// Statements that make schema `n + 1` out of schema `n`; never edited after a release.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_journal.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_journal.sql"),
+    include_str!("../../migrations/0002_play.sql"),
+];
 
 /// Newest schema this program knows.
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;

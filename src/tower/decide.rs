@@ -81,6 +81,7 @@ impl Model {
             inbox,
             publications,
             operations,
+            receipts: _,
         } = seen;
         let before = self.tip;
         self.tip = Place {
@@ -327,6 +328,7 @@ impl Watched {
         self.stakes.apply(&Fact::Published {
             staker: row.staker,
             commitment,
+            at: row.published_level,
         });
         decision.entries.push(Entry::Published(row.clone()));
         decision.tell(News::Published(row));

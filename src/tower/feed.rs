@@ -325,6 +325,7 @@ fn seen(
         },
         publications,
         operations,
+        receipts: block.effects.receipts.clone(),
     }
 }
 
