@@ -9,7 +9,7 @@ use crate::protocol::{BlockHash, ContextHash, Level, Mutez, OperationHash, Proto
 use crate::sim::apply::Pending;
 use crate::sim::block::{self, Block, Header, Rules};
 use crate::sim::context::Context;
-use crate::sim::mempool::Class;
+use crate::sim::mempool::{Class, Waiting};
 use crate::sim::receipts::Included;
 use crate::sim::validate::{Signatures, validate};
 
@@ -59,7 +59,7 @@ impl Chain {
         let mut operations = Vec::new();
         let limit = pending.context.parameters.gas_per_block;
         let mut gas: u64 = 0;
-        for waiting in &self.mempool.waiting {
+        for waiting in self.offered() {
             let live =
                 waiting.class == Class::Validated && self.is_live(&waiting.signed.operation.branch);
             let form = self.form();
@@ -77,6 +77,17 @@ impl Chain {
             operations.push(Arc::new(included));
         }
         operations
+    }
+
+    /// What waits, in the order in which a baker takes it: who pays much more comes first.
+    fn offered(&self) -> Vec<&Waiting> {
+        let arrived = |waiting: &&Waiting| self.has_arrived(&waiting.hash);
+        let mut offered: Vec<_> = self.mempool.waiting.iter().filter(arrived).collect();
+        if self.carriage.reversed {
+            offered.reverse();
+        }
+        offered.sort_by_key(|waiting| std::cmp::Reverse(waiting.rank()));
+        offered
     }
 
     fn header(

@@ -10,15 +10,18 @@ mod pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::block::{self, Block};
 use super::context::Context;
 use super::ledger::Ledger;
 use super::mempool::Mempool;
 use super::parameters::Parameters;
+use super::weather::Carriage;
 use crate::crypto::Dialect;
 use crate::inbox;
 use crate::protocol::operation::Form;
-use crate::protocol::{BlockHash, ChainId, Level, Protocol, PublicKeyHash};
+use crate::protocol::{BlockHash, ChainId, Level, OperationHash, Protocol, PublicKeyHash};
 
 /// What fixes a chain before its first block.
 #[derive(Debug, Clone)]
@@ -67,7 +70,8 @@ pub enum ChainError {
 }
 
 /// What becomes of the operations of abandoned blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Abandoned {
     /// They wait again, as on a node.
     Returned,
@@ -86,6 +90,10 @@ pub struct Chain {
     /// Every head there was, in order.
     heads: Vec<Arc<Block>>,
     mempool: Mempool,
+    carriage: Carriage,
+    /// Number and level of arrival of what came in while the carriage was not plain.
+    arrivals: HashMap<OperationHash, Level>,
+    arrived: u32,
 }
 
 impl Chain {
@@ -102,6 +110,9 @@ impl Chain {
             main: Vec::new(),
             heads: Vec::new(),
             mempool: Mempool::default(),
+            carriage: Carriage::default(),
+            arrivals: HashMap::new(),
+            arrived: 0,
         };
         chain.adopt(Arc::new(genesis));
         let activation = chain.activation_block()?;
@@ -157,6 +168,11 @@ impl Chain {
     #[must_use]
     pub const fn mempool(&self) -> &Mempool {
         &self.mempool
+    }
+
+    /// Changes how operations reach bakers from now on.
+    pub const fn carry(&mut self, carriage: Carriage) {
+        self.carriage = carriage;
     }
 
     /// State after the head.
@@ -241,6 +257,9 @@ impl Chain {
         let block = Arc::new(self.propose(0)?);
         self.adopt(Arc::clone(&block));
         self.reclassify();
+        if self.carriage.duplicates {
+            self.repeat(&block);
+        }
         Ok(block)
     }
 

@@ -10,6 +10,7 @@ use crate::sim::block::Block;
 use crate::sim::errors::{Decimal, RuleError, Trace};
 use crate::sim::mempool::{Class, Waiting, needed_fee};
 use crate::sim::validate::{Signatures, Valid, validate};
+use crate::sim::weather::Carriage;
 
 impl Chain {
     /// Takes a signed operation into the mempool.
@@ -38,10 +39,40 @@ impl Chain {
         {
             self.mempool.remove(&replaced);
         }
-        if !matches!(waiting.class, Class::Refused) {
+        let is_lost = self.arrives(hash);
+        if !is_lost && !matches!(waiting.class, Class::Refused) {
             self.mempool.waiting.push(waiting);
         }
         error.map_or(Ok(hash), Err)
+    }
+
+    /// Notes an arrival; whether the network loses the operation.
+    fn arrives(&mut self, hash: OperationHash) -> bool {
+        if self.carriage == Carriage::default() || self.arrivals.contains_key(&hash) {
+            return false;
+        }
+        self.arrivals.insert(hash, self.level());
+        self.arrived = self.arrived.saturating_add(1);
+        self.carriage.loses(self.arrived)
+    }
+
+    /// Whether an operation has waited for as long as the network makes it.
+    pub(super) fn has_arrived(&self, hash: &OperationHash) -> bool {
+        let waited = self.arrivals.get(hash);
+        let waited = waited.and_then(|since| self.level().since(*since));
+        waited.is_none_or(|blocks| blocks >= self.carriage.delay)
+    }
+
+    /// Lets the operations of a block come in again; all are refused, as on a node.
+    pub(super) fn repeat(&mut self, block: &Block) {
+        let form = self.form();
+        for included in &block.operations {
+            if let Ok(bytes) = included.signed.to_bytes(form)
+                && let Err(refusal) = self.inject(&bytes)
+            {
+                tracing::debug!(%refusal, "an operation came again");
+            }
+        }
     }
 
     fn classify(&self, signed: SignedOperation, hash: OperationHash) -> Waiting {
