@@ -60,7 +60,10 @@ fn export(reader: &Reader, game: &Listed) -> Result<Value, Failure> {
     let (rollup, name) = (&game.rollup, &game.name);
     let dialect = rollup.dialect;
     let own = reader.own_commitments(&rollup.address)?;
-    let parent = own.iter().rev().find(|(_, own)| own.inbox_level < name.inbox_level);
+    let parent = own
+        .iter()
+        .rev()
+        .find(|(_, own)| own.inbox_level < name.inbox_level);
     let from = parent.map_or(rollup.origination_level, |(_, own)| own.inbox_level);
     let first = from.next().unwrap_or(from);
     let mut inbox = Vec::new();
@@ -76,9 +79,12 @@ fn export(reader: &Reader, game: &Listed) -> Result<Value, Failure> {
     }
     let players = [name.stakers.alice(), name.stakers.bob()];
     let verdicts = reader.verdicts(&rollup.address)?;
-    let claims = reader.published(&rollup.address)?.into_iter().filter(|row| {
-        row.commitment.inbox_level == name.inbox_level && players.contains(&row.staker)
-    });
+    let claims = reader
+        .published(&rollup.address)?
+        .into_iter()
+        .filter(|row| {
+            row.commitment.inbox_level == name.inbox_level && players.contains(&row.staker)
+        });
     let claims: Vec<_> = claims
         .map(|row| {
             let hash = row.commitment.hash();
@@ -171,7 +177,9 @@ fn level(value: &Value, key: &str) -> Result<Level, String> {
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value], String> {
     let found = value.get(key).and_then(Value::as_array);
-    found.map(Vec::as_slice).ok_or_else(|| format!("{key} is missing"))
+    found
+        .map(Vec::as_slice)
+        .ok_or_else(|| format!("{key} is missing"))
 }
 
 fn bytes(value: &Value, key: &str) -> Result<Vec<u8>, String> {
@@ -190,7 +198,9 @@ impl Case {
         let commitment =
             |json: &Value| Commitment::from_json(json, dialect).map_err(|e| e.to_string());
         let account = |key: &str| -> Result<_, String> {
-            text(evidence, key)?.parse().map_err(|e| format!("{key}: {e}"))
+            text(evidence, key)?
+                .parse()
+                .map_err(|e| format!("{key}: {e}"))
         };
         let mut claims = Vec::new();
         for claim in list(evidence, "claims")? {
@@ -225,9 +235,14 @@ fn verify(evidence: &Value) -> Result<Vec<String>, String> {
     let case = Case::read(evidence)?;
     let mut checked = Vec::new();
     check_claims(&case)?;
-    checked.push(format!("{} claims extend the agreed commitment", case.claims.len()));
+    checked.push(format!(
+        "{} claims extend the agreed commitment",
+        case.claims.len()
+    ));
     let levels = check_inbox(list(evidence, "inbox")?)?;
-    checked.push(format!("the inbox of {levels} levels follows from its messages"));
+    checked.push(format!(
+        "the inbox of {levels} levels follows from its messages"
+    ));
     let (ours, theirs) = check_moves(&case, evidence)?;
     checked.push(format!(
         "{ours} moves of ours and {theirs} of the opponent are what layer 1 accepts"
@@ -275,7 +290,9 @@ fn check_inbox(rows: &[Value]) -> Result<usize, String> {
         if let Some(before) = &before
             && cell.back_pointers.first() != Some(&before.hash())
         {
-            return Err(format!("the inbox of level {at} does not follow the one before"));
+            return Err(format!(
+                "the inbox of level {at} does not follow the one before"
+            ));
         }
         before = Some(cell);
     }
@@ -285,7 +302,10 @@ fn check_inbox(rows: &[Value]) -> Result<usize, String> {
 fn check_moves(case: &Case, evidence: &Value) -> Result<(usize, usize), String> {
     let (mut ours, mut theirs) = (0_usize, 0_usize);
     for (index, (position, game)) in case.positions.iter().enumerate() {
-        let next = case.positions.get(index.saturating_add(1)).map(|(_, next)| next);
+        let next = case
+            .positions
+            .get(index.saturating_add(1))
+            .map(|(_, next)| next);
         let found = case.moves.get(&hex::encode(position));
         let refutation = found.and_then(|found| found.get("refutation")?.as_str());
         let Some(refutation) = refutation else {

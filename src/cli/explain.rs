@@ -107,7 +107,9 @@ impl Account {
                 row.verb,
                 row.what,
                 row.reason,
-                row.hold.as_ref().map_or(String::new(), |hold| format!(" (held: {hold})"))
+                row.hold
+                    .as_ref()
+                    .map_or(String::new(), |hold| format!(" (held: {hold})"))
             ));
         }
         lines
@@ -210,9 +212,12 @@ fn claims(
 ) -> Result<Vec<Claim>, Failure> {
     let verdicts = reader.verdicts(&game.name.rollup)?;
     let dialect = game.rollup.dialect;
-    let rows = reader.published(&game.name.rollup)?.into_iter().filter(|row| {
-        row.commitment.inbox_level == game.name.inbox_level && players.contains(&row.staker)
-    });
+    let rows = reader
+        .published(&game.name.rollup)?
+        .into_iter()
+        .filter(|row| {
+            row.commitment.inbox_level == game.name.inbox_level && players.contains(&row.staker)
+        });
     Ok(rows
         .map(|row| {
             let hash = row.commitment.hash();
@@ -238,9 +243,17 @@ fn claims(
 fn table(game: &Listed) -> Vec<(String, String)> {
     let dialect = game.rollup.dialect;
     let text = |state: Option<StateHash>| {
-        state.map_or_else(|| "no state: the machine is stuck".into(), |state| state.text(dialect))
+        state.map_or_else(
+            || "no state: the machine is stuck".into(),
+            |state| state.text(dialect),
+        )
     };
-    match game.last.as_ref().and_then(|last| last.game()).map(|game| game.state) {
+    match game
+        .last
+        .as_ref()
+        .and_then(|last| last.game())
+        .map(|game| game.state)
+    {
         Some(GameState::Dissecting { dissection, .. }) => dissection
             .iter()
             .map(|chunk| (chunk.tick.to_string(), text(chunk.state)))

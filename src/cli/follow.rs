@@ -67,7 +67,9 @@ async fn key(config: &Config) -> Result<Option<Key>, Failure> {
                 None => Passphrase::ask(&format!("Passphrase of {key}: ")),
             };
             let passphrase = passphrase.map_err(|e| wrong(e.to_string()))?;
-            let secret = entry.unlock(&passphrase).map_err(|e| wrong(e.to_string()))?;
+            let secret = entry
+                .unlock(&passphrase)
+                .map_err(|e| wrong(e.to_string()))?;
             Ok(Some(Key::local(secret)))
         }
     }

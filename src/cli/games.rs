@@ -161,7 +161,10 @@ impl Listed {
             Some((_, Ending::Draw)) => (Some("draw"), None),
             Some((_, Ending::Gone)) => (Some("gone"), None),
         };
-        let turn = self.last.as_ref().map(|last| self.name.stakers.account(last.turn));
+        let turn = self
+            .last
+            .as_ref()
+            .map(|last| self.name.stakers.account(last.turn));
         json!({
             "number": self.number,
             "rollup": self.name.rollup.text(self.rollup.dialect),

@@ -44,9 +44,16 @@ pub(super) fn run(config: &Config, command: &RehearseArgs) -> Result<Exit, Failu
             if game.is_won { "won" } else { "NOT WON" },
             game.moves.len(),
             game.slowest().as_millis(),
-            game.proof.map_or(String::new(), |size| format!(", proof of {size} bytes")),
-            game.problem.as_ref().map_or(String::new(), |problem| format!(": {problem}")),
+            game.proof
+                .map_or(String::new(), |size| format!(", proof of {size} bytes")),
+            game.problem
+                .as_ref()
+                .map_or(String::new(), |problem| format!(": {problem}")),
         ))?;
     }
-    Ok(if all_won { Exit::Fine } else { Exit::Difference })
+    Ok(if all_won {
+        Exit::Fine
+    } else {
+        Exit::Difference
+    })
 }

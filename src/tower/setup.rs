@@ -29,11 +29,11 @@ use crate::journal::{Entry, Journal, JournalError, Reader, RollupRow};
 use crate::l1::{
     BlockId, BlockRef, Branch, Client, EndpointSettings, Follower, Interest, L1Error, Settings,
 };
-use crate::signer::Key;
 use crate::merkle::{Options, Store, StoreError};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, Dialected, HistoryCell, Inbox, Level, RollupAddress,
 };
+use crate::signer::Key;
 
 /// Blocks remembered for finding common ancestors: deeper reorganisations are refused.
 const BRANCH: u32 = 100_000;

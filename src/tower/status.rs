@@ -1,6 +1,6 @@
 //! What the tower shows of itself while it runs: plain data, replaced after every batch.
 
-use super::model::{Model, Tally};
+use super::model::{Model, Place, Tally};
 use crate::protocol::{Dialected, Level, Mutez, Player, PublicKeyHash};
 
 /// How the tower stands.
@@ -51,7 +51,7 @@ pub struct PlayStatus {
     /// Tasks waiting for or on a worker.
     pub working: usize,
     /// The last tip at which everything wanted was handed over and nothing was under way.
-    pub settled: Option<Level>,
+    pub settled: Option<Place>,
     /// Games of ours that ended, since the start: won, lost, drawn.
     pub ended: [u64; 3],
 }

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod following;
+mod playing;
 mod refusals;
 mod trouble;
 mod world;

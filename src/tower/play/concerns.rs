@@ -68,7 +68,9 @@ pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) 
             alarms::LOW_BALANCE,
             None,
             format!("{needed}"),
-            format!("the account has {balance} mutez, {needed} are needed should it come to a game"),
+            format!(
+                "the account has {balance} mutez, {needed} are needed should it come to a game"
+            ),
         ),
         Concern::NotPlayable {
             opponent,
@@ -161,7 +163,12 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
         } => (
             Severity::Critical,
             format!("included {operation}"),
-            format!("{} failed on the chain ({}): {}", what.key(), outcome.word(), ids(errors)),
+            format!(
+                "{} failed on the chain ({}): {}",
+                what.key(),
+                outcome.word(),
+                ids(errors)
+            ),
         ),
         Notice::Held {
             what,
@@ -171,7 +178,12 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
         } => (
             Severity::Critical,
             format!("held {}", what.key()),
-            format!("{} is refused ({}): {}", what.key(), outcome.word(), ids(errors)),
+            format!(
+                "{} is refused ({}): {}",
+                what.key(),
+                outcome.word(),
+                ids(errors)
+            ),
         ),
         Notice::Undone { .. }
         | Notice::Final { .. }

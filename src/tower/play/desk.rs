@@ -217,12 +217,10 @@ impl Desk {
                 let consent = self.consent(&period, &facts, edges);
                 Done::Consent(rollup, period, consent.map_err(|error| error.to_string()))
             }
-            Task::Answer(name, game, seat) => {
-                match self.answer(&period, &facts, &game, seat) {
-                    Ok(found) => Done::Found(rollup, name, Box::new(found)),
-                    Err(error) => Done::NotYet(rollup, name, error.to_string()),
-                }
-            }
+            Task::Answer(name, game, seat) => match self.answer(&period, &facts, &game, seat) {
+                Ok(found) => Done::Found(rollup, name, Box::new(found)),
+                Err(error) => Done::NotYet(rollup, name, error.to_string()),
+            },
             Task::Prepare(game) => {
                 if let Err(error) = self.prepare(&period, &facts, &game, slack, patience) {
                     tracing::debug!(%error, "states could not be prepared");

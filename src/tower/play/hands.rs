@@ -7,7 +7,8 @@ use crate::config::Mode;
 use crate::journal::{Entry as Row, Journal, OperationStepRow, PlayEntry, Reader};
 use crate::l1::{BlockRef, Client, Receipt};
 use crate::operation::{
-    At, Driver, DriverError, Entry, Intention, Notice, Scribe, ScribeError, Settings, Shadow, Wanted,
+    At, Driver, DriverError, Entry, Intention, Notice, Scribe, ScribeError, Settings, Shadow,
+    Wanted,
 };
 use crate::protocol::operation::Action;
 use crate::protocol::{Game, Level, Mutez, PublicKeyHash, RollupAddress};

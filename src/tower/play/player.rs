@@ -271,7 +271,10 @@ impl Player {
         if !of_rollup.is_current {
             return None;
         }
-        let known = self.seen.get(&rollup).filter(|(place, _)| *place == brief.tip);
+        let known = self
+            .seen
+            .get(&rollup)
+            .filter(|(place, _)| *place == brief.tip);
         let seen = match known {
             Some((_, seen)) => seen.clone(),
             None => {
@@ -294,7 +297,9 @@ impl Player {
             .max(self.hands.is_standing_by().then_some(Hold::StandBy));
         let table = self.tables.get_mut(&rollup)?;
         table.is_retrying = false;
-        let operations = table.ended_candidates(&seen).then(|| self.reader.operations(&rollup));
+        let operations = table
+            .ended_candidates(&seen)
+            .then(|| self.reader.operations(&rollup));
         let operations = operations.and_then(Result::ok).unwrap_or_default();
         let mut outcome = table.think(
             &super::table::Moment {
@@ -313,7 +318,8 @@ impl Player {
         self.keep(outcome.entries).await;
         if let Some(reason) = frozen {
             self.hands.freeze(rollup, Some(&reason));
-            self.hold(Some(rollup), Hold::Contradiction, Some(&reason)).await;
+            self.hold(Some(rollup), Hold::Contradiction, Some(&reason))
+                .await;
         }
         for alarm in outcome.alarms {
             self.alarm(alarm).await;
@@ -485,7 +491,7 @@ impl Player {
             }
         }
         let working = self.pool.len();
-        let (is_settled, tip) = (self.is_settled, brief.tip.level);
+        let (is_settled, tip) = (self.is_settled, brief.tip);
         let (mode, account) = (self.config.mode().name(), self.hands.account());
         self.status.send_modify(|status| {
             let play = &mut status.play;

@@ -133,13 +133,7 @@ impl At {
         })
     }
 
-    fn want(
-        &self,
-        what: &str,
-        reason: &str,
-        wish: &Wish,
-        hold: Option<&'static str>,
-    ) -> PlayEntry {
+    fn want(&self, what: &str, reason: &str, wish: &Wish, hold: Option<&'static str>) -> PlayEntry {
         let PlayEntry::Decision(row) = self.row(Verb::Want, what, reason, hold) else {
             return self.row(Verb::Want, what, reason, hold);
         };
@@ -185,7 +179,9 @@ impl At {
             .iter()
             .rev()
             .filter(|row| row.level >= game.start)
-            .find_map(|row| end_of(row, &game.stakers).map(|(ending, reason)| (row, ending, reason)));
+            .find_map(|row| {
+                end_of(row, &game.stakers).map(|(ending, reason)| (row, ending, reason))
+            });
         match ended {
             Some((row, ending, reason)) => GameEndRow {
                 game,

@@ -63,7 +63,11 @@ impl Rehearsed {
     /// The longest of our moves.
     #[must_use]
     pub fn slowest(&self) -> Duration {
-        self.moves.iter().map(|(took, _)| *took).max().unwrap_or_default()
+        self.moves
+            .iter()
+            .map(|(took, _)| *took)
+            .max()
+            .unwrap_or_default()
     }
 }
 
@@ -197,7 +201,13 @@ pub(super) fn play(
         let refutation = if is_ours {
             game::answer(facts, &stakers, us, &game, &mut witness).map(|found| {
                 rehearsed.moves.push((began.elapsed(), found.size));
-                if matches!(found.refutation, Refutation::Move { step: Step::Proof(_), .. }) {
+                if matches!(
+                    found.refutation,
+                    Refutation::Move {
+                        step: Step::Proof(_),
+                        ..
+                    }
+                ) {
                     rehearsed.proof = Some(found.size);
                 }
                 found.refutation
@@ -225,7 +235,8 @@ pub(super) fn play(
         match game::judge(facts, &stakers, &game, &player, &refutation) {
             Ok(Ruling::Continues { game: next, .. }) => game = *next,
             Ok(Ruling::Ended { result, .. }) => {
-                rehearsed.is_won = matches!(result, GameResult::Loser { loser, .. } if loser == THEM);
+                rehearsed.is_won =
+                    matches!(result, GameResult::Loser { loser, .. } if loser == THEM);
                 if !rehearsed.is_won {
                     rehearsed.problem = Some(format!("the game ends with {result:?}"));
                 }
@@ -249,11 +260,9 @@ pub(super) fn play(
 pub(super) fn some_tick(period: &Period, salt: u64) -> u128 {
     let ticks = u128::from(period.own.commitment.number_of_ticks).max(1);
     let digest = crate::crypto::blake2b_concat(&[&period.own.hash.0, &salt.to_be_bytes()]);
-    let number = digest
-        .as_bytes()
-        .iter()
-        .take(16)
-        .fold(0_u128, |sum, byte| sum.wrapping_mul(256).wrapping_add(u128::from(*byte)));
+    let number = digest.as_bytes().iter().take(16).fold(0_u128, |sum, byte| {
+        sum.wrapping_mul(256).wrapping_add(u128::from(*byte))
+    });
     number.checked_rem(ticks).unwrap_or(0).saturating_add(1)
 }
 
@@ -320,7 +329,9 @@ impl Rehearsal {
     ) -> Result<Self, RehearsalError> {
         let reader = crate::journal::Reader::open(&config.journal_path())?;
         let own = reader.own_commitments(&rollup.address)?;
-        let last = own.last().map_or(rollup.origination_level, |(_, own)| own.inbox_level);
+        let last = own
+            .last()
+            .map_or(rollup.origination_level, |(_, own)| own.inbox_level);
         let wanted = level.unwrap_or(last);
         let find = |at: &dyn Fn(&Commitment) -> bool| {
             let found = own.iter().find(|(_, own)| at(own));
@@ -337,7 +348,8 @@ impl Rehearsal {
             })
             .ok_or(RehearsalError::NoPeriod(wanted))?;
         let head = reader.head()?.ok_or(RehearsalError::NoPeriod(wanted))?;
-        let protocol = Protocol::from_hash(&head.protocol).ok_or(RehearsalError::UnknownProtocol)?;
+        let protocol =
+            Protocol::from_hash(&head.protocol).ok_or(RehearsalError::UnknownProtocol)?;
         let facts = Facts {
             activation: reveals.activation(),
             ..Facts::wasm(protocol, rollup.address, rollup.origination_level)

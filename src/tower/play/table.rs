@@ -22,9 +22,7 @@ use crate::journal::{
 };
 use crate::operation::Wanted;
 use crate::protocol::operation::Action;
-use crate::protocol::{
-    CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress,
-};
+use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::policy::{
@@ -107,9 +105,7 @@ impl Table {
             frozen: reader
                 .holds()?
                 .into_iter()
-                .find(|hold| {
-                    hold.rollup == Some(rollup) && hold.hold == Hold::Contradiction.word()
-                })
+                .find(|hold| hold.rollup == Some(rollup) && hold.hold == Hold::Contradiction.word())
                 .map(|hold| hold.reason),
             row,
             me,
@@ -375,7 +371,8 @@ impl Table {
                 continue;
             };
             if period.own.hash == row.commitment && period.own.block == row.block && row.is_given {
-                self.consents.insert(row.commitment, (period, Consent::Given));
+                self.consents
+                    .insert(row.commitment, (period, Consent::Given));
                 self.agreed.insert(row.commitment);
             }
         }
@@ -422,7 +419,12 @@ impl Table {
                 ));
             }
         }
-        let gone: Vec<_> = self.games.keys().filter(|name| !there.contains(name)).copied().collect();
+        let gone: Vec<_> = self
+            .games
+            .keys()
+            .filter(|name| !there.contains(name))
+            .copied()
+            .collect();
         let stake = moment.seen.constants.rollup.stake_amount;
         for name in gone {
             self.games.remove(&name);
@@ -473,9 +475,7 @@ impl Table {
                     None => continue,
                 },
                 Task::Prepare { position, .. } => match self.playable(moment, *position) {
-                    Some((period, _, game, _)) => {
-                        (period, Job::Prepare(Box::new(game.clone())))
-                    }
+                    Some((period, _, game, _)) => (period, Job::Prepare(Box::new(game.clone()))),
                     None => continue,
                 },
             };

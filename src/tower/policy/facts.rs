@@ -8,8 +8,8 @@ use crate::crypto::{Dialect, Hash, blake2b_concat};
 use crate::journal::Judgement;
 use crate::protocol::operation::{Refutation, Stakers};
 use crate::protocol::{
-    Clock, CommitmentHash, Constants, Game, GameState, Level, Mutez, Player, Protocol, PublicKeyHash,
-    RollupAddress,
+    Clock, CommitmentHash, Constants, Game, GameState, Level, Mutez, Player, Protocol,
+    PublicKeyHash, RollupAddress,
 };
 use crate::tower::lattice::Lattice;
 use crate::tower::model::Own;

@@ -8,8 +8,8 @@ use crate::crypto::Dialect;
 use crate::journal::Judgement;
 use crate::protocol::operation::{Action, DissectionChunk, Refutation, Stakers, Step};
 use crate::protocol::{
-    Clock, Commitment, CommitmentHash, Constants, DalSnapshot, Game, GameState, HistoryCell, Level, Mutez,
-    Player, Protocol, PublicKeyHash, RollupAddress, StateHash, Tick,
+    Clock, Commitment, CommitmentHash, Constants, DalSnapshot, Game, GameState, HistoryCell, Level,
+    Mutez, Player, Protocol, PublicKeyHash, RollupAddress, StateHash, Tick,
 };
 use crate::tower::lattice::Lattice;
 use crate::tower::model::Own;
