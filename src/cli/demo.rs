@@ -1,11 +1,12 @@
 //! `watchtower demo`: a whole network on this machine, with a liar, watched through HTTP.
 //!
-//! Promises: nothing leaves this machine; the tower is the one of `follow`, and sees the chain as
-//! it would see a node. The exit code is 0 only if the liar was caught and every commitment of the
-//! honest operator was judged true.
+//! Promises: nothing leaves this machine; the tower is the one of `follow --mode defend`, and sees
+//! the chain as it would see a node. The exit code is 0 only if the liar was caught and lost its
+//! stake, ours is there, and every true commitment was judged true.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -16,12 +17,13 @@ use super::devnet::operator_engines;
 use super::exit::{Exit, Failure};
 use super::follow::{listener, stop_on_signals};
 use super::output::{line, runtime, start_logs};
-use crate::config::{Config, RollupConfig};
+use crate::config::{Config, Mode, PlayConfig, RollupConfig};
 use crate::crypto::Dialect;
-use crate::journal::{Judgement, Reader};
+use crate::journal::{Ending, Judgement, Reader};
 use crate::protocol::{CommitmentHash, Dialected, Level, Protocol, PublicKeyHash, RollupAddress};
-use crate::sim::{Act, Actor, Devnet, From, Options, Setup, Shared, Strategy, devnet};
-use crate::tower::{News, Status, follow};
+use crate::signer::Key;
+use crate::sim::{Act, Actor, Devnet, From, Options, Play, Setup, Shared, Strategy, devnet};
+use crate::tower::{News, PlayNews, Stage, Status, Turn, follow};
 
 /// A kernel of ours that does what messages tell it to.
 pub(super) const KERNEL: &[u8] = include_bytes!("../../tests/data/kernels/commander.wasm");
@@ -30,11 +32,16 @@ pub(super) const KERNEL: &[u8] = include_bytes!("../../tests/data/kernels/comman
 const PERIOD: u32 = 8;
 /// The period in which the liar begins to lie, counted from 1.
 const LIE: u32 = 3;
-/// Periods of the story.
+/// Periods with users' messages.
 const PERIODS: u32 = 5;
 const USER: u32 = 0;
 const HONEST: u32 = 1;
 const LIAR: u32 = 2;
+const TOWER: u32 = 3;
+/// Blocks after which something must have gone wrong.
+const PATIENCE: u32 = 200;
+/// Blocks baked after the liar has fallen, so that everything is told.
+const EPILOGUE: u32 = 3;
 
 /// What the story is about.
 struct Story {
@@ -43,6 +50,7 @@ struct Story {
     origin: Level,
     honest: PublicKeyHash,
     liar: PublicKeyHash,
+    tower: PublicKeyHash,
     last: Level,
 }
 
@@ -122,15 +130,30 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
             preimages: None,
             preimage_endpoints: Vec::new(),
         }],
+        play: PlayConfig {
+            chosen: Some(Mode::Defend),
+            ..PlayConfig::default()
+        },
         ..Config::default()
     };
-    let names = BTreeMap::from([(story.honest, "honest operator"), (story.liar, "liar")]);
+    let names = BTreeMap::from([
+        (story.honest, "honest operator"),
+        (story.liar, "liar"),
+        (story.tower, "tower"),
+    ]);
     let told = Mutex::new(Names {
         people: names,
         authors: BTreeMap::new(),
         dialect,
     });
+    let fallen = Arc::new(AtomicBool::new(false));
+    let (is_fallen, liar) = (Arc::clone(&fallen), story.liar);
     let hear = listener(move |news| {
+        if let News::Play(PlayNews::Ended { ending, .. }) = news
+            && *ending == Ending::Loser(liar)
+        {
+            is_fallen.store(true, Ordering::Relaxed);
+        }
         let mut names = told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(text) = names.tell(news) {
             // A closed terminal ends the telling, not the demo.
@@ -139,17 +162,17 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
     });
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
+    let pace = Pace { pace, fallen };
     let blocks = tokio::spawn(bake(chain.shared.clone(), story.last, pace, stop.clone()));
     let (status, _) = watch::channel(Status::default());
-    let outcome = follow(&config, Some(story.last), Some(hear), status, stop.clone()).await;
-    let was_stopped = stop.is_cancelled() && outcome.is_ok() && !blocks.is_finished();
-    stop.cancel();
-    let _ = blocks.await;
+    let key = secret(&chain)?;
+    let outcome = follow(&config, Some(key), None, Some(hear), status, stop.clone()).await;
+    let is_told = matches!(blocks.await, Ok(true));
     outcome?;
-    if was_stopped {
+    if !is_told {
         return Err(Failure::said(Exit::Failed, "stopped before the end"));
     }
-    judge(&config, &story)
+    judge(&config, &story, &chain)
 }
 
 /// The rollup, what its users send, and who stakes on it.
@@ -161,14 +184,15 @@ fn write_story(scenario: &mut crate::sim::Scenario, dialect: Dialect) -> Result<
         .map_err(|error| failed(&error))?;
     let origin = scenario.chain().level();
     let at = |blocks: u32| origin.plus(blocks).unwrap_or(origin);
-    let last = at(PERIOD * PERIODS + 6);
+    let last = at(PATIENCE);
     for step in (1..PERIOD * PERIODS).step_by(3) {
         let text = format!("W\x08/greetingblock {step}");
         scenario.plan(at(step), Act::messages(USER, &[text.as_bytes()]));
     }
-    let lie = From::level(at(PERIOD * (LIE - 1) + 1));
+    // In the middle of the kernel's run over that level.
+    let lie = From::place(at(PERIOD * (LIE - 1) + 1), 0, 60_000);
     scenario.hire(Actor::new(HONEST, rollup, Strategy::Honest).cementing());
-    scenario.hire(Actor::new(LIAR, rollup, Strategy::WrongState(lie)));
+    scenario.hire(Actor::new(LIAR, rollup, Strategy::WrongState(lie)).playing(Play::default()));
     let account = |index| {
         scenario
             .person(index)
@@ -181,6 +205,7 @@ fn write_story(scenario: &mut crate::sim::Scenario, dialect: Dialect) -> Result<
         origin,
         honest: account(HONEST)?,
         liar: account(LIAR)?,
+        tower: account(TOWER)?,
         last,
     })
 }
@@ -196,24 +221,43 @@ fn introduce(chain: &Devnet, story: &Story) -> Result<(), Failure> {
         story.origin
     ))?;
     line(format!(
-        "Two stakers: an honest operator ({}),",
+        "Two stakers: an honest operator ({}), who does not play,",
         story.honest
     ))?;
     line(format!(
         "             and a liar       ({}), who turns at period {LIE}.",
         story.liar
     ))?;
+    line(format!(
+        "The tower defends with {} and knows none of this:",
+        story.tower
+    ))?;
     Ok(line(
-        "The tower knows none of this. It reads blocks over HTTP and runs the kernel itself.\n",
+        "it reads blocks over HTTP, runs the kernel itself, and sends what it has to.\n",
     )?)
 }
 
-async fn bake(shared: Shared, last: Level, pace: Duration, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(pace.max(Duration::from_millis(1)));
+/// How fast blocks come, and whether the liar has fallen.
+struct Pace {
+    pace: Duration,
+    fallen: Arc<AtomicBool>,
+}
+
+/// Bakes until the liar has fallen and everything is told; whether it came to that.
+async fn bake(shared: Shared, last: Level, pace: Pace, stop: CancellationToken) -> bool {
+    let mut tick = tokio::time::interval(pace.pace.max(Duration::from_millis(1)));
+    let mut after = 0_u32;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return false,
+        }
+        if pace.fallen.load(Ordering::Relaxed) {
+            after = after.saturating_add(1);
+        }
+        if after > EPILOGUE {
+            stop.cancel();
+            return true;
         }
         let chain = shared.clone();
         let advanced = tokio::task::spawn_blocking(move || {
@@ -221,7 +265,10 @@ async fn bake(shared: Shared, last: Level, pace: Duration, stop: CancellationTok
         });
         match advanced.await {
             Ok(Ok(level)) if level < last => {}
-            _ => return,
+            _ => {
+                stop.cancel();
+                return true;
+            }
         }
     }
 }
@@ -290,6 +337,7 @@ impl Names {
                 self.name(&row.other_staker)
             )),
             News::Alarm(alarm) => Some(format!("  ALARM    {}: {}", alarm.kind, alarm.message)),
+            News::Play(news) => self.tell_play(news),
             News::RolledBack { level, depth } => {
                 Some(format!("level {level:>3}  {depth} blocks left the chain"))
             }
@@ -298,12 +346,75 @@ impl Names {
     }
 }
 
+impl Names {
+    /// The game, as a running account with both clocks.
+    fn tell_play(&self, news: &PlayNews) -> Option<String> {
+        Some(match news {
+            PlayNews::Consent {
+                level,
+                is_given,
+                detail,
+                ..
+            } => format!(
+                "           tower: {} stake on level {level}: {detail}",
+                if *is_given { "may" } else { "must not" }
+            ),
+            PlayNews::Wanted { what, why, .. } => {
+                format!("           tower: wants to {what}, to {why}")
+            }
+            PlayNews::Position {
+                turn,
+                stage,
+                width,
+                ours_left,
+                theirs_left,
+                is_new,
+                ..
+            } => format!(
+                "  GAME     {}{}: {width} ticks in dispute; blocks left: tower {ours_left}, liar {theirs_left}",
+                if *is_new { "opened, " } else { "" },
+                match (turn, stage) {
+                    (Turn::Ours, Stage::Dissecting) => "the tower is to move",
+                    (Turn::Theirs, Stage::Dissecting) => "the liar is to move",
+                    (Turn::Ours, Stage::FinalMove) =>
+                        "the liar's proof failed, the tower may prove",
+                    (Turn::Theirs, Stage::FinalMove) => "the tower's proof failed",
+                }
+            ),
+            PlayNews::Found {
+                kind, milliseconds, ..
+            } => format!("           tower: found its {kind} in {milliseconds} ms"),
+            PlayNews::Ended {
+                opponent, ending, ..
+            } => match ending {
+                Ending::Loser(loser) => format!("  GAME     over: {} lost", self.name(loser)),
+                Ending::Draw => "  GAME     over: both lost".into(),
+                Ending::Gone => format!("  GAME     with {} is gone", self.name(opponent)),
+            },
+            PlayNews::Included { .. } | PlayNews::Finished => return None,
+        })
+    }
+}
+
+/// The key of the account that the tower defends with.
+fn secret(chain: &Devnet) -> Result<Key, Failure> {
+    let text = chain.shared.with(|scenario| {
+        scenario
+            .person(TOWER)
+            .map(|person| person.secret_text().to_owned())
+    });
+    let parsed = text.and_then(|text| text.parse().ok());
+    parsed
+        .map(Key::local)
+        .ok_or_else(|| Failure::said(Exit::Failed, "the simulated chain lacks an account"))
+}
+
 fn short(text: &str) -> &str {
     text.get(..14).unwrap_or(text)
 }
 
 /// The liar was caught, and every honest commitment was judged true?
-fn judge(config: &Config, story: &Story) -> Result<Exit, Failure> {
+fn judge(config: &Config, story: &Story, chain: &Devnet) -> Result<Exit, Failure> {
     let reader = Reader::open(&config.journal_path())?;
     let verdicts: BTreeMap<_, _> = reader
         .verdicts(&story.rollup)?
@@ -325,9 +436,16 @@ fn judge(config: &Config, story: &Story) -> Result<Exit, Failure> {
     line(format!(
         "\n{trusted} of {honest} true commitments were judged true, {caught} of {lies} lies were caught."
     ))?;
-    let is_well = lies > 0 && caught == lies && honest > 0 && trusted == honest;
+    let (is_slashed, is_safe) = chain.shared.with(|scenario| {
+        let context = scenario.chain().context();
+        let rollup = context.rollup(&story.rollup).ok();
+        let has = |staker| rollup.is_some_and(|rollup| rollup.index_of(staker).is_ok());
+        (!has(&story.liar), has(&story.tower))
+    });
+    let is_well =
+        lies > 0 && caught == lies && honest > 0 && trusted == honest && is_slashed && is_safe;
     line(if is_well {
-        "The liar was caught."
+        "The liar was caught and has lost its stake; ours is where it was."
     } else {
         "Something is wrong: please report this."
     })?;

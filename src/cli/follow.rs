@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::args::FollowArgs;
 use super::exit::{Exit, Failure};
 use super::output::{is_terminal, runtime, start_logs};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, SignerConfig};
 use crate::protocol::Level;
 use crate::serve::attend;
+use crate::signer::{Key, KeyStore, Passphrase, Remote};
 use crate::tower::{Outcome, Status, TowerError, follow};
 
 pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
@@ -32,7 +33,7 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
         if is_terminal() && config.log_format == LogFormat::Human {
             tokio::spawn(show_progress(receiver));
         }
-        let outcome = follow(config, until, None, sender, stop).await;
+        let outcome = follow(config, key(config).await?, until, None, sender, stop).await;
         attended.end().await;
         Ok::<_, Failure>(outcome?)
     })?;
@@ -41,6 +42,39 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
     } else {
         Exit::Fine
     })
+}
+
+/// Whoever signs, where the mode sends anything.
+async fn key(config: &Config) -> Result<Option<Key>, Failure> {
+    let wrong = |problem: String| Failure::said(Exit::Configuration, problem);
+    if !config.play.mode().capabilities().sends {
+        return Ok(None);
+    }
+    match &config.play.signer {
+        SignerConfig::None => Ok(None),
+        SignerConfig::Remote(url) => {
+            let account = config.play.account.ok_or_else(|| {
+                wrong("a remote signer holds many keys: name the account with --account".into())
+            })?;
+            let remote = Remote::new(url, account, None).map_err(|e| wrong(e.to_string()))?;
+            let key = Key::remote(remote).await;
+            key.map(Some).map_err(|e| wrong(e.to_string()))
+        }
+        SignerConfig::Local { key, passphrase } => {
+            let path = config.data_dir.join(KeyStore::FILE);
+            let store = KeyStore::open(&path).map_err(|e| wrong(e.to_string()))?;
+            let entry = store.find(Some(key)).map_err(|e| wrong(e.to_string()))?;
+            let passphrase = match passphrase {
+                Some(file) => Passphrase::from_file(file),
+                None => Passphrase::ask(&format!("Passphrase of {key}: ")),
+            };
+            let passphrase = passphrase.map_err(|e| wrong(e.to_string()))?;
+            let secret = entry
+                .unlock(&passphrase)
+                .map_err(|e| wrong(e.to_string()))?;
+            Ok(Some(Key::local(secret)))
+        }
+    }
 }
 
 /// What scripts learn from a run that was to end at a level.
@@ -107,7 +141,7 @@ async fn show_progress(mut status: watch::Receiver<Status>) {
 
 impl From<TowerError> for Failure {
     fn from(error: TowerError) -> Self {
-        use crate::tower::GenesisError;
+        use crate::tower::{GenesisError, HandsError};
         let exit = match &error {
             TowerError::Config(_) => Exit::Configuration,
             TowerError::Node(error) => of_node(error),
@@ -122,7 +156,10 @@ impl From<TowerError> for Failure {
             | TowerError::InUse(_)
             | TowerError::OtherChain { .. }
             | TowerError::BeforeJournal { .. } => Exit::Data,
-            TowerError::Runner(_) => Exit::Failed,
+            TowerError::Hands(HandsError::NoSigner(_) | HandsError::NoAccount) => {
+                Exit::Configuration
+            }
+            TowerError::Hands(_) | TowerError::Runner(_) => Exit::Failed,
         };
         Self::new(exit, error)
     }

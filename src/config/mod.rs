@@ -7,6 +7,7 @@
 
 mod channels;
 mod file;
+mod play;
 mod settings;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
 
+pub use play::{EdgePolicy, Mode, ModeError, PlayConfig, SignerConfig};
 pub use settings::{SETTINGS, Setting};
 
 /// Where a value came from.
@@ -143,6 +145,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Names under which people reach them.
     pub hosts: Vec<String>,
+    /// How far the tower goes, and how it plays.
+    pub play: PlayConfig,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -166,6 +170,7 @@ impl Default for Config {
             heartbeat_every: Duration::from_secs(60),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9732))),
             hosts: Vec::new(),
+            play: PlayConfig::default(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }

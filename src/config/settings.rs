@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, Given, LogFormat, RollupConfig};
+use super::{Config, ConfigError, EdgePolicy, Given, LogFormat, RollupConfig, SignerConfig};
 use crate::alert::{Heartbeat, Located};
-use crate::protocol::RollupAddress;
+use crate::protocol::{Mutez, RollupAddress};
 
 /// One setting of the tower.
 #[derive(Debug)]
@@ -221,6 +221,117 @@ pub const SETTINGS: &[Setting] = &[
         list: false,
         apply: |config, values| {
             config.store_limit = number(values, 1, 1 << 20)? << 30;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "mode",
+        help: "how far the tower goes: observe, shadow, defend (when there is a signer), operate or bailout",
+        default: "\"\"",
+        list: false,
+        apply: |config, values| {
+            let mode = filled(values)?.parse();
+            config.play.chosen = Some(mode.map_err(|error| format!("{error}"))?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.account",
+        help: "account to act for (tz1… to tz4…): shadow's, or that of a remote signer",
+        default: "\"\"",
+        list: false,
+        apply: |config, values| {
+            let account = filled(values)?
+                .parse()
+                .map_err(|error| format!("{error}"))?;
+            config.play.account = Some(account);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.url",
+        help: "remote signer, as octez-signer serves it; the account is play.account",
+        default: "\"\"",
+        list: false,
+        apply: |config, values| {
+            config.play.signer = SignerConfig::Remote(http_url(filled(values)?)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.key",
+        help: "key of the key file to sign with, by name or account",
+        default: "\"\"",
+        list: false,
+        apply: |config, values| {
+            let passphrase = match &config.play.signer {
+                SignerConfig::Local { passphrase, .. } => passphrase.clone(),
+                SignerConfig::None | SignerConfig::Remote(_) => None,
+            };
+            config.play.signer = SignerConfig::Local {
+                key: filled(values)?.to_owned(),
+                passphrase,
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.passphrase_file",
+        help: "file with the passphrase of signer.key; without it, the terminal is asked",
+        default: "\"\"",
+        list: false,
+        apply: |config, values| match &mut config.play.signer {
+            SignerConfig::Local { passphrase, .. } => {
+                *passphrase = Some(PathBuf::from(filled(values)?));
+                Ok(())
+            }
+            SignerConfig::None | SignerConfig::Remote(_) => {
+                Err("it belongs to signer.key, which must be given before it".into())
+            }
+        },
+    },
+    Setting {
+        key: "play.end_strangers_games",
+        help: "end expired games of others too, where that harms nobody who is right: yes or no",
+        default: "false",
+        list: false,
+        apply: |config, values| {
+            config.play.ends_strangers_games = yes_or_no(values)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.fee_reserve_tez",
+        help: "money kept for fees, below which an alarm is raised",
+        default: "50",
+        list: false,
+        apply: |config, values| {
+            let tez = number(values, 0, 1_000_000)?;
+            config.play.fee_reserve = Mutez(tez.saturating_mul(1_000_000));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.threads",
+        help: "threads that compute moves",
+        default: "2",
+        list: false,
+        apply: |config, values| {
+            config.play.threads = number(values, 1, 64)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.edges",
+        help: "periods in which the engines are known to be able to differ: refuse or allow to stake on them",
+        default: "\"refuse\"",
+        list: false,
+        apply: |config, values| {
+            config.play.edges = match filled(values)? {
+                "refuse" => EdgePolicy::Refuse,
+                "allow" => EdgePolicy::Allow,
+                other => return Err(format!("{other:?} is neither refuse nor allow")),
+            };
             Ok(())
         },
     },
@@ -464,6 +575,14 @@ pub(super) fn number(values: &[String], least: u64, most: u64) -> Result<u64, St
         .ok()
         .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| format!("{text:?} is not a whole number from {least} to {most}"))
+}
+
+fn yes_or_no(values: &[String]) -> Result<bool, String> {
+    match filled(values)? {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        other => Err(format!("{other:?} is neither yes nor no")),
+    }
 }
 
 pub(super) fn http_url(text: &str) -> Result<String, String> {

@@ -2,6 +2,7 @@
 
 use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
 use super::chain::{BackfillRow, ConstantsRow};
+use super::play::PlayEntry;
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -66,6 +67,8 @@ pub enum Entry {
     Notification(NotificationRow),
     /// A message was tried.
     Delivery(DeliveryRow),
+    /// Something decided or done.
+    Play(Box<PlayEntry>),
 }
 
 /// A rollup under watch.

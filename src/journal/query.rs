@@ -524,7 +524,7 @@ pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
     Level::try_from(number).map_err(|error| bad(column, error))
 }
 
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

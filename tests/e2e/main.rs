@@ -6,6 +6,7 @@
 mod crashes;
 mod following;
 mod joining;
+mod playing;
 mod refusals;
 mod served;
 mod trouble;
