@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::FollowArgs;
 use super::exit::{Exit, Failure};
+use super::keys::signing_key;
 use super::output::{is_terminal, runtime, start_logs};
-use crate::config::{Config, LogFormat, SignerConfig};
+use crate::config::{Config, LogFormat};
 use crate::protocol::Level;
 use crate::serve::attend;
 use crate::signer::{Key, KeyStore, Passphrase, Remote};
@@ -46,35 +47,10 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
 
 /// Whoever signs, where the mode sends anything.
 async fn key(config: &Config) -> Result<Option<Key>, Failure> {
-    let wrong = |problem: String| Failure::said(Exit::Configuration, problem);
-    if !config.play.mode().capabilities().sends {
+    if !config.mode().capabilities().sends || !config.signer.is_given() {
         return Ok(None);
     }
-    match &config.play.signer {
-        SignerConfig::None => Ok(None),
-        SignerConfig::Remote(url) => {
-            let account = config.play.account.ok_or_else(|| {
-                wrong("a remote signer holds many keys: name the account with --account".into())
-            })?;
-            let remote = Remote::new(url, account, None).map_err(|e| wrong(e.to_string()))?;
-            let key = Key::remote(remote).await;
-            key.map(Some).map_err(|e| wrong(e.to_string()))
-        }
-        SignerConfig::Local { key, passphrase } => {
-            let path = config.data_dir.join(KeyStore::FILE);
-            let store = KeyStore::open(&path).map_err(|e| wrong(e.to_string()))?;
-            let entry = store.find(Some(key)).map_err(|e| wrong(e.to_string()))?;
-            let passphrase = match passphrase {
-                Some(file) => Passphrase::from_file(file),
-                None => Passphrase::ask(&format!("Passphrase of {key}: ")),
-            };
-            let passphrase = passphrase.map_err(|e| wrong(e.to_string()))?;
-            let secret = entry
-                .unlock(&passphrase)
-                .map_err(|e| wrong(e.to_string()))?;
-            Ok(Some(Key::local(secret)))
-        }
-    }
+    signing_key(config).await.map(Some)
 }
 
 /// What scripts learn from a run that was to end at a level.

@@ -18,6 +18,7 @@ mod games;
 mod init;
 mod inspect;
 mod journal;
+mod keys;
 mod log;
 mod manual;
 mod output;
@@ -84,5 +85,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Manual(command) => manual::manual(command),
         Command::Completions(command) => manual::completions(command),
         Command::Alerts(command) => alerts::run(&cli.config()?, command),
+        Command::Keys(command) => keys::run(&cli.config()?, command),
     }
 }

@@ -9,6 +9,7 @@ mod channels;
 mod file;
 mod play;
 mod settings;
+mod signer;
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
 
-pub use play::{EdgePolicy, Mode, ModeError, PlayConfig, SignerConfig};
+pub use play::{EdgePolicy, Mode, ModeError, PlayConfig};
 pub use settings::{SETTINGS, Setting};
+pub use signer::SignerConfig;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +149,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// How far the tower goes, and how it plays.
     pub play: PlayConfig,
+    /// The key that signs, and its caps.
+    pub signer: SignerConfig,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -171,6 +175,7 @@ impl Default for Config {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9732))),
             hosts: Vec::new(),
             play: PlayConfig::default(),
+            signer: SignerConfig::default(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }
@@ -306,6 +311,24 @@ impl Config {
             ));
         }
         Ok(&self.rollups)
+    }
+
+    /// The key file.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        let inside = || self.data_dir.join("keys.json");
+        self.signer.key_file.clone().unwrap_or_else(inside)
+    }
+
+    /// How far the tower goes: with a signer it defends unless something else was said.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        let by_default = if self.signer.is_given() {
+            Mode::Defend
+        } else {
+            Mode::Observe
+        };
+        self.play.chosen.unwrap_or(by_default)
     }
 
     /// The journal's file.

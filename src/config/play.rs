@@ -1,10 +1,9 @@
 //! How far the tower goes, and what the operator decided about play.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::protocol::{Mutez, PublicKeyHash};
+use crate::protocol::Mutez;
 
 /// How far the tower goes. What each mode may do is the tower's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -77,32 +76,11 @@ pub enum EdgePolicy {
     Allow,
 }
 
-/// Who signs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum SignerConfig {
-    /// Nobody.
-    #[default]
-    None,
-    /// A remote signer at this URL.
-    Remote(String),
-    /// A key of the key file, by name or account.
-    Local {
-        /// Which key.
-        key: String,
-        /// File with its passphrase; asked for when there is none.
-        passphrase: Option<PathBuf>,
-    },
-}
-
 /// What the operator decided about play.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayConfig {
     /// How far the tower goes, where it was said.
     pub chosen: Option<Mode>,
-    /// The account to act for: shadow's, or that of a remote signer.
-    pub account: Option<PublicKeyHash>,
-    /// Who signs.
-    pub signer: SignerConfig,
     /// Whether strangers' expired games are ended too, where that harms nobody who is right.
     pub ends_strangers_games: bool,
     /// Money kept for fees.
@@ -117,23 +95,10 @@ impl Default for PlayConfig {
     fn default() -> Self {
         Self {
             chosen: None,
-            account: None,
-            signer: SignerConfig::None,
             ends_strangers_games: false,
             fee_reserve: Mutez(50_000_000),
             threads: 2,
             edges: EdgePolicy::default(),
         }
-    }
-}
-
-impl PlayConfig {
-    /// How far the tower goes: with a signer it defends unless something else was said.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        self.chosen.unwrap_or(match self.signer {
-            SignerConfig::None => Mode::Observe,
-            SignerConfig::Remote(_) | SignerConfig::Local { .. } => Mode::Defend,
-        })
     }
 }

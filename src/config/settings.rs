@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, EdgePolicy, Given, LogFormat, RollupConfig, SignerConfig};
+use super::{Config, ConfigError, EdgePolicy, Given, LogFormat, RollupConfig};
 use crate::alert::{Heartbeat, Located};
 use crate::protocol::{Mutez, RollupAddress};
 
@@ -236,58 +236,107 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        key: "play.account",
-        help: "account to act for (tz1… to tz4…): shadow's, or that of a remote signer",
-        default: "\"\"",
+        key: "signer.remote",
+        help: "remote signer, as http(s)://host:port/path or with the account at the end",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
-            let account = filled(values)?
-                .parse()
-                .map_err(|error| format!("{error}"))?;
-            config.play.account = Some(account);
+            let url = http_url(filled(values)?)?;
+            config.signer.take_remote(&url);
             Ok(())
         },
     },
     Setting {
-        key: "signer.url",
-        help: "remote signer, as octez-signer serves it; the account is play.account",
-        default: "\"\"",
+        key: "signer.account",
+        help: "account of the remote signer's key, and of what shadow would send",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
-            config.play.signer = SignerConfig::Remote(http_url(filled(values)?)?);
+            let account = filled(values)?.parse();
+            config.signer.account = Some(account.map_err(|e| format!("{e}"))?);
             Ok(())
         },
     },
     Setting {
         key: "signer.key",
-        help: "key of the key file to sign with, by name or account",
-        default: "\"\"",
+        help: "name or account of the local key that signs",
         list: false,
+        default: "\"\"",
         apply: |config, values| {
-            let passphrase = match &config.play.signer {
-                SignerConfig::Local { passphrase, .. } => passphrase.clone(),
-                SignerConfig::None | SignerConfig::Remote(_) => None,
-            };
-            config.play.signer = SignerConfig::Local {
-                key: filled(values)?.to_owned(),
-                passphrase,
-            };
+            config.signer.key = Some(filled(values)?.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.key_file",
+        help: "file of encrypted local keys; keys.json in the data directory when not given",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.key_file = Some(filled(values)?.into());
             Ok(())
         },
     },
     Setting {
         key: "signer.passphrase_file",
-        help: "file with the passphrase of signer.key; without it, the terminal is asked",
-        default: "\"\"",
+        help: "file whose first line opens local keys; asked for when not given",
         list: false,
-        apply: |config, values| match &mut config.play.signer {
-            SignerConfig::Local { passphrase, .. } => {
-                *passphrase = Some(PathBuf::from(filled(values)?));
-                Ok(())
-            }
-            SignerConfig::None | SignerConfig::Remote(_) => {
-                Err("it belongs to signer.key, which must be given before it".into())
-            }
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.passphrase_file = Some(filled(values)?.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.authentication",
+        help: "name or account of the local key that authenticates requests to the remote signer",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.authentication = Some(filled(values)?.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.stake_cap_tez",
+        help: "most tez in bonds or lost with them; one bond for each rollup when not given",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let tez = number(values, 0, 1_000_000_000)?;
+            config.signer.stake_cap = Some(Mutez(tez.saturating_mul(1_000_000)));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.fee_cap_mutez",
+        help: "most mutez in fees of one operation",
+        list: false,
+        default: "5000000",
+        apply: |config, values| {
+            config.signer.fee_cap = Mutez(number(values, 0, 1_000_000_000_000)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.daily_fee_cap_mutez",
+        help: "most mutez in fees of 24 hours",
+        list: false,
+        default: "100000000",
+        apply: |config, values| {
+            config.signer.daily_fee_cap = Mutez(number(values, 0, 1_000_000_000_000)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.signatures_per_hour",
+        help: "most operations signed in an hour",
+        list: false,
+        default: "900",
+        apply: |config, values| {
+            let cap = number(values, 1, 1_000_000)?;
+            config.signer.hourly_cap = u32::try_from(cap).unwrap_or(u32::MAX);
+            Ok(())
         },
     },
     Setting {

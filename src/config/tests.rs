@@ -203,5 +203,29 @@ fn errors_of_channels_name_the_line() {
     refused(
         "[serve]\nlisten = \"9732\"\n",
         "config.toml line 2: serve.listen: \"9732\" is not an address with a port, such as 127.0.0.1:9732",
+fn a_remote_signer_may_name_its_account_at_the_end() {
+    let account = "tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN";
+    for file in [
+        format!("[signer]\nremote = \"https://signer:6732/deep/{account}\""),
+        format!("[signer]\nremote = \"https://signer:6732/deep\"\naccount = \"{account}\""),
+    ] {
+        let signer = load(&file, &[], &[]).unwrap().signer;
+        assert_eq!(signer.remote.as_deref(), Some("https://signer:6732/deep"));
+        assert_eq!(
+            signer.account.map(|a| a.to_string()).as_deref(),
+            Some(account)
+        );
+        assert!(signer.is_given());
+    }
+    assert!(!load("", &[], &[]).unwrap().signer.is_given());
+    assert!(
+        load("[signer]\naccount = \"tz1\"", &[], &[])
+            .unwrap_err()
+            .starts_with("config.toml line 2: signer.account: ")
+    );
+    assert!(
+        load("[signer]\npassphrase = \"x\"", &[], &[])
+            .unwrap_err()
+            .contains("did you mean \"signer.passphrase_file\"?")
     );
 }

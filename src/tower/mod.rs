@@ -41,7 +41,7 @@ pub use mode::{Capabilities, Playing, Publishing};
 pub use model::{Model, Place, Tally};
 pub use outlook::{Machine, Outlook, Source};
 pub use play::{
-    BRAKE, Caps, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
+    BRAKE, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
     release,
 };
 pub use policy::{

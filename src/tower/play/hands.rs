@@ -3,7 +3,7 @@
 //! Promises: a signer exists only where the mode may send; entries about operations are in the
 //! journal before what they tell of happens. Refuses to know: what is wanted and why.
 
-use crate::config::Mode;
+use crate::config::{Mode, SignerConfig};
 use crate::journal::{Entry as Row, Journal, OperationStepRow, PlayEntry, Reader};
 use crate::l1::{BlockRef, Client, Receipt};
 use crate::operation::{
@@ -30,30 +30,6 @@ impl Scribe for JournalScribe {
         crate::tower::run::write(&self.0, rows.collect())
             .await
             .map_err(|error| ScribeError(error.to_string()))
-    }
-}
-
-/// Caps of the gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
-    /// Most money in bonds, over all rollups, lost ones counted.
-    pub stake: Mutez,
-    /// Most that one operation offers in fees.
-    pub fee: Mutez,
-    /// Most offered in fees within a day.
-    pub daily_fees: Mutez,
-    /// Most signatures in an hour.
-    pub hourly: u32,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self {
-            stake: Mutez(20_000_000_000),
-            fee: Mutez(5_000_000),
-            daily_fees: Mutez(100_000_000),
-            hourly: 600,
-        }
     }
 }
 
@@ -106,13 +82,13 @@ impl Hands {
         account: Option<PublicKeyHash>,
         key: Option<Key>,
         rollups: impl IntoIterator<Item = RollupAddress>,
-        caps: Caps,
+        (caps, bond): (&SignerConfig, Mutez),
         client: &Client,
         journal: &Journal,
     ) -> Result<Self, HandsError> {
         let scribe = JournalScribe(journal.clone());
         let settings = Settings {
-            fee_cap: caps.fee,
+            fee_cap: caps.fee_cap,
             ..Settings::default()
         };
         let Some(authority) = authority(mode) else {
@@ -126,13 +102,15 @@ impl Hands {
         for entry in &entries {
             entry.remember(&mut memory)?;
         }
+        let rollups: std::collections::BTreeSet<_> = rollups.into_iter().collect();
+        let bonds = bond.0.saturating_mul(rollups.len() as u64);
         let policy = Policy {
             authority,
-            rollups: rollups.into_iter().collect(),
-            stake_cap: caps.stake,
-            fee_cap: caps.fee,
-            daily_fee_cap: caps.daily_fees,
-            hourly_cap: caps.hourly,
+            rollups,
+            stake_cap: caps.stake_cap.unwrap_or(Mutez(bonds)),
+            fee_cap: caps.fee_cap,
+            daily_fee_cap: caps.daily_fee_cap,
+            hourly_cap: caps.hourly_cap,
         };
         let brake = Brake::default();
         let gate = Gate::new(key, policy, memory, brake.clone());

@@ -20,7 +20,7 @@ use super::observe::{Seen, observe};
 use super::table::Table;
 use super::workers::Pool;
 use super::{concerns, files};
-use crate::config::PlayConfig;
+use crate::config::{Mode, PlayConfig};
 use crate::journal::{Alarm, Entry, HoldRow, Journal, PlayEntry, Reader, Severity};
 use crate::l1::{BlockRef, Client, Receipt};
 use crate::operation::{At, Notice, Outcome, Wanted};
@@ -50,6 +50,7 @@ pub(in crate::tower) enum Tidings {
 /// Everything a player is made of.
 pub(in crate::tower) struct Player {
     pub(super) config: PlayConfig,
+    pub(super) mode: Mode,
     pub(super) data_dir: PathBuf,
     pub(super) client: Client,
     pub(super) journal: Journal,
@@ -81,7 +82,7 @@ pub(in crate::tower) struct Player {
 impl std::fmt::Debug for Player {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Player")
-            .field("mode", &self.config.mode())
+            .field("mode", &self.mode)
             .field("hands", &self.hands)
             .finish_non_exhaustive()
     }
@@ -308,6 +309,7 @@ impl Player {
                 rollup,
                 seen: &seen,
                 config: &self.config,
+                mode: self.mode,
                 hold,
                 chain: &self.chain,
             },
@@ -492,7 +494,7 @@ impl Player {
         }
         let working = self.pool.len();
         let (is_settled, tip) = (self.is_settled, brief.tip);
-        let (mode, account) = (self.config.mode().name(), self.hands.account());
+        let (mode, account) = (self.mode.name(), self.hands.account());
         self.status.send_modify(|status| {
             let play = &mut status.play;
             play.mode = mode;

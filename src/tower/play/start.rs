@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Done, Order};
-use super::hands::{Caps, Hands, HandsError};
+use super::hands::{Hands, HandsError};
 use super::player::{Player, Tidings};
 use super::table::Table;
 use super::workers::Pool;
@@ -58,13 +58,13 @@ pub(in crate::tower) struct Running {
 
 /// The account that a mode acts for; none where it decides nothing.
 pub(in crate::tower) fn account(config: &Config, key: Option<&Key>) -> Option<PublicKeyHash> {
-    let can = config.play.mode().capabilities();
+    let can = config.mode().capabilities();
     if !can.decides {
         None
     } else if can.sends {
         key.map(Key::account)
     } else {
-        config.play.account
+        config.signer.account
     }
 }
 
@@ -82,23 +82,23 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
         status,
         stop,
     } = setting;
-    let mode = config.play.mode();
+    let mode = config.mode();
     if !mode.capabilities().decides {
         return Ok(None);
     }
     let addresses: Vec<RollupAddress> = parts.iter().map(|part| part.row.address).collect();
+    let stake = client.constants(BlockId::Head).await?.rollup.stake_amount;
     let hands = Hands::new(
         mode,
-        config.play.account,
+        config.signer.account,
         key,
         addresses,
-        Caps::default(),
+        (&config.signer, stake),
         &client,
         &journal,
     )
     .await?;
     let me = hands.account();
-    let stake = client.constants(BlockId::Head).await?.rollup.stake_amount;
     let reader = journal.reader()?;
     let mut tables = BTreeMap::new();
     let mut desks = BTreeMap::new();
@@ -124,6 +124,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
     let (sender, tidings) = mpsc::unbounded_channel();
     let player = Player {
         config: config.play.clone(),
+        mode,
         data_dir: config.data_dir.clone(),
         client,
         journal,

@@ -42,6 +42,8 @@ pub(super) struct Moment<'a> {
     pub(super) rollup: RollupAddress,
     pub(super) seen: &'a Seen,
     pub(super) config: &'a PlayConfig,
+    /// How far the tower goes.
+    pub(super) mode: Mode,
     pub(super) hold: Option<Hold>,
     pub(super) chain: &'a ChainFacts,
 }
@@ -319,7 +321,7 @@ impl Table {
             rollup: moment.rollup,
             dialect: moment.of_rollup.dialect,
             place: moment.brief.tip,
-            mode: moment.config.mode(),
+            mode: moment.mode,
         };
         self.note_games(moment, at, operations, &mut outcome);
         let consents = self.consents_of(moment.of_rollup);
@@ -329,7 +331,7 @@ impl Table {
         let plan = derive(&Situation {
             rollup: moment.rollup,
             dialect: moment.of_rollup.dialect,
-            mode: moment.config.mode(),
+            mode: moment.mode,
             hold,
             choices: Choices {
                 ends_strangers_games: moment.config.ends_strangers_games,
