@@ -14,9 +14,11 @@ mod layout;
 mod leaves;
 mod levels;
 mod machine;
+mod outputs;
 mod proofs;
 mod protocol;
 mod regressions;
+mod rollup;
 mod scripts;
 mod source;
 mod states;
@@ -140,7 +142,7 @@ const FORMATS: &[Format] = &[
     protocol::COMMITMENTS,
     protocol::OPERATIONS,
     protocol::MISC,
-    protocol::OUTPUT_PROOFS,
+    outputs::FORMAT,
     inbox::MESSAGES,
     inbox::PAYLOADS,
     inbox::LEVELS,

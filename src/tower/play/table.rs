@@ -14,7 +14,7 @@ use super::hands::intention;
 use super::news::PlayNews;
 use super::observe::Seen;
 use super::record::{self, At, Last};
-use crate::config::PlayConfig;
+use crate::config::{Mode, PlayConfig};
 use crate::game::{Facts, Machine};
 use crate::journal::{
     Alarm, ConsentRow, Ending, GameName, JournalError, OperationRow, PlayEntry, Reader, RollupRow,
