@@ -20,6 +20,7 @@ mod output;
 mod period;
 mod reveal;
 pub mod slow;
+pub mod standin;
 mod state;
 mod stuck;
 #[cfg(test)]
