@@ -18,7 +18,7 @@ use super::ticks::same_phase;
 use super::{CheckError, Format, Lines};
 use crate::crypto::blake2b;
 use crate::protocol::{Level, StateHash};
-use crate::pvm::slow::{Course, Expects};
+use crate::pvm::slow::{Course, Expects, Purpose};
 use crate::pvm::{
     Environment, Key, LevelError, NotJudgeable, Observer, Phase, PvmError, RunTicks, State,
     run_to_input,
@@ -208,7 +208,7 @@ impl Replay {
         let known = self.inside.range(start.current_tick..=tick).next_back();
         let mut course = match known {
             Some((_, course)) => course.clone(),
-            None => Course::new(start.clone(), &self.environment)
+            None => Course::new(start.clone(), &self.environment, Purpose::Hashes)
                 .map_err(|error| failed(line, "start of the run", error))?,
         };
         course
@@ -229,9 +229,10 @@ impl Replay {
                 &tick.saturating_sub(snapshot),
             )?;
         }
+        let environment = self.environment.clone();
         let course = self.course_at(line, tick)?;
-        same_hash(line, course, "hash")?;
-        let machine = course.machine();
+        same_hash(line, course, &environment, "hash")?;
+        let machine = course.exact(&environment);
         same_phase(
             line,
             machine.map_err(|error| failed(line, "the state", error))?,
@@ -276,15 +277,17 @@ impl Replay {
             &after,
             &tick.saturating_add(1),
         )?;
-        same_hash(line, self.course_at(line, after)?, "hash")?;
+        let environment = self.environment.clone();
+        same_hash(line, self.course_at(line, after)?, &environment, "hash")?;
         Ok(5)
     }
 
     /// What the state at a tick asks to be revealed, the state and the request compared.
     fn request(&mut self, line: &Line, tick: u128) -> Result<Vec<u8>, CheckError> {
+        let environment = self.environment.clone();
         let course = self.course_at(line, tick)?;
-        same_hash(line, course, "hash_before")?;
-        let machine = course.machine();
+        same_hash(line, course, &environment, "hash_before")?;
+        let machine = course.exact(&environment);
         let machine = machine.map_err(|error| failed(line, "the state", error))?;
         let Expects::Reveal(request) = machine.expects() else {
             return Err(failed(
@@ -487,9 +490,14 @@ impl Replay {
     }
 }
 
-fn same_hash(line: &Line, course: &mut Course, key: &str) -> Result<(), CheckError> {
+fn same_hash(
+    line: &Line,
+    course: &mut Course,
+    environment: &Environment,
+    key: &str,
+) -> Result<(), CheckError> {
     let tick = course.tick();
-    let found = course.hash();
+    let found = course.hash(environment);
     let found = found.map_err(|error| failed(line, "hash", error))?;
     line.same(
         || format!("{key} at tick {tick}"),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::machine::{Recorded, environment};
 use super::{CheckError, Difference, Format, Lines, same};
 use crate::protocol::{ContextHash, Level, PvmVersion};
-use crate::pvm::slow::{Course, Expects, Input, prove};
+use crate::pvm::slow::{Course, Expects, Input, Purpose, prove};
 use crate::pvm::{Environment, InputInfo, Origination, State};
 use crate::wasm::encoding::Style;
 
@@ -243,7 +243,7 @@ fn start(path: &Path, run: &Run, environment: &Environment) -> Result<Course, Ch
     let state = State::originate(&origination, &kernel(path, &run.kernel)?);
     let mut course = state
         .map_err(|error| failed(0, error))
-        .and_then(|state| Course::new(state, environment).map_err(|error| failed(0, error)))?;
+        .and_then(|state| Course::new(state, environment, Purpose::Hashes).map_err(|error| failed(0, error)))?;
     let mut payloads = vec![vec![0, 1], [&[0, 3][..], &[0; 40]].concat()];
     if run.has_messages() {
         for name in ["messages/deposit.out", "messages/withdrawal.out"] {
@@ -256,7 +256,7 @@ fn start(path: &Path, run: &Run, environment: &Environment) -> Result<Course, Ch
             level: Level::ZERO,
             counter,
         };
-        let given = course.set_input(info, payload);
+        let given = course.set_input(info, payload, environment);
         given.map_err(|error| failed(0, error))?;
     }
     course
@@ -266,12 +266,16 @@ fn start(path: &Path, run: &Run, environment: &Environment) -> Result<Course, Ch
 }
 
 /// The text of the line for the present state.
-fn line_of(course: &mut Course, proofs: bool) -> Result<String, String> {
+fn line_of(
+    course: &mut Course,
+    environment: &Environment,
+    proofs: bool,
+) -> Result<String, String> {
     if !proofs {
-        let hash = course.hash().map_err(|error| error.to_string())?;
+        let hash = course.hash(environment).map_err(|error| error.to_string())?;
         return Ok(ContextHash::from(hash).to_string());
     }
-    let machine = course.machine().map_err(|error| error.to_string())?;
+    let machine = course.exact(environment).map_err(|error| error.to_string())?;
     let tree = machine
         .encode(Style::Changed)
         .map_err(|error| error.to_string())?;
@@ -313,7 +317,9 @@ fn replay_as(path: &Path, lines: &Lines, run: &Run) -> Result<usize, CheckError>
     let environment = alone();
     let mut course = start(path, run, &environment)?;
     let waits = |course: &mut Course, line| -> Result<bool, CheckError> {
-        let machine = course.machine().map_err(|error| failed(line, error))?;
+        let machine = course
+            .exact(&environment)
+            .map_err(|error| failed(line, error))?;
         Ok(machine.expects() != Expects::Nothing)
     };
     let (mut compared, mut in_row, mut last) = (0, 0, 0);
@@ -323,7 +329,7 @@ fn replay_as(path: &Path, lines: &Lines, run: &Run) -> Result<usize, CheckError>
             return Err(failed(line, "the machine waits for an input"));
         }
         let tick = course.tick();
-        let found = line_of(&mut course, run.proofs).map_err(|error| failed(line, error))?;
+        let found = line_of(&mut course, &environment, run.proofs).map_err(|error| failed(line, error))?;
         same(
             line,
             || format!("tick {tick} of {} at {}", run.kernel, run.version.text()),

@@ -15,7 +15,7 @@ use crate::config::{Config, LogFormat};
 use crate::protocol::Level;
 use crate::serve::attend;
 use crate::signer::Key;
-use crate::tower::{HandsError, Outcome, Status, TowerError, follow};
+use crate::tower::{Outcome, Status, TowerError, follow};
 
 pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
     config.needs_rollups()?;

@@ -321,9 +321,12 @@ fn verify(path: &Path) -> Result<Exit, Failure> {
             },
         };
         let raw = bytes("proof", &written.proof)?;
-        let verified = Proof::decode(&raw)
-            .map_err(slow::ProveError::from)
-            .and_then(|proof| slow::verify(&proof, &input).map(|_| proof));
+        let verified = match Proof::decode(&raw) {
+            Ok(proof) => slow::verify(&proof, &input)
+                .map(|_| proof)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
         match verified {
             Ok(proof) => line(format!(
                 "holds: {} to {}",

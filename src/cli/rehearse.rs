@@ -17,7 +17,7 @@ pub(super) fn run(config: &Config, command: &RehearseArgs) -> Result<Exit, Failu
     let rollup = chosen(&reader, command.rollup.as_deref())?;
     let wanted = level("--level", command.level)?;
     let folder = rollup_folder(&config.data_dir, &rollup).join("wasm_2_0_0");
-    let reveals = KeptReveals::new(&rollup, PreimageFolder::new(folder));
+    let reveals = KeptReveals::new(&rollup, PreimageFolder::new(folder), &reader)?;
     let from = if command.from_kernel {
         States::Kernel
     } else {

@@ -162,7 +162,7 @@ pub(super) fn timeline(
     let at = level("--level", Some(at))?.ok_or_else(absent)?;
     let before = at.previous().ok_or_else(absent)?;
     let block = reader.blocks_between(at, at)?.pop().ok_or_else(absent)?;
-    let mut runner = open(config, &rollup, States::Store)?;
+    let mut runner = open(config, &rollup, States::Store, &reader)?;
     runner.timeline(before, &block).map_err(data)
 }
 

@@ -203,6 +203,10 @@ fn errors_of_channels_name_the_line() {
     refused(
         "[serve]\nlisten = \"9732\"\n",
         "config.toml line 2: serve.listen: \"9732\" is not an address with a port, such as 127.0.0.1:9732",
+    );
+}
+
+#[test]
 fn a_remote_signer_may_name_its_account_at_the_end() {
     let account = "tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN";
     for file in [

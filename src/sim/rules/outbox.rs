@@ -127,7 +127,9 @@ fn proved(
     }
     let shown = tree.verify(|tree| -> Option<Vec<u8>> {
         let buffers = Buffers::decode(tree).ok()?;
-        let found = buffers.output.message(output.level.get(), output.index);
+        let found = buffers
+            .output
+            .message(output.level.get(), output.index.into());
         found.ok().flatten()
     });
     match shown {
