@@ -33,6 +33,8 @@ fn essence(reader: &Reader, rollup: &RollupAddress) -> Vec<String> {
     for row in reader.conflicts(rollup).unwrap() {
         essence.push(format!("{} {} {}", row.level, row.staker, row.other_staker));
     }
+    // Rows of the past are written while newer ones are.
+    essence.sort();
     essence
 }
 
