@@ -238,6 +238,21 @@ pub(super) struct ReplayArgs {
     /// Start from the kernel instead of a stored state: slower, leans on nothing stored
     #[arg(long)]
     pub(super) from_kernel: bool,
+    /// What runs the kernels: the fast engine (the reference where it declines), the reference
+    /// alone, or both, which must agree on every level
+    #[arg(long, value_name = "ENGINE", default_value = "fast")]
+    pub(super) engine: EngineChoice,
+}
+
+/// What runs kernels again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum EngineChoice {
+    /// The fast engine, and the reference where it declines.
+    Fast,
+    /// The reference alone.
+    Reference,
+    /// Both, each on every level.
+    Both,
 }
 
 #[derive(Debug, Args)]

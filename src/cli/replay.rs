@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{ReplayArgs, StateArgs, StateCommand};
+use super::args::{EngineChoice, ReplayArgs, StateArgs, StateCommand};
 use super::exit::{Exit, Failure};
 use super::output::{is_terminal, line, start_logs};
 use crate::config::Config;
-use crate::journal::{Reader, RollupRow};
+use crate::journal::{BlockRow, Reader, RollupRow, StateRow};
 use crate::protocol::{Dialected, Level, RollupAddress};
-use crate::pvm::{Key, PreimageFolder};
+use crate::pvm::{Key, PreimageFolder, State};
 use crate::tower::{KeptReveals, Runner, RunnerError, States, offline, rollup_folder};
 
 /// Runs levels again and compares each state with the journalled one.
@@ -45,8 +45,7 @@ pub(super) fn replay(config: &Config, command: &ReplayArgs) -> Result<Exit, Fail
     let bar = bar(to.since(before).unwrap_or(0));
     let mut compared = 0_u64;
     for block in reader.blocks_between(from, to)? {
-        match runner.run(&state, &block) {
-            // The runner itself compares with the journal.
+        match run(&runner, command.engine, &state, &block) {
             Ok((next, _)) => state = next,
             Err(error) => {
                 bar.finish_and_clear();
@@ -62,6 +61,31 @@ pub(super) fn replay(config: &Config, command: &ReplayArgs) -> Result<Exit, Fail
         rollup.address.text(rollup.dialect)
     ))?;
     Ok(Exit::Fine)
+}
+
+/// Runs a level on the engines that were chosen; the runner itself compares with the journal.
+fn run(
+    runner: &Runner,
+    engine: EngineChoice,
+    state: &State,
+    block: &BlockRow,
+) -> Result<(State, StateRow), RunnerError> {
+    if engine == EngineChoice::Reference {
+        return runner.run_by_reference(state, block);
+    }
+    let (next, row) = runner.run(state, block)?;
+    if engine == EngineChoice::Both {
+        let (_, reference) = runner.run_by_reference(state, block)?;
+        let text = |row: &StateRow| format!("{} in {} ticks", row.hash, row.ticks);
+        if text(&row) != text(&reference) {
+            return Err(RunnerError::Different {
+                level: block.level,
+                expected: text(&reference),
+                found: text(&row),
+            });
+        }
+    }
+    Ok((next, row))
 }
 
 fn told(error: &RunnerError) -> Result<Exit, Failure> {

@@ -11,6 +11,7 @@ use super::digest::Preimage;
 use super::item::{Entry, Item, Kind, Pair};
 use super::proof::{Partial, Recording};
 use super::store::{Pack, Stored};
+use super::tree::Maker;
 use super::trie::{Branch, Child, Root, Sealed};
 use super::{Bytes, TreeError};
 
@@ -30,6 +31,8 @@ enum Source {
     Recorded(Item, Weak<Recording>),
     /// In the store.
     Stored(Stored),
+    /// Made anew whenever it is read.
+    Made(Arc<dyn Maker>),
     /// Whatever a proof shows of this hash.
     Proven(Weak<Partial>),
     /// Lost by a failed change; every access repeats the failure.
@@ -97,6 +100,11 @@ impl Distant {
         Self::item(hash, kind, Source::Stored(stored))
     }
 
+    /// The directory of this hash, made when it is read.
+    pub(super) fn made(hash: Hash, maker: Arc<dyn Maker>) -> Item {
+        Self::item(hash, Kind::Directory, Source::Made(maker))
+    }
+
     /// Where it lies, if it is in this pack.
     pub(super) fn place(&self, pack: &Arc<Pack>) -> Option<u64> {
         match &self.source {
@@ -125,7 +133,9 @@ impl Distant {
 
     pub(super) const fn tracking(&self) -> Tracking {
         match &self.source {
-            Source::Settled(_) | Source::Stored(_) | Source::Failed(_) => Tracking::None,
+            Source::Settled(_) | Source::Stored(_) | Source::Made(_) | Source::Failed(_) => {
+                Tracking::None
+            }
             Source::Recorded(..) => Tracking::Recording,
             Source::Proven(_) => Tracking::Proven,
         }
@@ -138,6 +148,7 @@ impl Distant {
         }
         match &self.source {
             Source::Settled(item) => value_of(item),
+            Source::Made(_) => Ok(None),
             Source::Stored(stored) => stored.value(self.hash).map(Some),
             Source::Failed(error) => Err(error.clone()),
             Source::Recorded(item, session) => {
@@ -161,6 +172,18 @@ impl Distant {
         }
         match &self.source {
             Source::Settled(item) => root_of(item, &View::Settled),
+            Source::Made(maker) => {
+                let made = maker.make()?;
+                let found = made.hash()?;
+                if found != self.hash {
+                    let reason = format!("made with hash {found}");
+                    return Err(TreeError::NotMade {
+                        hash: self.hash,
+                        reason,
+                    });
+                }
+                root_of(&made.0, &View::Settled)
+            }
             Source::Stored(stored) => stored.root(self.hash).map(Some),
             Source::Failed(error) => Err(error.clone()),
             Source::Recorded(item, session) => {

@@ -20,7 +20,7 @@ mod tests;
 pub use item::Kind;
 pub use proof::{KindedHash, Proof, ProofError};
 pub use store::{Options, Size, Store, StoreError};
-pub use tree::{Tree, TreeError};
+pub use tree::{Maker, Tree, TreeError};
 
 /// The bytes of a value, shared.
 pub type Bytes = std::sync::Arc<[u8]>;

@@ -40,6 +40,14 @@ pub enum TreeError {
     /// The store cannot give a record.
     #[error(transparent)]
     Store(Arc<StoreError>),
+    /// A directory that is made when it is read could not be made.
+    #[error("directory {hash} cannot be made: {reason}")]
+    NotMade {
+        /// Its hash.
+        hash: Hash,
+        /// What is wrong.
+        reason: String,
+    },
     /// A path has too many steps.
     #[error("path of {steps} steps is over the limit of {MAX_PATH}")]
     PathTooLong {
@@ -64,6 +72,15 @@ impl TreeError {
 #[derive(Clone)]
 pub struct Tree(pub(super) Item);
 
+/// Makes a directory again whose hash is known: what it takes is less than the directory itself.
+pub trait Maker: Send + Sync + fmt::Debug {
+    /// The directory.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    fn make(&self) -> Result<Tree, TreeError>;
+}
+
 /// What a change puts at the end of a path.
 enum Leaf {
     Put(Item),
@@ -75,6 +92,13 @@ impl Tree {
     #[must_use]
     pub fn empty() -> Self {
         Self(Item::Dir(Arc::new(Dir::empty())))
+    }
+
+    /// A directory known by its hash, made whenever it is read: reading is an error when what is
+    /// made has another hash.
+    #[must_use]
+    pub fn made_when_read(hash: Hash, maker: Arc<dyn Maker>) -> Self {
+        Self(Distant::made(hash, maker))
     }
 
     /// A value.

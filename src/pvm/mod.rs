@@ -19,6 +19,7 @@ mod level;
 mod period;
 mod reveal;
 pub mod slow;
+pub mod standin;
 mod state;
 mod stuck;
 #[cfg(test)]

@@ -233,13 +233,38 @@ impl Runner {
     /// # Errors
     /// [`RunnerError`].
     pub fn run(&self, state: &State, block: &BlockRow) -> Result<(State, StateRow), RunnerError> {
+        self.run_in(&self.environment, state, block)
+    }
+
+    /// As [`Self::run`], every kernel on the reference engine.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_by_reference(
+        &self,
+        state: &State,
+        block: &BlockRow,
+    ) -> Result<(State, StateRow), RunnerError> {
+        let environment = Environment {
+            fast: None,
+            ..self.environment.clone()
+        };
+        self.run_in(&environment, state, block)
+    }
+
+    fn run_in(
+        &self,
+        environment: &Environment,
+        state: &State,
+        block: &BlockRow,
+    ) -> Result<(State, StateRow), RunnerError> {
         let level = block.level;
         let inbox = self.reader.inbox(&block.hash)?.ok_or(RunnerError::Absent {
             what: "inbox",
             level,
         })?;
         let messages = inbox.messages.iter().map(Vec::as_slice);
-        let outcome = run_level(state, level, messages, &self.environment, &mut Quiet);
+        let outcome = run_level(state, level, messages, environment, &mut Quiet);
         let LevelOutcome {
             mut state,
             ticks,

@@ -43,7 +43,7 @@ pub struct FuncType {
 }
 
 /// Sizes of a table or memory, to be read as unsigned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Present or initial size.
     pub min: i32,
@@ -60,7 +60,7 @@ impl Limits {
 }
 
 /// Type of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TableType {
     /// Sizes in elements.
     pub limits: Limits,
@@ -69,11 +69,11 @@ pub struct TableType {
 }
 
 /// Type of a memory: sizes in pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MemoryType(pub Limits);
 
 /// Whether a global may be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Mutability {
     Mutable,
@@ -81,7 +81,7 @@ pub enum Mutability {
 }
 
 /// Type of a global.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GlobalType {
     /// Type of its value.
     pub value: ValueType,
@@ -90,15 +90,15 @@ pub struct GlobalType {
 }
 
 /// Index of a block in the module's block table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlockLabel(pub i32);
 
 /// Index of a byte vector in the module's data table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DataLabel(pub i32);
 
 /// Type of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockType {
     /// A type of the module.
     Index(i32),
@@ -107,7 +107,7 @@ pub enum BlockType {
 }
 
 /// An instruction. Indices are kept as decoded, unchecked: nothing validates a kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Instr {
     Unreachable,
@@ -187,11 +187,11 @@ pub enum Instr {
 }
 
 /// A 128-bit value, little-endian lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct V128(pub [u8; 16]);
 
 /// A number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Num {
     I32(i32),
@@ -221,7 +221,7 @@ pub struct Func {
 }
 
 /// A global of the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Global {
     /// Declared type.
     pub ty: GlobalType,
@@ -230,7 +230,7 @@ pub struct Global {
 }
 
 /// When a segment is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum SegmentMode {
     Passive,
@@ -254,7 +254,7 @@ pub struct Elem {
 }
 
 /// A data segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Data {
     /// Its bytes.
     pub init: DataLabel,
@@ -263,7 +263,7 @@ pub struct Data {
 }
 
 /// What is imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum ImportDesc {
     Func(i32),
@@ -284,7 +284,7 @@ pub struct Import {
 }
 
 /// What is exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum ExportDesc {
     Func(i32),

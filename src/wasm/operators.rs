@@ -1,7 +1,7 @@
 //! Operators of numeric and vector instructions. The order of the cases is their code in a state.
 
 /// Width of a packed access.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum PackSize {
     Pack8,
@@ -24,7 +24,7 @@ impl PackSize {
 }
 
 /// How a narrow value is widened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Extension {
     Signed,
@@ -32,7 +32,7 @@ pub enum Extension {
 }
 
 /// Lanes of an extending vector load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum PackShape {
     Pack8x8,
@@ -41,7 +41,7 @@ pub enum PackShape {
 }
 
 /// How a narrow vector load fills its vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecExtension {
     Lane(PackShape, Extension),
@@ -50,7 +50,7 @@ pub enum VecExtension {
 }
 
 /// Alignment exponent and offset of a memory access.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MemArg {
     /// Exponent, at most 32, of no effect.
     pub align: u8,
@@ -58,13 +58,13 @@ pub struct MemArg {
     pub offset: i32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum TestOp {
     Eqz,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum RelOp {
     Eq,
@@ -79,7 +79,7 @@ pub enum RelOp {
     GeU,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum UnOp {
     Clz,
@@ -88,7 +88,7 @@ pub enum UnOp {
     ExtendS(PackSize),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum BinOp {
     Add,
@@ -109,7 +109,7 @@ pub enum BinOp {
 }
 
 /// Conversions to an integer; those from a float never find their operand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum CvtOp {
     ExtendSI32,
@@ -127,7 +127,7 @@ pub enum CvtOp {
 }
 
 /// Lanes of a vector operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Shape {
     I8x16,
@@ -136,14 +136,14 @@ pub enum Shape {
     I64x2,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecTestOp {
     AllTrue,
 }
 
 /// The order differs from [`RelOp`]'s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecRelOp {
     Eq,
@@ -158,7 +158,7 @@ pub enum VecRelOp {
     GeU,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecUnOp {
     Abs,
@@ -166,7 +166,7 @@ pub enum VecUnOp {
     Popcnt,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecBinOp {
     Add,
@@ -193,7 +193,7 @@ pub enum VecBinOp {
     NarrowU,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecCvtOp {
     ExtendLowS,
@@ -208,7 +208,7 @@ pub enum VecCvtOp {
     TruncSatUZeroF64x2,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecShiftOp {
     Shl,
@@ -216,7 +216,7 @@ pub enum VecShiftOp {
     ShrU,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum VecBitOp {
     And,

@@ -1,20 +1,19 @@
 //! Whole kernel runs on the reference machine, for what the fast engine declines.
 
-use std::sync::atomic::Ordering;
-
-use super::machine::{Expects, Machine, SlowError};
+use super::course::Course;
+use super::machine::{Machine, SlowError};
+use super::opening::Purpose;
 use crate::pvm::{
-    Declined, Environment, NotJudgeable, Period, Phase, ReferenceEngine, RunError, RunTicks, State,
+    Declined, Environment, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks, State,
 };
 use crate::wasm::fault::Fault;
 
-/// Ticks between two looks at the stop signal.
-const PATIENCE: u32 = 1 << 16;
+/// A run that is sure to be longer is not begun: run mode takes from half an hour to two for so
+/// many ticks. Estimates are several times the real number, and a deadline stops what is endless.
+const REACH: u128 = 10_000_000_000_000;
 
-/// A run that may be longer takes this engine more than an hour: it is not begun.
-const REACH: u128 = 10_000_000_000;
-
-/// Runs kernels tick by tick in memory; the answer is exact, tick count included.
+/// Runs kernels in memory, natively where every tick is known; the answer is exact, tick count
+/// included.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowEngine;
 
@@ -23,10 +22,6 @@ pub(super) fn gave_up(error: SlowError) -> RunError {
         SlowError::State(error) => RunError::State(error),
         SlowError::Fault(fault) => NotJudgeable::Reference(fault.to_string()).into(),
     }
-}
-
-fn is_over(machine: &Machine) -> bool {
-    matches!(machine.state().phase, Phase::Padding | Phase::Stuck(_))
 }
 
 /// Answers the request the machine waits for.
@@ -45,31 +40,6 @@ pub(super) fn answer_reveal(
     })
 }
 
-/// Takes ticks until `is_done`, reveals answered.
-fn run_until(
-    machine: &mut Machine,
-    environment: &Environment,
-    is_done: impl Fn(&Machine) -> bool,
-) -> Result<(), RunError> {
-    let mut debug = |text: &[u8]| (environment.debug)(text);
-    let mut until_look = PATIENCE;
-    while !is_done(machine) {
-        until_look -= 1;
-        if until_look == 0 {
-            until_look = PATIENCE;
-            if environment.interrupt.load(Ordering::Relaxed) {
-                return Err(NotJudgeable::Interrupted.into());
-            }
-        }
-        if let Expects::Reveal(request) = machine.expects() {
-            answer_reveal(machine, &request, environment)?;
-            continue;
-        }
-        machine.tick_with(&mut debug).map_err(gave_up)?;
-    }
-    Ok(())
-}
-
 /// Takes a machine inside a kernel run to a later tick of that run, reveals answered.
 ///
 /// # Errors
@@ -79,9 +49,14 @@ pub fn advance(
     tick: u128,
     environment: &Environment,
 ) -> Result<(), RunError> {
-    run_until(machine, environment, |machine| {
-        machine.state().current_tick >= tick
-    })
+    while machine.state().current_tick < tick {
+        let before = machine.state().current_tick;
+        machine.some_ticks(tick, environment)?;
+        if machine.state().current_tick == before {
+            machine.tick().map_err(gave_up)?;
+        }
+    }
+    Ok(())
 }
 
 impl ReferenceEngine for SlowEngine {
@@ -94,10 +69,10 @@ impl ReferenceEngine for SlowEngine {
         if matches!(declined, Declined::Ticks(at_least) if *at_least > REACH) {
             return Err(NotJudgeable::NeedsReference(declined.clone()).into());
         }
-        let mut machine = Machine::new(state.clone())
-            .map_err(gave_up)?
-            .listing(environment.listing);
-        run_until(&mut machine, environment, is_over)?;
+        let mut course =
+            Course::new(state.clone(), environment, Purpose::Reach).map_err(gave_up)?;
+        course.finish_run(environment)?;
+        let machine = course.into_machine(environment)?;
         let edges = machine.edges().clone();
         Ok(Period {
             state: machine.into_state().map_err(gave_up)?,

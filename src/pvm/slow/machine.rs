@@ -1,5 +1,6 @@
 //! One tick of the machine, in every phase.
 
+use super::engine::{answer_reveal, gave_up};
 use super::host::{Host, Imports, to_fault};
 use crate::crypto::Hash;
 use crate::merkle::Tree;
@@ -8,8 +9,8 @@ use crate::pvm::durable::VALUE;
 use crate::pvm::key::Key;
 use crate::pvm::stuck::Exception as Text;
 use crate::pvm::{
-    Edges, InputInfo, InputRequest, ListingOrder, Phase, PvmError, Running, State, Status, Stuck,
-    Text as StuckText,
+    Edges, Environment, InputInfo, InputRequest, ListingOrder, Phase, PvmError, RunError, Running,
+    State, Status, Stuck, Text as StuckText,
 };
 use crate::wasm::config::{Admin, Code, Config, InvokeKont, LabelStep, StepKont};
 use crate::wasm::decode::DecodeKont;
@@ -21,9 +22,12 @@ use crate::wasm::instance::{Extern, FuncInst, ModuleKey, Name};
 use crate::wasm::lazy::{LazyBytes, LazyVec};
 
 /// Name of the kernel's module.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 /// What a kernel must export.
 const ENTRYPOINT: &str = "kernel_run";
+
+/// Ticks between two looks at what is around the machine.
+const AT_ONCE: u32 = 1 << 16;
 
 /// Why a tick has no result.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,7 @@ impl Run {
         })
     }
 
-    fn store(&mut self, style: Style) -> Result<Tree, Fault> {
+    pub(super) fn store(&mut self, style: Style) -> Result<Tree, Fault> {
         let mut value = Tree::empty();
         let mut target = Target::new(&mut value, style);
         match self {
@@ -130,13 +134,6 @@ impl Machine {
     #[must_use]
     pub const fn listing(mut self, listing: ListingOrder) -> Self {
         self.listing = listing;
-        self
-    }
-
-    /// The same machine, these places already marked.
-    #[must_use]
-    pub(super) fn with_edges(mut self, edges: Edges) -> Self {
-        self.edges = edges;
         self
     }
 
@@ -288,6 +285,50 @@ impl Machine {
         Ok(status)
     }
 
+    /// Ticks up to `until`, at most some thousands of them, and none in another phase once the
+    /// inside of a kernel run was left; reveals are answered.
+    pub(super) fn some_ticks(
+        &mut self,
+        until: u128,
+        environment: &Environment,
+    ) -> Result<(), RunError> {
+        let mut debug = |text: &[u8]| (environment.debug)(text);
+        let inside = self.run.is_some();
+        for _ in 0..AT_ONCE {
+            let left = until.saturating_sub(self.state.current_tick);
+            if left == 0 || (inside && self.run.is_none()) {
+                return Ok(());
+            }
+            match self.expects() {
+                Expects::Input(_) => return Ok(()),
+                Expects::Reveal(request) => answer_reveal(self, &request, environment)?,
+                Expects::Nothing => {
+                    if matches!(self.state.phase, Phase::Snapshot) {
+                        return Ok(());
+                    }
+                    if self.skip(left)? == 0 && self.pad(left) == 0 {
+                        self.tick_with(&mut debug).map_err(gave_up)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ticks that only count down or copy, all at once; the number taken.
+    fn skip(&mut self, left: u128) -> Result<u64, RunError> {
+        let Some(Run::Eval(eval)) = &mut self.run else {
+            return Ok(0);
+        };
+        let budget = u128::try_from(self.state.ticks_left()).unwrap_or(0);
+        let left = u64::try_from(left.min(budget)).unwrap_or(u64::MAX);
+        let EvalState { config, registry } = eval;
+        let taken = crate::wasm::run::skip(config, registry, left);
+        let taken = taken.map_err(|fault| gave_up(fault.into()))?;
+        self.state.current_tick = self.state.current_tick.saturating_add(u128::from(taken));
+        Ok(taken)
+    }
+
     fn begin(&mut self, run: Run) {
         self.state.phase = Phase::Running(run.running(), Tree::empty());
         self.run = Some(run);
@@ -376,15 +417,11 @@ impl Machine {
             self.begin(Run::Init(InitState::new(key, link)));
             return Ok(Status::Running);
         }
-        let text = match link.step(&Imports(version))? {
-            Linked::Import => {
-                self.run = Some(Run::Link(link));
-                return Ok(Status::Running);
-            }
-            Linked::UnknownItem { module, item } => format!("Unexpected import: {module}.{item}"),
-            Linked::UnknownModule(module) => format!("Unexpected module import: {module}"),
-        };
-        Ok(self.stuck(Stuck::LinkError(StuckText::new(text))))
+        if let Some(stuck) = linked(&mut link, &Imports(version))? {
+            return Ok(self.stuck(stuck));
+        }
+        self.run = Some(Run::Link(link));
+        Ok(Status::Running)
     }
 
     fn tick_init(
@@ -402,7 +439,7 @@ impl Machine {
         Ok(Status::Running)
     }
 
-    fn host<'a>(&'a mut self, debug: &'a mut dyn FnMut(&[u8])) -> Host<'a> {
+    pub(super) fn host<'a>(&'a mut self, debug: &'a mut dyn FnMut(&[u8])) -> Host<'a> {
         Host {
             durable: &mut self.state.durable,
             buffers: &mut self.state.buffers,
@@ -413,22 +450,14 @@ impl Machine {
     }
 
     fn start_kernel(&mut self, mut init: InitState, limit: i32) -> Result<Status, Fault> {
-        let inst = init.registry.read(&ModuleKey(MAIN.into()))?;
-        let entry = inst.exports.get(&Name(ENTRYPOINT.to_owned()))?.clone();
-        let Extern::Func(entry) = entry else {
-            let text = format!("Invalid_module: no `{ENTRYPOINT}` function exported");
-            return Ok(self.stuck(Stuck::invalid_state(&text)));
-        };
-        let code = Code {
-            values: LazyVec::default(),
-            instructions: LazyVec::singleton(Admin::Invoke(Box::new(entry))),
-        };
-        self.state.save_fallback().map_err(to_fault)?;
-        self.begin(Run::Eval(EvalState {
-            config: Config::new(limit, init.self_key, code),
-            registry: init.registry,
-        }));
-        Ok(Status::Running)
+        match entered(&mut init, limit)? {
+            Ok(eval) => {
+                self.state.save_fallback().map_err(to_fault)?;
+                self.begin(Run::Eval(eval));
+                Ok(Status::Running)
+            }
+            Err(stuck) => Ok(self.stuck(stuck)),
+        }
     }
 
     fn tick_eval(
@@ -455,8 +484,36 @@ impl Machine {
     }
 }
 
+/// One tick of linking, or how it fails.
+pub(super) fn linked(link: &mut LinkState, imports: &Imports) -> Result<Option<Stuck>, Fault> {
+    let text = match link.step(imports)? {
+        Linked::Import => return Ok(None),
+        Linked::UnknownItem { module, item } => format!("Unexpected import: {module}.{item}"),
+        Linked::UnknownModule(module) => format!("Unexpected module import: {module}"),
+    };
+    Ok(Some(Stuck::LinkError(StuckText::new(text))))
+}
+
+/// The first state of evaluation after a finished initialisation, or how that fails.
+pub(super) fn entered(init: &mut InitState, limit: i32) -> Result<Result<EvalState, Stuck>, Fault> {
+    let inst = init.registry.read(&ModuleKey(MAIN.into()))?;
+    let entry = inst.exports.get(&Name(ENTRYPOINT.to_owned()))?.clone();
+    let Extern::Func(entry) = entry else {
+        let text = format!("Invalid_module: no `{ENTRYPOINT}` function exported");
+        return Ok(Err(Stuck::invalid_state(&text)));
+    };
+    let code = Code {
+        values: LazyVec::default(),
+        instructions: LazyVec::singleton(Admin::Invoke(Box::new(entry))),
+    };
+    Ok(Ok(EvalState {
+        config: Config::new(limit, init.self_key.clone(), code),
+        registry: init.registry.clone(),
+    }))
+}
+
 /// Depth of calls at which evaluation fails.
-const fn stack_size_limit(version: PvmVersion) -> i32 {
+pub(super) const fn stack_size_limit(version: PvmVersion) -> i32 {
     match version {
         PvmVersion::V0 => 300,
         _ => 60_000,
@@ -485,7 +542,7 @@ fn calls_host(run: &Run) -> bool {
 }
 
 /// The error a state is stuck with after an exception in a phase.
-fn stuck_with(running: Running, exception: &Exception) -> Stuck {
+pub(super) fn stuck_with(running: Running, exception: &Exception) -> Stuck {
     let raw = exception.raw();
     if !exception.is_interpreter() {
         return Stuck::unknown(&raw);

@@ -10,10 +10,13 @@ mod describe;
 mod engine;
 mod host;
 mod machine;
+mod native;
+mod opening;
 mod prove;
 
 pub use course::{Course, Stop};
 pub use describe::{Description, FrameDescription};
 pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
+pub use opening::Purpose;
 pub use prove::{Input, ProveError, last_level, prove, verify};

@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 
 use super::Next;
 use crate::crypto::Hash;
+use crate::pvm::RunError;
 use crate::pvm::slow::Course;
 
 /// States kept at most.
 const RUNGS: usize = 96;
+/// States kept however large they are.
+const FEWEST: usize = 12;
+/// Bytes that kept states may take, roughly.
+const BYTES: usize = 768 << 20;
 /// Hashes kept at most.
 const HASHES: usize = 1 << 16;
 
@@ -64,17 +69,25 @@ impl Ladder {
         Some(nearest.map_or(&self.first, |(_, stand)| stand))
     }
 
-    pub(super) fn keep(&mut self, tick: u128, stand: &Stand) {
+    pub(super) fn keep(&mut self, tick: u128, stand: &mut Stand) -> Result<(), RunError> {
         if self.rungs.contains_key(&tick) {
-            return;
+            return Ok(());
         }
-        if self.rungs.len() >= RUNGS {
-            self.thin();
+        // A state of native evaluation may hold three forms of its memory that no other shares.
+        let weight = stand.course.weight().saturating_mul(3).max(1);
+        let most = RUNGS.min((BYTES / weight).max(FEWEST));
+        while self.rungs.len() >= most {
+            self.thin(most);
         }
-        self.rungs.insert(tick, stand.clone());
+        let kept = Stand {
+            course: stand.course.folded()?,
+            next: stand.next,
+        };
+        self.rungs.insert(tick, kept);
+        Ok(())
     }
 
-    fn thin(&mut self) {
+    fn thin(&mut self, most: usize) {
         let (first, last) = self.range;
         let before = self
             .rungs
@@ -83,8 +96,8 @@ impl Ladder {
             .map(|(tick, _)| *tick);
         self.rungs
             .retain(|tick, _| (first..=last).contains(tick) || Some(*tick) == before);
-        if self.rungs.len() >= RUNGS {
-            let mut odd = false;
+        if self.rungs.len() >= most {
+            let mut odd = true;
             self.rungs.retain(|tick, _| {
                 odd = !odd;
                 odd || Some(*tick) == before

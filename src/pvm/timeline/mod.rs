@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use ladder::{Ladder, Stand};
 
-use super::slow::{self, Course, Description, Expects, Input, ProveError, SlowError, Stop};
+use super::slow::{
+    self, Course, Description, Expects, Input, ProveError, Purpose, SlowError, Stop,
+};
 use super::{Environment, InputInfo, InputRequest, NotJudgeable, RunError, State};
 use crate::crypto::Hash;
 use crate::merkle::Proof;
@@ -140,7 +142,7 @@ impl Timeline {
         };
         let first = start.current_tick;
         let here = Stand {
-            course: Course::new(start, &environment).map_err(failed)?,
+            course: Course::new(start, &environment, Purpose::Hashes).map_err(failed)?,
             next: Next::default(),
         };
         Ok(Self {
@@ -190,9 +192,9 @@ impl Timeline {
         if !self.seek(tick)? {
             return Ok(None);
         }
-        let hash = self.here.course.hash().map_err(failed)?;
+        let hash = self.here.course.hash(&self.environment)?;
         self.ladder.learn(tick, hash);
-        self.ladder.keep(tick, &self.here);
+        self.ladder.keep(tick, &mut self.here)?;
         Ok(Some(hash))
     }
 
@@ -202,7 +204,7 @@ impl Timeline {
     /// [`TimelineError`].
     pub fn prove(&mut self, tick: u128) -> Result<TickProof, TimelineError> {
         self.reach(tick)?;
-        let machine = self.here.course.machine().map_err(failed)?;
+        let machine = self.here.course.exact(&self.environment)?;
         let expects = machine.expects();
         let input = match &expects {
             Expects::Nothing => Input::None,
@@ -237,7 +239,7 @@ impl Timeline {
     /// [`TimelineError`].
     pub fn describe(&mut self, tick: u128) -> Result<Description, TimelineError> {
         self.reach(tick)?;
-        let machine = self.here.course.machine().map_err(failed)?;
+        let machine = self.here.course.exact(&self.environment)?;
         Ok(machine.describe().map_err(failed)?)
     }
 
@@ -247,14 +249,14 @@ impl Timeline {
     /// [`TimelineError`].
     pub fn state(&mut self, tick: u128) -> Result<State, TimelineError> {
         self.reach(tick)?;
-        let machine = self.here.course.machine().map_err(failed)?;
+        let machine = self.here.course.exact(&self.environment)?;
         machine.encode(Style::Changed).map_err(failed)?;
         Ok(machine.state().clone())
     }
 
     fn reach(&mut self, tick: u128) -> Result<(), TimelineError> {
         if self.seek(tick)? {
-            self.ladder.keep(tick, &self.here);
+            self.ladder.keep(tick, &mut self.here)?;
             return Ok(());
         }
         let last = self.here.course.tick().saturating_sub(self.first);
@@ -272,7 +274,13 @@ impl Timeline {
         }
         loop {
             match self.here.course.advance(target, &self.environment) {
-                Ok(Stop::There) => return Ok(true),
+                // The last ticks are taken when the state is rebuilt.
+                Ok(Stop::There) => match self.here.course.exact(&self.environment) {
+                    Err(RunError::NotJudgeable(NotJudgeable::NoNextState { .. })) => {
+                        return Ok(false);
+                    }
+                    exact => return exact.map(|_| true),
+                },
                 Ok(Stop::Waits(_)) => {}
                 Err(RunError::NotJudgeable(NotJudgeable::NoNextState { .. })) => return Ok(false),
                 Err(error) => return Err(error),
@@ -280,8 +288,8 @@ impl Timeline {
             let Some((info, payload, next)) = self.inputs.at(self.here.next) else {
                 return Ok(false);
             };
-            let given = self.here.course.set_input(info, payload);
-            given.map_err(failed)?;
+            let course = &mut self.here.course;
+            course.set_input(info, payload, &self.environment)?;
             self.here.next = next;
         }
     }
@@ -292,7 +300,7 @@ impl Timeline {
     /// [`TimelineError`].
     pub fn expects(&mut self, tick: u128) -> Result<Expects, TimelineError> {
         self.reach(tick)?;
-        let machine = self.here.course.machine().map_err(failed)?;
+        let machine = self.here.course.exact(&self.environment)?;
         Ok(machine.expects())
     }
 

@@ -11,6 +11,7 @@ use crate::protocol::PvmVersion;
 use crate::pvm::slow::{Machine, verify};
 use crate::pvm::{
     Activation, ListingOrder, Origination, PageId, RevealError, Reveals, Running, slow::SlowEngine,
+    standin,
 };
 use crate::wasm::testing::binary;
 
@@ -145,13 +146,14 @@ fn levels() -> Vec<(Level, Arc<[Vec<u8>]>)> {
     ]
 }
 
-/// Hashes at all ticks, by single ticks; padding and long loops are passed over.
+/// Hashes by single ticks.
 struct Twin {
     hashes: BTreeMap<u128, Hash>,
     length: u128,
 }
 
-fn twin(start: &State, levels: &[(Level, Arc<[Vec<u8>]>)], wanted: impl Fn(u128) -> bool) -> Twin {
+/// Hashes at two ticks of every `stride`; padding between them is passed over.
+fn twin(start: &State, levels: &[(Level, Arc<[Vec<u8>]>)], stride: u128) -> Twin {
     let mut machine = Machine::new(start.clone()).unwrap();
     let mut inputs = levels.iter().flat_map(|(level, messages)| {
         (0..).zip(messages.iter()).map(|(counter, payload)| {
@@ -168,9 +170,10 @@ fn twin(start: &State, levels: &[(Level, Arc<[Vec<u8>]>)], wanted: impl Fn(u128)
     let mut hashes = BTreeMap::new();
     loop {
         let tick = machine.state().current_tick - first;
-        if wanted(tick) {
+        if tick % stride < 2 {
             hashes.insert(tick, machine.hash().unwrap());
         }
+        machine.pad((stride - tick % stride).saturating_sub(2));
         match machine.expects() {
             Expects::Nothing => {
                 machine.tick().unwrap();
@@ -200,7 +203,7 @@ fn hashes_are_those_of_single_ticks() {
         for version in [PvmVersion::V0, PvmVersion::V5] {
             let period = if name == "curious" { PERIOD } else { 6_000 };
             let start = start(version, period, &kernel);
-            let twin = twin(&start, &levels(), |tick| tick % 97 < 2);
+            let twin = twin(&start, &levels(), 97);
             let all: Vec<u128> = twin.hashes.keys().copied().collect();
             let mut line = Timeline::new(start.clone(), levels(), environment()).unwrap();
             let found = line.hashes(&all).unwrap();
@@ -284,7 +287,7 @@ fn a_reveal_is_proved_with_its_answer() {
     let start = start(PvmVersion::V5, PERIOD, &binary(CURIOUS));
     let mut line = Timeline::new(start, levels(), environment()).unwrap();
     let length = line.length().unwrap();
-    let reveal = (0..length)
+    let reveal = (1_500..length)
         .find(|tick| matches!(line.expects(*tick), Ok(Expects::Reveal(_))))
         .unwrap();
     let proved = line.prove(reveal).unwrap();
@@ -314,8 +317,102 @@ fn states_are_described() {
     assert!(nexts.keys().any(|next| next.starts_with("parse at byte")));
 }
 
+/// A kernel of the shape of a real one, at a few hundred ticks of all its phases.
+#[test]
+fn a_slice_of_a_stand_in_is_hashed_like_single_ticks() {
+    let kernel = standin::kernel(standin::Shape::SLICE);
+    let start = start(PvmVersion::V5, 50_000_000_000_000, &kernel);
+    let one = levels().remove(0);
+    let mut machine = Machine::new(start.clone()).unwrap();
+    for (counter, payload) in (0..).zip(one.1.iter()) {
+        let info = InputInfo {
+            level: one.0,
+            counter,
+        };
+        machine.set_input(info, payload).unwrap();
+    }
+    machine.pad(u128::MAX);
+    machine.tick().unwrap();
+    let begun = machine.state().current_tick;
+    let mut wanted = Vec::new();
+    let mut expected = Vec::new();
+    while machine.state().phase.tag() != "padding" {
+        let tick = machine.state().current_tick - begun;
+        if tick % 4_999 == 0 {
+            wanted.push(tick + begun);
+            expected.push(Some(machine.hash().unwrap()));
+        }
+        machine.tick().unwrap();
+    }
+    wanted.push(machine.state().current_tick);
+    expected.push(Some(machine.hash().unwrap()));
+    assert!(wanted.len() > 30, "{} points", wanted.len());
+    let mut line = Timeline::new(start.clone(), vec![one.clone()], environment()).unwrap();
+    let found = line.hashes(&wanted).unwrap();
+    for ((tick, found), expected) in wanted.iter().zip(found).zip(&expected) {
+        assert_eq!(found, *expected, "at {tick}");
+    }
+    for tick in wanted.iter().rev().step_by(9) {
+        let mut line = Timeline::new(start.clone(), vec![one.clone()], environment()).unwrap();
+        let proved = line.prove(*tick).unwrap();
+        verify(&proved.proof, &proved.input).unwrap();
+    }
+}
+
+/// For whole kernel runs the end state of run mode is that of the fast engine.
+#[cfg(feature = "fast")]
+#[test]
+fn whole_runs_end_as_on_the_fast_engine() {
+    use crate::pvm::fast::{FastEngine, Options};
+    use crate::pvm::{Quiet, run_level};
+
+    let fast = Arc::new(FastEngine::new(Options::default()));
+    let kernels = [
+        ("curious", binary(CURIOUS)),
+        ("stand-in", standin::kernel(standin::Shape::SLICE)),
+    ];
+    for (name, kernel) in kernels {
+        let mut state = start(PvmVersion::V5, 50_000_000_000_000, &kernel);
+        let begin = state.clone();
+        let with_fast = Environment {
+            fast: Some(fast.clone()),
+            ..environment()
+        };
+        for (level, messages) in levels() {
+            let run = |environment: &Environment| {
+                let messages = messages.iter().map(Vec::as_slice);
+                let outcome = run_level(&state, level, messages, environment, &mut Quiet);
+                let mut outcome = outcome.unwrap();
+                let hash = outcome.state.hash().unwrap();
+                (hash, outcome)
+            };
+            let (by_fast, outcome) = run(&with_fast);
+            let (by_reference, declined) = run(&environment());
+            assert!(
+                outcome.declined.is_empty(),
+                "{name}: {:?}",
+                outcome.declined
+            );
+            assert!(!declined.declined.is_empty());
+            assert_eq!(by_fast, by_reference, "{name} at {level}");
+            state = outcome.state;
+        }
+        // The timeline passes over whole runs, and pads, by the fast engine.
+        let mut quick = Timeline::new(begin.clone(), levels(), with_fast).unwrap();
+        let mut slow = Timeline::new(begin, levels(), environment()).unwrap();
+        let length = quick.length().unwrap();
+        assert_eq!(length, slow.length().unwrap(), "{name}");
+        let ticks: Vec<u128> = (0..=16).map(|n| length / 16 * n).collect();
+        assert_eq!(
+            quick.hashes(&ticks).unwrap(),
+            slow.hashes(&ticks).unwrap(),
+            "{name}"
+        );
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Whatever is asked, in whatever order.
     #[test]

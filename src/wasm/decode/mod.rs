@@ -7,6 +7,7 @@ mod block;
 mod module;
 mod name;
 mod opcode;
+mod run;
 mod section;
 mod simd;
 mod state;

@@ -13,6 +13,12 @@ pub trait Binary {
     /// # Errors
     /// [`Fault`] when the tree it lives in cannot answer.
     fn byte_at(&mut self, position: i64) -> Result<u8, Fault>;
+
+    /// `count` bytes from `position`, all inside.
+    ///
+    /// # Errors
+    /// As [`Self::byte_at`].
+    fn bytes_at(&mut self, position: i64, count: usize) -> Result<Vec<u8>, Fault>;
 }
 
 impl Binary for LazyBytes {
@@ -22,6 +28,10 @@ impl Binary for LazyBytes {
 
     fn byte_at(&mut self, position: i64) -> Result<u8, Fault> {
         self.byte(position)
+    }
+
+    fn bytes_at(&mut self, position: i64, count: usize) -> Result<Vec<u8>, Fault> {
+        self.slice(position, count as i64)
     }
 }
 
@@ -36,6 +46,13 @@ impl Binary for &[u8] {
             .and_then(|position| self.get(position))
             .copied()
             .ok_or(Fault::Raised(Exception::BytesBounds))
+    }
+
+    fn bytes_at(&mut self, position: i64, count: usize) -> Result<Vec<u8>, Fault> {
+        let start = usize::try_from(position).map_err(|_| Exception::BytesBounds)?;
+        let range = start..start.saturating_add(count);
+        let bytes = self.get(range).ok_or(Exception::BytesBounds)?;
+        Ok(bytes.to_vec())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parts of modules.
 
-use crate::wasm::ast::{Allocations, Block, Data, Elem, Export, Func, FuncType, Import, Module};
+use crate::wasm::ast::{Allocations, Data, Elem, Export, Func, FuncType, Import, Module};
 use crate::wasm::encoding::{Source, Stored, Target};
 use crate::wasm::fault::Fault;
 
@@ -91,18 +91,6 @@ impl Stored for Data {
         Ok(Self {
             init: source.leaf("dinit")?,
             mode: source.leaf("dmode")?,
-        })
-    }
-}
-
-impl Stored for Block {
-    fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
-        target.store("instructions", &mut self.instructions)
-    }
-
-    fn load(source: &Source) -> Result<Self, Fault> {
-        Ok(Self {
-            instructions: source.load("instructions")?,
         })
     }
 }

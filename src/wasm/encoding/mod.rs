@@ -5,6 +5,7 @@
 //! Refuses to know: what the states mean.
 
 mod ast;
+mod block;
 mod config;
 mod decode;
 mod init;

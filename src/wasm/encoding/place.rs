@@ -207,6 +207,17 @@ impl<'a> Target<'a> {
         Ok(self.tree.add(&full(&self.path, key), bytes)?)
     }
 
+    /// Writes raw bytes at the place itself; the tree shares them where no proof is recorded.
+    ///
+    /// # Errors
+    /// [`Fault::Tree`].
+    pub fn shared(&mut self, bytes: &crate::merkle::Bytes) -> Result<(), Fault> {
+        match self.style {
+            Style::Exact => self.bytes("", bytes),
+            Style::Changed => self.graft(&Tree::value(bytes.clone())),
+        }
+    }
+
     /// Writes a value at `key`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::wasm::eval::{self, HostFunctions, Moment};
 use crate::wasm::fault::{Exception, Fault, InitStep};
 use crate::wasm::instance::{Extern, InstFuncType, ModuleInst, ModuleKey, Name, Registry};
 use crate::wasm::lazy::LazyVec;
+use crate::wasm::run;
 
 impl InitState {
     /// Initialisation of a linked module, before its first tick.
@@ -41,6 +42,34 @@ impl InitState {
         };
         self.kont = session.step(&mut self.module, kont)?;
         Ok(())
+    }
+}
+
+impl InitState {
+    /// Takes at most `ticks` ticks, fewer when the module is initialised or the next tick raises,
+    /// which is given back then; the state must not be used any more in that case.
+    pub fn run(
+        &mut self,
+        ticks: u64,
+        host: &mut dyn HostFunctions,
+        stack_size_limit: i32,
+    ) -> (u64, Option<Fault>) {
+        let mut taken = 0;
+        while taken < ticks && !matches!(self.kont, InitKont::Stop) {
+            let skipped = match &mut self.kont {
+                InitKont::Eval(config) => run::skip(config, &mut self.registry, ticks - taken),
+                _ => Ok(0),
+            };
+            let result = match skipped {
+                Ok(0) => self.step(host, stack_size_limit).map(|()| 1),
+                skipped => skipped,
+            };
+            match result {
+                Ok(more) => taken += more,
+                Err(fault) => return (taken, Some(fault)),
+            }
+        }
+        (taken, None)
     }
 }
 

@@ -18,7 +18,7 @@ struct Chunk(Bytes);
 
 impl Stored for Chunk {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
-        target.bytes("", &self.0)
+        target.shared(&self.0)
     }
 
     fn load(source: &Source) -> Result<Self, Fault> {
@@ -198,6 +198,15 @@ impl LazyBytes {
             rest = tail;
         }
         Ok(())
+    }
+
+    /// Replaces a whole chunk, without reading it first as [`Self::write`] does.
+    pub fn set_chunk(&mut self, index: i64, bytes: &[u8]) {
+        let mut whole = [0; CHUNK];
+        for (to, from) in whole.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        self.chunks.set(index, Chunk(Arc::from(whole)));
     }
 
     /// All bytes.

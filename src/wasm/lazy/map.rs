@@ -1,10 +1,9 @@
 //! A map over a subtree: bindings are read on demand and remembered.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
+use super::pages::{Mark, Pages};
 use crate::merkle::Tree;
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::{Exception, Fault};
@@ -40,14 +39,20 @@ enum Slot<T> {
 #[derive(Clone)]
 pub struct LazyMap<K, T> {
     origin: Option<Tree>,
-    slots: Arc<BTreeMap<K, Slot<T>>>,
+    slots: Pages<K, Slot<T>>,
+    /// Whether the origin may lack something of the slots.
+    changed: bool,
+    /// Whether the slots may lack something of the origin.
+    partial: bool,
 }
 
 impl<K, T> Default for LazyMap<K, T> {
     fn default() -> Self {
         Self {
             origin: None,
-            slots: Arc::new(BTreeMap::new()),
+            slots: Pages::default(),
+            changed: false,
+            partial: false,
         }
     }
 }
@@ -67,13 +72,25 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// Bindings that no tree backs.
     #[must_use]
     pub fn from_bindings(bindings: impl IntoIterator<Item = (K, T)>) -> Self {
+        let mut map = Self::default();
+        for (key, value) in bindings {
+            map.set(key, value);
+        }
+        map
+    }
+
+    /// Bindings that no tree backs, of keys in ascending order.
+    #[must_use]
+    pub fn from_ascending(bindings: impl IntoIterator<Item = (K, T)>) -> Self {
         let slots = bindings
             .into_iter()
-            .map(|(key, value)| (key, Slot::Changed(value)))
-            .collect();
+            .map(|(key, value)| (key, Slot::Changed(value)));
+        let slots = Pages::from_ascending(slots);
         Self {
             origin: None,
-            slots: Arc::new(slots),
+            changed: !slots.is_empty(),
+            partial: false,
+            slots,
         }
     }
 
@@ -81,6 +98,15 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.origin.is_none() && self.slots.is_empty()
+    }
+
+    /// The value of `key`, if it was loaded or written.
+    #[must_use]
+    pub fn peek(&self, key: &K) -> Option<&T> {
+        match self.slots.get(key) {
+            Some(Slot::Loaded(value) | Slot::Changed(value)) => Some(value),
+            _ => None,
+        }
     }
 
     fn produce(&self, key: &K) -> Result<T, Fault> {
@@ -96,7 +122,8 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             Some(Slot::Removed) => Err(Exception::KeyNotFound.into()),
             None => {
                 let value = self.produce(key)?;
-                Arc::make_mut(&mut self.slots).insert(key.clone(), Slot::Loaded(value));
+                self.slots
+                    .insert(key.clone(), Slot::Loaded(value), Mark::Same);
                 Ok(())
             }
         }
@@ -108,10 +135,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// [`Fault`] when there is none or it cannot be read.
     pub fn get(&mut self, key: &K) -> Result<&T, Fault> {
         self.ensure(key)?;
-        match self.slots.get(key) {
-            Some(Slot::Loaded(value) | Slot::Changed(value)) => Ok(value),
-            _ => Err(Exception::KeyNotFound.into()),
-        }
+        self.peek(key).ok_or(Fault::Raised(Exception::KeyNotFound))
     }
 
     /// The value of `key`, to read through: what is inside may load more, but must not change.
@@ -120,7 +144,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// As [`Self::get`].
     pub fn read(&mut self, key: &K) -> Result<&mut T, Fault> {
         self.ensure(key)?;
-        match Arc::make_mut(&mut self.slots).get_mut(key) {
+        match self.slots.get_mut(key, Mark::Same) {
             Some(Slot::Loaded(value) | Slot::Changed(value)) => Ok(value),
             _ => Err(Exception::KeyNotFound.into()),
         }
@@ -132,7 +156,8 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// As [`Self::get`].
     pub fn write(&mut self, key: &K) -> Result<&mut T, Fault> {
         self.ensure(key)?;
-        let Some(slot) = Arc::make_mut(&mut self.slots).get_mut(key) else {
+        self.changed = true;
+        let Some(slot) = self.slots.get_mut(key, Mark::Changed) else {
             return Err(Exception::KeyNotFound.into());
         };
         if let Slot::Loaded(_) = slot
@@ -148,12 +173,14 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
 
     /// Binds `key`.
     pub fn set(&mut self, key: K, value: T) {
-        Arc::make_mut(&mut self.slots).insert(key, Slot::Changed(value));
+        self.changed = true;
+        self.slots.insert(key, Slot::Changed(value), Mark::Changed);
     }
 
     /// Unbinds `key`; what the tree holds for it is gone at the next writing.
     pub fn remove(&mut self, key: K) {
-        Arc::make_mut(&mut self.slots).insert(key, Slot::Removed);
+        self.changed = true;
+        self.slots.insert(key, Slot::Removed, Mark::Changed);
     }
 
     /// Takes the value of `key` out.
@@ -162,10 +189,28 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// As [`Self::get`].
     pub fn take(&mut self, key: &K) -> Result<T, Fault> {
         self.ensure(key)?;
-        match Arc::make_mut(&mut self.slots).insert(key.clone(), Slot::Removed) {
+        self.changed = true;
+        match self.slots.insert(key.clone(), Slot::Removed, Mark::Changed) {
             Some(Slot::Loaded(value) | Slot::Changed(value)) => Ok(value),
             _ => Err(Exception::KeyNotFound.into()),
         }
+    }
+
+    /// Every binding, if there are so many, none was removed and no tree is behind.
+    #[must_use]
+    pub fn unbacked(&self, count: usize) -> Option<impl Iterator<Item = (&K, &T)>> {
+        let whole = self.origin.is_none()
+            && self.slots.len() == count
+            && self
+                .slots
+                .iter()
+                .all(|(_, slot)| !matches!(slot, Slot::Removed));
+        whole.then(|| {
+            self.slots.iter().filter_map(|(key, slot)| match slot {
+                Slot::Loaded(value) | Slot::Changed(value) => Some((key, value)),
+                Slot::Removed => None,
+            })
+        })
     }
 
     fn store_exact(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
@@ -173,7 +218,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             Some(origin) => target.graft(origin)?,
             None => target.remove("")?,
         }
-        for (key, slot) in Arc::make_mut(&mut self.slots) {
+        for (key, slot) in self.slots.iter_mut() {
             target.at(key.step(), |target| {
                 target.remove("")?;
                 match slot {
@@ -186,39 +231,73 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     }
 
     fn store_changed(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
+        if self.changed {
+            let tree = match &self.origin {
+                None => self.made_anew()?,
+                // Building a directory at once is quicker than changing all of it.
+                Some(_) if !self.partial && self.all_changed() => self.made_anew()?,
+                Some(origin) => {
+                    let origin = origin.clone();
+                    self.brought_up(origin)?
+                }
+            };
+            self.origin = Some(tree);
+            self.slots.settle(settle);
+            self.changed = false;
+        }
         match &self.origin {
-            Some(origin) => target.graft(origin)?,
-            None => target.remove("")?,
+            Some(origin) => target.graft(origin),
+            None => target.remove(""),
         }
-        let settled = self
-            .slots
-            .values()
-            .all(|slot| matches!(slot, Slot::Loaded(_)));
-        if settled {
-            return Ok(());
-        }
-        let slots = Arc::make_mut(&mut self.slots);
-        for (key, slot) in slots.iter_mut() {
-            match slot {
-                Slot::Removed => target.remove(&key.step())?,
-                Slot::Loaded(_) => {}
-                Slot::Changed(value) => target.at(key.step(), |target| {
-                    target.remove("")?;
-                    value.store(target)
-                })?,
-            }
-        }
-        self.origin = Some(target.subtree()?);
-        slots.retain(|_, slot| !matches!(slot, Slot::Removed));
-        for slot in slots.values_mut() {
-            if let Slot::Changed(_) = slot
-                && let Slot::Changed(value) = std::mem::replace(slot, Slot::Removed)
-            {
-                *slot = Slot::Loaded(value);
-            }
-        }
-        Ok(())
     }
+
+    fn all_changed(&self) -> bool {
+        let changed = |slot: &Slot<T>| matches!(slot, Slot::Changed(_));
+        self.slots.iter().all(|(_, slot)| changed(slot))
+    }
+
+    /// The tree of the changed bindings alone.
+    fn made_anew(&mut self) -> Result<Tree, Fault> {
+        let mut entries = Vec::new();
+        for (key, slot) in self.slots.changes_mut() {
+            if let Slot::Changed(value) = slot {
+                entries.push((key.step(), stored(value)?));
+            }
+        }
+        let entries = entries
+            .iter()
+            .map(|(step, tree)| (step.as_bytes(), tree.clone()));
+        Ok(Tree::directory(entries)?)
+    }
+
+    /// The tree with the bindings that changed.
+    fn brought_up(&mut self, mut tree: Tree) -> Result<Tree, Fault> {
+        for (key, slot) in self.slots.changes_mut() {
+            match slot {
+                Slot::Removed => tree.remove(&[&key.step()])?,
+                Slot::Loaded(_) => {}
+                Slot::Changed(value) => tree.add_tree(&[&key.step()], &stored(value)?)?,
+            }
+        }
+        Ok(tree)
+    }
+}
+
+/// A slot as it is once written; whether it is still needed.
+fn settle<T>(slot: &mut Slot<T>) -> bool {
+    if let Slot::Changed(_) = slot
+        && let Slot::Changed(value) = std::mem::replace(slot, Slot::Removed)
+    {
+        *slot = Slot::Loaded(value);
+    }
+    !matches!(slot, Slot::Removed)
+}
+
+/// The tree of one value.
+fn stored<T: Stored>(value: &mut T) -> Result<Tree, Fault> {
+    let mut tree = Tree::empty();
+    value.store(&mut Target::new(&mut tree, Style::Changed))?;
+    Ok(tree)
 }
 
 impl<K: LazyKey, T: Stored> Stored for LazyMap<K, T> {
@@ -232,7 +311,9 @@ impl<K: LazyKey, T: Stored> Stored for LazyMap<K, T> {
     fn load(source: &Source) -> Result<Self, Fault> {
         Ok(Self {
             origin: Some(source.subtree()?),
-            slots: Arc::new(BTreeMap::new()),
+            slots: Pages::default(),
+            changed: false,
+            partial: true,
         })
     }
 }

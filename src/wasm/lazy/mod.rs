@@ -5,6 +5,7 @@
 
 mod bytes;
 mod map;
+mod pages;
 mod vector;
 
 pub use bytes::{CHUNK, LazyBytes};

@@ -46,7 +46,7 @@ impl<T: Stored> LazyVec<T> {
         Self {
             first: 0,
             length,
-            map: LazyMap::from_bindings((0..).zip(items)),
+            map: LazyMap::from_ascending((0..).zip(items)),
         }
     }
 
@@ -62,6 +62,24 @@ impl<T: Stored> LazyVec<T> {
             length,
             map: LazyMap::from_bindings(bindings),
         }
+    }
+
+    /// Whether it is empty and always was.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.length == 0 && self.first == 0 && self.map.is_untouched()
+    }
+
+    /// The elements in order if they are all here and no tree backs them.
+    #[must_use]
+    pub fn elements(&self) -> Option<impl Iterator<Item = (&i32, &T)>> {
+        self.map.unbacked(self.length as u32 as usize)
+    }
+
+    /// Element `index`, if it was loaded or written.
+    #[must_use]
+    pub fn peek(&self, index: i32) -> Option<&T> {
+        self.map.peek(&self.key(index).ok()?)
     }
 
     /// The vector of one element.
@@ -219,6 +237,9 @@ impl<T: Stored> LazyVec<T> {
     /// # Errors
     /// What reading them gives.
     pub fn to_items(&mut self) -> Result<Vec<T>, Fault> {
+        if let Some(elements) = self.elements() {
+            return Ok(elements.map(|(_, item)| item.clone()).collect());
+        }
         // The original reads from the last to the first.
         let mut items = Vec::new();
         for index in (0..self.length as u32).rev() {

@@ -73,7 +73,7 @@ pub(super) fn build(instance: &mut ModuleInst) -> Result<(Program, View), Fault>
 fn view(instance: &mut ModuleInst, signatures: &mut Signatures) -> Result<View, Fault> {
     let mut blocks = Vec::new();
     for index in 0..instance.allocations.blocks.len() {
-        let block = instance.allocations.blocks.read(index)?;
+        let mut block = instance.allocations.blocks.get(index)?.clone();
         blocks.push(block.instructions.to_items()?);
     }
     let mut types = Vec::new();

@@ -108,6 +108,11 @@ impl Machine {
         }
     }
 
+    /// Makes room again after the registers were cut to those in use.
+    pub(super) fn restore_registers(&mut self) {
+        Self::reserve(&mut self.registers, self.start);
+    }
+
     /// Prepares the first call.
     pub(super) fn enter(&mut self, function: &Function) {
         Self::reserve(&mut self.registers, 0);

@@ -75,7 +75,7 @@ impl FlatMemory {
         for (index, (mark, chunk)) in self.written.iter_mut().zip(chunks).enumerate() {
             if *mark != 0 {
                 *mark = 0;
-                instance.chunks.write((index * CHUNK) as i64, chunk)?;
+                instance.chunks.set_chunk(index as i64, chunk);
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ mod translate;
 
 use std::sync::Arc;
 
-pub use pass::pass;
+pub use pass::{pass, skip};
 
 use compile::View;
 use machine::{Exit, Host, Machine, raw_of, value_of};
@@ -143,6 +143,8 @@ pub struct Run {
     origin: EvalState,
     module: ModuleKey,
     entry: u32,
+    /// Whether the memory is in the registry alone, and the registers are cut.
+    folded: bool,
 }
 
 /// The module and the function of a state that is about to make its first call.
@@ -216,7 +218,60 @@ impl Run {
             origin,
             module,
             entry,
+            folded: false,
         })
+    }
+
+    /// Bytes of the kernel's memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.machine.memory.bytes.len()
+    }
+
+    /// The same run with its memory in the registry alone, whose chunks are shared with every other
+    /// state of the run that has them; it is brought back when the run goes on.
+    ///
+    /// # Errors
+    /// [`Fault`] of the registry.
+    pub fn folded(&mut self) -> Result<Self, Fault> {
+        self.unfold()?;
+        if matches!(self.phase, Phase::Ended(_)) {
+            return Ok(self.clone());
+        }
+        self.settle()?;
+        let memory = std::mem::take(&mut self.machine.memory);
+        let registers = std::mem::take(&mut self.machine.registers);
+        let mut folded = self.clone();
+        let used = registers.iter().rposition(|register| *register != 0);
+        let used = registers.get(..used.map_or(0, |last| last + 1));
+        folded.machine.registers = used.unwrap_or_default().to_vec();
+        folded.folded = true;
+        self.machine.memory = memory;
+        self.machine.registers = registers;
+        Ok(folded)
+    }
+
+    fn unfold(&mut self) -> Result<(), Fault> {
+        if !self.folded {
+            return Ok(());
+        }
+        let instance = self.origin.registry.read(&self.module)?;
+        self.machine.memory = FlatMemory::of(instance.memories.read(0)?)?;
+        self.machine.restore_registers();
+        self.folded = false;
+        Ok(())
+    }
+
+    /// Where the data of the reveal that is waited for goes in memory.
+    #[must_use]
+    pub const fn destination(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Revealing(Host {
+                outcome: HostOutcome::Reveals { base, .. },
+                ..
+            }) => Some(base.cast_unsigned()),
+            _ => None,
+        }
     }
 
     /// Goes on until `target` ticks are near, or the run ends or waits. All effects of host
@@ -225,6 +280,7 @@ impl Run {
     /// # Errors
     /// [`Fault`] that is no outcome of the machine.
     pub fn advance(&mut self, target: u64, host: &mut dyn HostFunctions) -> Result<Status, Fault> {
+        self.unfold()?;
         let program = Arc::clone(&self.compiled.program);
         match &self.phase {
             Phase::Ended(status) => return Ok(status.clone()),
@@ -290,6 +346,7 @@ impl Run {
     /// # Errors
     /// [`Fault`] when the destination is not in memory, as the reveal tick itself would.
     pub fn answer(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        self.unfold()?;
         let Phase::Revealing(host) = &self.phase else {
             return Err(inconsistent("a reveal"));
         };
@@ -336,6 +393,7 @@ impl Run {
     /// # Errors
     /// [`Fault`]; a run that has ended has no state.
     pub fn state(&mut self) -> Result<(EvalState, u64), Fault> {
+        self.unfold()?;
         match &self.phase {
             Phase::Fresh => Ok((self.origin.clone(), 0)),
             Phase::Running => {

@@ -1,10 +1,11 @@
 //! Passing the last ticks to a target on the exact state.
 
 use crate::wasm::ast::Num;
-use crate::wasm::config::{Admin, InvokeKont, LabelKont, LabelStep, StepKont};
+use crate::wasm::config::{Admin, Config, InvokeKont, LabelKont, LabelStep, StepKont};
 use crate::wasm::eval::{self, HostFunctions, Moment};
 use crate::wasm::fault::Fault;
 use crate::wasm::init::EvalState;
+use crate::wasm::instance::Registry;
 
 /// Takes `ticks` ticks of evaluation, or fewer when it ends or waits; returns what is left.
 ///
@@ -18,8 +19,8 @@ pub fn pass(
     host: &mut dyn HostFunctions,
 ) -> Result<u64, Fault> {
     while ticks > 0 {
-        ticks -= count_down(state, ticks);
-        ticks -= bulk(state, ticks)?;
+        let EvalState { config, registry } = state;
+        ticks -= skip(config, registry, ticks)?;
         if ticks == 0 || has_ended(state) {
             break;
         }
@@ -30,6 +31,15 @@ pub fn pass(
     Ok(ticks)
 }
 
+/// Takes at once ticks that only count down, or copy or fill memory; returns how many.
+///
+/// # Errors
+/// [`Fault`], as [`eval::step`].
+pub fn skip(config: &mut Config, registry: &mut Registry, ticks: u64) -> Result<u64, Fault> {
+    let counted = count_down(config, ticks);
+    Ok(counted + bulk(config, registry, ticks - counted)?)
+}
+
 fn has_ended(state: &EvalState) -> bool {
     matches!(
         state.config.step,
@@ -38,11 +48,11 @@ fn has_ended(state: &EvalState) -> bool {
 }
 
 /// Ticks of a host function that are only to be spent.
-fn count_down(state: &mut EvalState, ticks: u64) -> u64 {
+fn count_down(config: &mut Config, ticks: u64) -> u64 {
     let StepKont::Next {
         step: LabelStep::CraftFrame(_, InvokeKont::Stop { remaining, .. }),
         ..
-    } = &mut state.config.step
+    } = &mut config.step
     else {
         return 0;
     };
@@ -53,8 +63,8 @@ fn count_down(state: &mut EvalState, ticks: u64) -> u64 {
 
 /// Whole rounds of filling memory or copying it forward. One round at least is stepped afterwards:
 /// it changes what is still bound on the operand stack, always in the same way.
-fn bulk(state: &mut EvalState, ticks: u64) -> Result<u64, Fault> {
-    let StepKont::Start { top, .. } = &mut state.config.step else {
+fn bulk(config: &mut Config, registry: &mut Registry, ticks: u64) -> Result<u64, Fault> {
+    let StepKont::Start { top, .. } = &mut config.step else {
         return Ok(0);
     };
     let LabelKont::Stack(labels) = &mut top.labels else {
@@ -82,7 +92,7 @@ fn bulk(state: &mut EvalState, ticks: u64) -> Result<u64, Fault> {
     let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
     let module = top.frame.module.clone();
     let mut admin = code.instructions.pop()?;
-    let instance = state.registry.write(&module)?;
+    let instance = registry.write(&module)?;
     let step = rounds as i32;
     match &mut admin {
         Admin::MemoryFill { i, k, n, .. } => {

@@ -1,0 +1,320 @@
+//! The reference machine: a long run over much memory, single ticks with proofs, and a stand-in of
+//! mainnet's largest kernel; seconds to each answer, each with its bar.
+//!
+//! Not a loop: what is new only once is measured once. `cargo bench --bench reference -- small`
+//! takes a tenth of the stand-in. Kernels of the reference's vectors are read beside the checkout
+//! and left out when they are not there.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use watchtower::protocol::{Level, PvmVersion};
+use watchtower::pvm::slow::{Course, Purpose, SlowEngine};
+use watchtower::pvm::standin::{Shape, kernel};
+use watchtower::pvm::{
+    Activation, Environment, InputInfo, ListingOrder, Origination, PageId, RevealError, Reveals,
+    State, Timeline,
+};
+
+struct NoReveals;
+
+impl Reveals for NoReveals {
+    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
+        Err(RevealError::NoPreimage {
+            hash: format!("{hash:?}"),
+            reason: "a bench".to_owned(),
+        })
+    }
+
+    fn metadata(&self) -> [u8; 24] {
+        [7; 24]
+    }
+
+    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
+        Err(RevealError::NoParameters("a bench".to_owned()))
+    }
+
+    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
+        Ok(Vec::new())
+    }
+
+    fn activation(&self) -> Activation {
+        Activation::BASIC
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        fast: None,
+        reference: Arc::new(SlowEngine),
+        reveals: Arc::new(NoReveals),
+        debug: Arc::new(|_| {}),
+        listing: ListingOrder::Judge,
+        trace: None,
+        interrupt: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+fn timed<T>(what: &str, bar: &str, work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = work();
+    let spent = start.elapsed();
+    println!("{what:<58} {:>9.3} s   {bar}", spent.as_secs_f64());
+    (done, spent)
+}
+
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_default().to_owned()
+    };
+    format!("{}  {}", line("VmRSS"), line("VmHWM"))
+}
+
+fn messages() -> Arc<[Vec<u8>]> {
+    vec![vec![0, 1], b"\x01external".to_vec(), vec![0, 2]].into()
+}
+
+/// The state right before the tick that begins the kernel run, and that tick.
+fn snapshot(kernel: &[u8]) -> (State, u128) {
+    let origination = Origination {
+        version: PvmVersion::V5,
+        ticks_per_snapshot: 50_000_000_000_000,
+        outbox_validity_period: 10,
+        outbox_message_limit: 100,
+    };
+    let start = State::originate(&origination, kernel).expect("a state");
+    let mut course = Course::new(start, &environment(), Purpose::Reach).expect("a course");
+    for (counter, payload) in (0..).zip(messages().iter()) {
+        let level = Level::new(5);
+        let given = course.set_input(InputInfo { level, counter }, payload, &environment());
+        given.expect("an input");
+    }
+    let end = 50_000_000_000_000;
+    course.advance(end, &environment()).expect("padding");
+    let machine = course.into_machine(&environment()).expect("a state");
+    (machine.state().clone(), end)
+}
+
+/// Adds up and writes 16 MiB of memory, for ever.
+const MEMORY_LOOP: &str = r#"(module
+    (memory (export "memory") 256)
+    (func (export "kernel_run") (local $i i32) (local $sum i64)
+        (loop $again
+            (local.set $i (i32.const 0))
+            (loop $l
+                (local.set $sum (i64.add (local.get $sum)
+                    (i64.xor (i64.load (local.get $i)) (i64.extend_i32_u (local.get $i)))))
+                (i64.store (local.get $i) (local.get $sum))
+                (local.set $i (i32.add (local.get $i) (i32.const 8)))
+                (br_if $l (i32.lt_u (local.get $i) (i32.const 16777216))))
+            (br $again))))"#;
+
+fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
+    let origination = Origination {
+        version: PvmVersion::V5,
+        ticks_per_snapshot: 50_000_000_000_000,
+        outbox_validity_period: 10,
+        outbox_message_limit: 100,
+    };
+    let start = State::originate(&origination, kernel).expect("a state");
+    let levels = vec![(Level::new(5), messages)];
+    Timeline::new(start, levels, environment()).expect("a timeline")
+}
+
+/// First tick of the kernel run of the level.
+const BEGIN: u128 = 50_000_000_000_000;
+
+fn long_run() {
+    let buffer = wast::parser::ParseBuffer::new(MEMORY_LOOP).expect("text");
+    let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("a module");
+    let kernel = wat.encode().expect("a module");
+    let mut line = timeline(&kernel, messages());
+    let points: Vec<u128> = (1..=33).map(|point| BEGIN + point * 30_303_030).collect();
+    timed(
+        "33 hashes over 10^9 ticks, 16 MiB of memory",
+        "bar 5",
+        || line.hashes(&points).expect("hashes"),
+    );
+    let narrow: Vec<u128> = (1..=33)
+        .map(|point| BEGIN + 303_030_300 + point * 900_000)
+        .collect();
+    timed("33 hashes between two of them", "", || {
+        line.hashes(&narrow).expect("hashes")
+    });
+    println!("{}", resident());
+}
+
+fn vector(name: &str) -> Option<Vec<u8>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/vectors/");
+    std::fs::read(format!("{path}{name}")).ok()
+}
+
+fn echo() {
+    let Some(kernel) = vector("kernels/echo.wasm") else {
+        return;
+    };
+    let mut line = timeline(&kernel, messages());
+    let begin = BEGIN + 1;
+    const COUNT: u128 = 2_000;
+    let (_, spent) = timed("2,000 single ticks of echo, each proved", "bar 1", || {
+        for tick in begin..begin + COUNT {
+            line.prove(tick).expect("a proof");
+        }
+    });
+    println!(
+        "{:.0} ticks with proof a second",
+        COUNT as f64 / spent.as_secs_f64()
+    );
+}
+
+fn tx_kernel() {
+    let (Some(kernel), Some(deposit), Some(withdrawal)) = (
+        vector("kernels/tx-kernel-no-verif.wasm"),
+        vector("messages/deposit.out"),
+        vector("messages/withdrawal.out"),
+    ) else {
+        return;
+    };
+    let mut line = timeline(&kernel, line_messages(&deposit, &withdrawal));
+    let phase = |line: &mut Timeline, tick: u128| line.describe(tick).expect("a state").phase;
+    let (mut low, mut high) = (BEGIN, BEGIN + 1_000_000_000);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if matches!(phase(&mut line, middle).as_str(), "padding" | "stuck") {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    let width = high - BEGIN;
+    println!("tx-kernel-no-verif: {width} ticks to the end of its run");
+    let mut fresh = timeline(&kernel, line_messages(&deposit, &withdrawal));
+    timed(
+        "first hash near the end, nothing known but the opening",
+        "",
+        || fresh.hashes(&[high - 100]).expect("a hash"),
+    );
+    let mut worst = Duration::ZERO;
+    for point in 1..=40 {
+        let tick = BEGIN + width / 41 * point;
+        let start = Instant::now();
+        line.prove(tick).expect("a proof");
+        let reached = start.elapsed();
+        let start = Instant::now();
+        line.prove(tick + 1).expect("a proof");
+        worst = worst.max(start.elapsed());
+        if point % 13 == 0 {
+            println!(
+                "  proof at {tick}: {:.1} ms with the way there",
+                reached.as_secs_f64() * 1e3
+            );
+        }
+    }
+    println!(
+        "slowest of 40 proofs of tx-kernel: {:.1} ms   bar 50",
+        worst.as_secs_f64() * 1e3
+    );
+}
+
+fn line_messages(deposit: &[u8], withdrawal: &[u8]) -> Arc<[Vec<u8>]> {
+    let external = |bytes: &[u8]| [&[0, 0][..], bytes].concat();
+    vec![
+        vec![0, 1],
+        external(deposit),
+        external(withdrawal),
+        vec![0, 2],
+    ]
+    .into()
+}
+
+fn main() {
+    long_run();
+    echo();
+    tx_kernel();
+    stand_in();
+}
+
+fn stand_in() {
+    let small = std::env::args().any(|argument| argument == "small");
+    let shape = if small {
+        Shape {
+            functions: 1_300,
+            data: 181_000,
+            seed: 7,
+        }
+    } else {
+        Shape::MAINNET
+    };
+    let (kernel, _) = timed("generating the stand-in", "", || kernel(shape));
+    println!("{} bytes, {} functions", kernel.len(), shape.functions);
+    let (state, begin) = snapshot(&kernel);
+    let environment = environment();
+    let course = || Course::new(state.clone(), &environment, Purpose::Hashes).expect("a course");
+
+    let mut bare = course();
+    bare.advance(begin + 1, &environment).expect("a tick");
+    let (first, spent) = timed("decode, link and init, no hash", "", || {
+        bare.evaluation_begins()
+            .expect("it ends")
+            .expect("it evaluates")
+    });
+    let ticks = (first - begin) as f64;
+    println!(
+        "{ticks} ticks, {:.1} million a second",
+        ticks / 1e6 / spent.as_secs_f64()
+    );
+    let mut new = course();
+    timed(
+        "first eval tick, its blocks written and hashed, compiled",
+        "bar 10, new",
+        || new.advance(first, &environment).expect("the first tick"),
+    );
+    timed("state hash there", "bar 10, with the line before", || {
+        new.hash(&environment).expect("a hash")
+    });
+    for point in 1..=3_u32 {
+        let target = first + u128::from(point) * 100_000;
+        timed("100,000 ticks on, and the hash there", "bar 0.1", || {
+            new.advance(target, &environment).expect("a later tick");
+            new.hash(&environment).expect("a hash")
+        });
+    }
+    let mut again = course();
+    timed("first eval tick of another run", "bar 0.5", || {
+        again.advance(first, &environment).expect("the first tick")
+    });
+    println!("{}", resident());
+
+    let mut line = timeline(&kernel, messages());
+    let width = (first - begin) / 34;
+    let points: Vec<u128> = (1..=33).map(|point| begin + point * width).collect();
+    timed("33 hashes over decode and init", "bar 15", || {
+        line.hashes(&points).expect("hashes")
+    });
+    let narrow: Vec<u128> = (1..=33)
+        .map(|point| begin + 2 * width + point * (width / 34))
+        .collect();
+    timed("33 hashes between two of them", "bar 15", || {
+        line.hashes(&narrow).expect("hashes")
+    });
+    for (where_to, tick) in [
+        ("decode", begin + 1_234_567.min((first - begin) / 20)),
+        ("init", begin + (first - begin) / 2),
+        ("eval", first + 50_000),
+    ] {
+        timed(
+            &format!("proof of a tick in {where_to}, reached first"),
+            "",
+            || line.prove(tick).expect("a proof"),
+        );
+        timed(
+            &format!("proof of the next tick in {where_to}"),
+            "bar 1",
+            || line.prove(tick + 1).expect("a proof"),
+        );
+    }
+    println!("{}", resident());
+}

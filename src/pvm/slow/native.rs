@@ -1,0 +1,196 @@
+//! Evaluation on run mode, and the exact machine wherever it is asked for.
+
+use std::sync::Arc;
+
+use super::engine::gave_up;
+use super::machine::{Machine, Run, stuck_with};
+use super::opening::{Opening, Purpose};
+use crate::merkle::Tree;
+use crate::pvm::{Environment, NotJudgeable, Phase, RunError, Running, Status, Stuck};
+use crate::wasm::encoding::{Stored, Style, Target};
+use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
+use crate::wasm::fault::Fault;
+use crate::wasm::init::EvalState;
+use crate::wasm::instance::Value;
+use crate::wasm::run;
+
+/// Ticks before a target that are left to single ticks: run mode may say that the run has ended
+/// when it is asked for one of its very last states, of which it then has none.
+const MARGIN: u64 = 32;
+
+/// How an advance ended.
+#[derive(Debug)]
+pub(super) enum Went {
+    /// At its target.
+    There,
+    /// The run is over; the machine has taken the tick to padding.
+    Padding,
+    /// The next tick leaves the machine stuck.
+    Raised(Stuck),
+    /// Only single ticks lead further.
+    Declined,
+}
+
+/// A native evaluation. The rest of the state is the machine's, up to every host call that the
+/// evaluation has made.
+#[derive(Debug, Clone)]
+pub(super) struct Native {
+    run: run::Run,
+    /// Tick since origination at which evaluation began.
+    from: u128,
+    purpose: Purpose,
+}
+
+/// The host functions of the machine; one that raises leaves the storage as it was.
+struct Kept<'a> {
+    machine: &'a mut Machine,
+    debug: &'a mut dyn FnMut(&[u8]),
+}
+
+impl HostFunctions for Kept<'_> {
+    fn call(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        memories: Memories<'_>,
+    ) -> Result<HostOutcome, Fault> {
+        let before = self.machine.state.durable.clone();
+        let called = self.machine.host(self.debug).call(name, args, memories);
+        if let Err(Fault::Raised(_)) = called {
+            self.machine.state.durable = before;
+        }
+        called
+    }
+}
+
+fn failed(fault: Fault) -> RunError {
+    gave_up(fault.into())
+}
+
+impl Native {
+    pub(super) fn new(
+        opening: &Arc<Opening>,
+        first: EvalState,
+        from: u128,
+        purpose: Purpose,
+    ) -> Result<Self, run::RunError> {
+        Ok(Self {
+            run: run::Run::new(opening.compiled()?, first)?,
+            from,
+            purpose,
+        })
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.run.memory()
+    }
+
+    pub(super) fn folded(&mut self) -> Result<Self, RunError> {
+        Ok(Self {
+            run: self.run.folded().map_err(failed)?,
+            ..*self
+        })
+    }
+
+    /// Goes on to a tick since origination, or to where the run ends or cannot go on.
+    pub(super) fn advance(
+        &mut self,
+        machine: &mut Machine,
+        until: u128,
+        environment: &Environment,
+    ) -> Result<Went, RunError> {
+        let asked = u64::try_from(until.saturating_sub(self.from)).unwrap_or(u64::MAX);
+        let target = asked.saturating_sub(MARGIN);
+        let mut debug = |text: &[u8]| (environment.debug)(text);
+        loop {
+            let mut host = Kept {
+                machine,
+                debug: &mut debug,
+            };
+            let status = self.run.advance(target, &mut host).map_err(failed)?;
+            let at = |tick: u64| self.from.saturating_add(u128::from(tick));
+            match status {
+                run::Status::Near => return Ok(Went::There),
+                run::Status::Reveals { tick, .. } if tick >= target => return Ok(Went::There),
+                run::Status::Reveals { tick, request } => {
+                    machine.state.current_tick = at(tick);
+                    let level = machine.state.last_input.map(|info| info.level);
+                    let data = environment.reveals.answer(&request.to_bytes(), level);
+                    let data = data.map_err(NotJudgeable::from)?;
+                    self.answer(&data)?;
+                }
+                run::Status::Declined { tick } => {
+                    machine.state.current_tick = at(tick);
+                    return Ok(Went::Declined);
+                }
+                run::Status::Finished { tick }
+                | run::Status::Trapped { tick, .. }
+                | run::Status::Raised { tick, .. }
+                    if tick >= asked =>
+                {
+                    let lost = "run mode ended after the tick that was asked for";
+                    return Err(failed(Fault::Unencodable(lost.to_owned())));
+                }
+                run::Status::Raised { tick, exception } => {
+                    machine.state.current_tick = at(tick);
+                    return Ok(Went::Raised(stuck_with(Running::Eval, &exception)));
+                }
+                run::Status::Finished { tick } => {
+                    machine.state.current_tick = at(tick);
+                    machine.state.mark_success()?;
+                    return padding(machine);
+                }
+                run::Status::Trapped { tick, .. } => {
+                    machine.state.current_tick = at(tick);
+                    machine.state.mark_trap()?;
+                    return padding(machine);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, data: &[u8]) -> Result<(), RunError> {
+        let destination = self.run.destination().unwrap_or_default();
+        self.run.answer(data).map_err(|fault| match fault {
+            Fault::Raised(_) => NotJudgeable::NoNextState { destination }.into(),
+            other => failed(other),
+        })
+    }
+
+    /// The machine at the tick where `outer` stands, which is not before the evaluation's own.
+    pub(super) fn machine(
+        &mut self,
+        outer: &Machine,
+        environment: &Environment,
+    ) -> Result<Machine, RunError> {
+        let (mut eval, tick) = self.run.state().map_err(failed)?;
+        if self.purpose == Purpose::Hashes {
+            // Written once, before the last ticks: the next state of this run then writes only
+            // what changed since.
+            let mut tree = Tree::empty();
+            let mut target = Target::new(&mut tree, Style::Changed);
+            eval.registry.store(&mut target).map_err(failed)?;
+            self.run.adopt(eval.registry.clone());
+        }
+        let target = outer.state.current_tick;
+        let mut machine = outer.clone();
+        machine.state.current_tick = self.from.saturating_add(u128::from(tick));
+        machine.state.phase = Phase::Running(Running::Eval, Tree::empty());
+        machine.run = Some(Run::Eval(eval));
+        while machine.state.current_tick < target {
+            let before = machine.state.current_tick;
+            machine.some_ticks(target, environment)?;
+            if machine.state.current_tick == before {
+                let lost = "run mode stopped before the tick that was asked for";
+                return Err(failed(Fault::Unencodable(lost.to_owned())));
+            }
+        }
+        Ok(machine)
+    }
+}
+
+fn padding(machine: &mut Machine) -> Result<Went, RunError> {
+    machine.state.phase = Phase::Padding;
+    machine.state.finish_tick(Status::Running)?;
+    Ok(Went::Padding)
+}

@@ -1,0 +1,312 @@
+//! What every run of a kernel begins with: parsing, linking, initialising.
+//!
+//! Why: on a large kernel these are nearly all ticks, and they depend on the kernel's bytes and the
+//! version alone. Promises: computed once, shared by all runs in the process; the inside of the run
+//! at any tick of it, by single ticks' rule; states that were hashed are kept, in bounded number,
+//! so that a later question writes only what changed since. Refuses to know: the rest of the state.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::host::Imports;
+use super::machine::{Run, entered, linked, stack_size_limit, stuck_with};
+use crate::crypto::Hash;
+use crate::merkle::Tree;
+use crate::protocol::PvmVersion;
+use crate::pvm::{Key, PvmError, State, Stuck};
+use crate::wasm::decode::DecodeKont;
+use crate::wasm::encoding::Style;
+use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
+use crate::wasm::fault::Fault;
+use crate::wasm::init::{EvalState, InitKont, InitState, LinkState};
+use crate::wasm::instance::{ModuleKey, Value};
+use crate::wasm::lazy::LazyVec;
+use crate::wasm::run::{self, Compiled};
+
+/// Openings kept for other runs.
+const KEPT: usize = 4;
+/// States of one opening kept at most.
+const RUNGS: usize = 48;
+/// Ticks that are taken at once.
+const STRIDE: u64 = 1 << 40;
+
+/// How an opening ends.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// At the first tick of evaluation.
+    Evaluates,
+    /// Stuck.
+    Stuck(Stuck),
+    /// The next tick calls a host function: what it does depends on the rest of the state.
+    CallsHost,
+}
+
+/// The inside of a run, and how many ticks of the run led there.
+#[derive(Debug, Clone)]
+struct Rung {
+    tick: u64,
+    run: Run,
+}
+
+/// One kernel's opening. Tick 0 is the state right after the snapshot.
+#[derive(Debug)]
+pub(super) struct Opening {
+    kernel: Vec<u8>,
+    version: PvmVersion,
+    rungs: Mutex<BTreeMap<u64, Rung>>,
+    end: OnceLock<(u64, End)>,
+    evaluation: OnceLock<EvalState>,
+    compiled: OnceLock<Result<Compiled, run::RunError>>,
+}
+
+/// Whatever happened to another thread, a rung is a true state.
+fn locked<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Named = (Hash, PvmVersion);
+
+static OPENINGS: Mutex<Vec<(Named, Arc<Opening>)>> = Mutex::new(Vec::new());
+
+/// Refuses every call, and remembers that there was one.
+#[derive(Default)]
+struct NoHost {
+    called: bool,
+}
+
+impl HostFunctions for NoHost {
+    fn call(&mut self, _: &str, _: &[Value], _: Memories<'_>) -> Result<HostOutcome, Fault> {
+        self.called = true;
+        Err(Fault::Unencodable("a host call in an opening".to_owned()))
+    }
+}
+
+/// What a walk came to.
+enum Walked {
+    /// The tick that was asked for.
+    There,
+    /// The last state, and how it ends there or at the next tick.
+    Ended(End),
+}
+
+impl Rung {
+    /// Goes on to a tick, or to the end.
+    fn walk(&mut self, opening: &Opening, target: u64) -> Result<Walked, Fault> {
+        self.walk_while(opening, target, |_| true)
+    }
+
+    /// Goes on to a tick, but not beyond the last one of parsing, where the module is there.
+    fn parse(&mut self, opening: &Opening, target: u64) -> Result<Walked, Fault> {
+        let parses = |run: &Run| matches!(run, Run::Decode(kont, _) if kont.module().is_none());
+        self.walk_while(opening, target, parses)
+    }
+
+    fn walk_while(
+        &mut self,
+        opening: &Opening,
+        target: u64,
+        goes_on: impl Fn(&Run) -> bool,
+    ) -> Result<Walked, Fault> {
+        while self.tick < target && goes_on(&self.run) {
+            let running = self.run.running();
+            let (taken, stepped) = self.some_ticks(opening, target - self.tick);
+            self.tick = self.tick.saturating_add(taken);
+            match stepped {
+                Ok(None) => {}
+                Ok(Some(end)) => return Ok(Walked::Ended(end)),
+                Err(Fault::Raised(exception)) => {
+                    let stuck = stuck_with(running, &exception);
+                    return Ok(Walked::Ended(End::Stuck(stuck)));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(Walked::There)
+    }
+
+    /// Ticks within a phase, or the one that leads to the next.
+    fn some_ticks(&mut self, opening: &Opening, left: u64) -> (u64, Result<Option<End>, Fault>) {
+        let limit = stack_size_limit(opening.version);
+        match &mut self.run {
+            Run::Decode(kont, _) => {
+                if let Some(module) = kont.module() {
+                    self.run = Run::Link(LinkState {
+                        module: module.clone(),
+                        externs: LazyVec::default(),
+                        offset: 0,
+                    });
+                    return (1, Ok(None));
+                }
+                let mut bytes = opening.kernel.as_slice();
+                let (taken, fault) = kont.run(&mut bytes, left.min(STRIDE));
+                (taken, fault.map_or(Ok(None), Err))
+            }
+            Run::Link(link) => {
+                if link.is_complete() {
+                    let key = ModuleKey(super::machine::MAIN.into());
+                    self.run = Run::Init(InitState::new(key, link.clone()));
+                    return (1, Ok(None));
+                }
+                match linked(link, &Imports(opening.version)) {
+                    Ok(None) => (1, Ok(None)),
+                    Ok(Some(stuck)) => (0, Ok(Some(End::Stuck(stuck)))),
+                    Err(fault) => (0, Err(fault)),
+                }
+            }
+            Run::Init(init) if matches!(init.kont, InitKont::Stop) => match entered(init, limit) {
+                Ok(Ok(eval)) => {
+                    self.run = Run::Eval(eval);
+                    (1, Ok(Some(End::Evaluates)))
+                }
+                Ok(Err(stuck)) => (0, Ok(Some(End::Stuck(stuck)))),
+                Err(fault) => (0, Err(fault)),
+            },
+            Run::Init(init) => {
+                let mut host = NoHost::default();
+                let (taken, fault) = init.run(left, &mut host, limit);
+                match fault {
+                    Some(_) if host.called => (taken, Ok(Some(End::CallsHost))),
+                    Some(fault) => (taken, Err(fault)),
+                    None => (taken, Ok(None)),
+                }
+            }
+            Run::Eval(_) => (0, Ok(Some(End::Evaluates))),
+        }
+    }
+}
+
+impl Opening {
+    /// The opening of a state's kernel, from this process's memory if it was there before; none
+    /// when there is no kernel.
+    pub(super) fn of(state: &mut State) -> Result<Option<Arc<Self>>, PvmError> {
+        let key = Key::KERNEL.key();
+        let version = state.version()?;
+        let Some(hash) = state.durable.value_hash(&key)? else {
+            return Ok(None);
+        };
+        let name = (hash, version);
+        let mut kept = locked(&OPENINGS);
+        if let Some(at) = kept.iter().position(|(known, _)| *known == name) {
+            let found = kept.remove(at);
+            let opening = Arc::clone(&found.1);
+            kept.push(found);
+            return Ok(Some(opening));
+        }
+        let Some(kernel) = state.durable.get(&key)? else {
+            return Ok(None);
+        };
+        let opening = Arc::new(Self {
+            kernel,
+            version,
+            rungs: Mutex::default(),
+            end: OnceLock::new(),
+            evaluation: OnceLock::new(),
+            compiled: OnceLock::new(),
+        });
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push((name, Arc::clone(&opening)));
+        Ok(Some(opening))
+    }
+
+    fn first() -> Rung {
+        Rung {
+            tick: 0,
+            run: Run::Decode(DecodeKont::new(super::machine::MAIN), None),
+        }
+    }
+
+    /// The last tick of the opening, and how it ends: in the state there, or at the next tick.
+    pub(super) fn end(&self) -> Result<(u64, End), Fault> {
+        if let Some(end) = self.end.get() {
+            return Ok(end.clone());
+        }
+        let mut rung = Self::first();
+        let mut walked = rung.parse(self, u64::MAX)?;
+        if let Walked::There = walked {
+            self.keep(rung.tick, &rung.run);
+            walked = rung.walk(self, u64::MAX)?;
+        }
+        let end = match walked {
+            Walked::Ended(end) => end,
+            Walked::There => End::CallsHost,
+        };
+        if let (End::Evaluates, Run::Eval(eval)) = (&end, rung.run) {
+            self.evaluation.get_or_init(|| eval);
+        }
+        Ok(self.end.get_or_init(|| (rung.tick, end)).clone())
+    }
+
+    /// The inside of the run at a tick up to the last one.
+    pub(super) fn run_at(&self, tick: u64) -> Result<Run, Fault> {
+        let (end, _) = self.end()?;
+        // From the end of parsing on, everything holds the parsed blocks: they are written to the
+        // tree once, before the containers part.
+        let below = |tick: u64| {
+            let rungs = locked(&self.rungs);
+            let nearest = rungs.range(..=tick).next_back();
+            nearest.map(|(_, rung)| rung.clone())
+        };
+        let mut rung = below(tick).unwrap_or_else(Self::first);
+        if matches!(rung.run, Run::Decode(..)) {
+            rung.parse(self, tick.min(end))?;
+            if rung.tick < tick {
+                rung.run.store(Style::Changed)?.hash()?;
+                locked(&self.rungs).insert(rung.tick, rung.clone());
+            }
+        }
+        rung.walk(self, tick)?;
+        Ok(rung.run)
+    }
+
+    /// Keeps the inside of the run at a tick, after it was written to a tree.
+    pub(super) fn keep(&self, tick: u64, run: &Run) {
+        let mut rungs = locked(&self.rungs);
+        if rungs.len() >= RUNGS {
+            let mut odd = false;
+            rungs.retain(|_, rung| {
+                odd = !odd;
+                odd || !matches!(rung.run, Run::Decode(..) | Run::Init(_))
+            });
+        }
+        let run = run.clone();
+        rungs.entry(tick).or_insert(Rung { tick, run });
+    }
+
+    /// The first state of evaluation; with everything in its tree when `hashed` is wanted.
+    pub(super) fn evaluation(&self, purpose: Purpose) -> Result<EvalState, Fault> {
+        let (tick, _) = self.end()?;
+        if purpose == Purpose::Hashes {
+            let mut run = self.run_at(tick)?;
+            let tree: Tree = run.store(Style::Changed)?;
+            tree.hash()?;
+            self.keep(tick, &run);
+            if let Run::Eval(eval) = run {
+                return Ok(eval);
+            }
+        }
+        match self.evaluation.get() {
+            Some(eval) => Ok(eval.clone()),
+            None => Err(Fault::Unencodable("no evaluation begins here".to_owned())),
+        }
+    }
+
+    /// The module, compiled for run mode; why it is not, otherwise.
+    pub(super) fn compiled(&self) -> Result<&Compiled, run::RunError> {
+        let compiled = self.compiled.get_or_init(|| {
+            let mut eval = self.evaluation(Purpose::Reach)?;
+            Compiled::new(&mut eval)
+        });
+        compiled.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// What a course is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To reach its end.
+    Reach,
+    /// For hashes on the way, too: what is common to them is written to the tree first.
+    Hashes,
+}
