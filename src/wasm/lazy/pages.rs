@@ -16,11 +16,13 @@ struct Page<K, V> {
     changed: bool,
 }
 
+/// A page behind its first key.
+type Keyed<K, V> = (K, Arc<Page<K, V>>);
+
 /// The map.
 #[derive(Clone)]
 pub(super) struct Pages<K, V> {
-    /// Each page behind its first key.
-    pages: Arc<Vec<(K, Arc<Page<K, V>>)>>,
+    pages: Arc<Vec<Keyed<K, V>>>,
 }
 
 /// Whether a write is a change to report.
@@ -155,7 +157,7 @@ impl<K: Ord + Clone, V: Clone> Pages<K, V> {
         None
     }
 
-    fn page(key: K, value: V, mark: Mark) -> (K, Arc<Page<K, V>>) {
+    fn page(key: K, value: V, mark: Mark) -> Keyed<K, V> {
         let page = Page {
             entries: vec![(key.clone(), value)],
             changed: mark == Mark::Changed,
