@@ -123,7 +123,7 @@ pub(super) enum Done {
     /// A move, or that there is none for good.
     Found(RollupAddress, GameName, Box<Found>),
     /// No move this time.
-    NotYet(RollupAddress, GameName, String),
+    NotYet(RollupAddress, GameName, Position, String),
     /// States are ready.
     Prepared,
     /// It panicked.
@@ -219,7 +219,7 @@ impl Desk {
             }
             Task::Answer(name, game, seat) => match self.answer(&period, &facts, &game, seat) {
                 Ok(found) => Done::Found(rollup, name, Box::new(found)),
-                Err(error) => Done::NotYet(rollup, name, error.to_string()),
+                Err(error) => Done::NotYet(rollup, name, game.position(&rollup), error.to_string()),
             },
             Task::Prepare(game) => {
                 if let Err(error) = self.prepare(&period, &facts, &game, slack, patience) {

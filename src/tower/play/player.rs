@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -35,6 +37,9 @@ use crate::tower::{alarms, announce};
 
 /// How often the brake is looked at, and what failed is tried again.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Looks after which what failed is tried again.
+const SLOW: u32 = 8;
 
 /// What the loop tells the player, in the order of the chain.
 #[derive(Debug, Clone)]
@@ -73,6 +78,12 @@ pub(in crate::tower) struct Player {
     pub(super) given: Option<(Place, Vec<Wanted>)>,
     /// The brake, when it is on.
     pub(super) brake: Option<String>,
+    /// Looks taken so far.
+    pub(super) looks: u32,
+    /// Whether the hands could not carry what is wanted.
+    pub(super) is_failing: bool,
+    /// Set to stop computations when everything stops.
+    pub(super) interrupts: Vec<Arc<AtomicBool>>,
     /// Whether there is something to think about.
     pub(super) is_due: bool,
     /// Whether everything wanted at the tip is handed over and nothing is under way.
@@ -109,6 +120,9 @@ impl Player {
                 self.think().await;
             }
         }
+        for interrupt in &self.interrupts {
+            interrupt.store(true, Ordering::Relaxed);
+        }
         let pool = self.pool;
         // Workers may be waiting to tell something: nobody listens any more.
         drop(self.done);
@@ -126,6 +140,11 @@ impl Player {
                 Tidings::RolledBack(level) => self.hands.rolled_back(level).await,
                 Tidings::Block(block, receipts) => self.hands.applied(block, receipts).await,
                 Tidings::Brief(brief) => {
+                    if self.tip() != Some(brief.tip) {
+                        self.tables.values_mut().for_each(|table| {
+                            table.retry();
+                        });
+                    }
                     self.brief = Some(*brief);
                     self.is_due = true;
                     Ok(Vec::new())
@@ -193,7 +212,16 @@ impl Player {
             }
             self.is_due = true;
         }
-        self.is_due |= !self.is_settled;
+        self.looks = self.looks.wrapping_add(1);
+        let is_failing = self.is_failing || self.tables.values().any(Table::is_waiting);
+        if self.looks.is_multiple_of(SLOW) {
+            for table in self.tables.values_mut() {
+                self.is_due |= table.retry();
+            }
+            self.is_due |= is_failing;
+        } else {
+            self.is_due |= !self.is_settled && !is_failing;
+        }
         true
     }
 
@@ -237,6 +265,7 @@ impl Player {
         };
         let mut wanted = Vec::new();
         let mut is_finished = !brief.rollups.is_empty();
+        let mut is_current = true;
         for rollup in brief.rollups.keys() {
             match self.think_of(&brief, *rollup).await {
                 Some((more, finished)) => {
@@ -244,8 +273,12 @@ impl Player {
                     is_finished &= finished;
                 }
                 None => {
-                    // What cannot be known now keeps nothing else from being done.
+                    // What cannot be known now keeps nothing else from being done; what was wanted
+                    // before still is.
+                    let table = self.tables.get(rollup);
+                    wanted.extend(table.into_iter().flat_map(|table| table.wanted.clone()));
                     is_finished = false;
+                    is_current = false;
                 }
             }
         }
@@ -253,7 +286,8 @@ impl Player {
         let is_carried = self.hand_over(&brief, wanted).await;
         let mut tables = self.tables.values();
         self.is_settled = is_carried
-            && self.pool.len() == 0
+            && self.pool.pressing() == 0
+            && is_current
             && self.done.is_empty()
             && !tables.any(|table| table.is_waiting() || table.is_asking());
         self.show(&brief, count);
@@ -388,10 +422,12 @@ impl Player {
             Ok(notices) => {
                 self.given = Some((place, wanted));
                 self.on_notices(notices).await;
+                self.is_failing = false;
                 true
             }
             Err(error) => {
                 tracing::warn!(%error, "operations cannot be carried for now");
+                self.is_failing = true;
                 false
             }
         }

@@ -102,6 +102,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
     let reader = journal.reader()?;
     let mut tables = BTreeMap::new();
     let mut desks = BTreeMap::new();
+    let mut interrupts = Vec::new();
     for part in parts {
         let address = part.row.address;
         let mut table = Table::from_journal(&reader, part.row.clone(), me, stake)?;
@@ -117,6 +118,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
             part.kernel,
             part.environment,
         );
+        interrupts.push(Arc::clone(&desk.environment.interrupt));
         desks.insert(address, Arc::new(desk));
     }
     let (finish, done) = mpsc::channel(RESULTS);
@@ -144,6 +146,9 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
         seen: BTreeMap::new(),
         given: None,
         brake: None,
+        looks: 0,
+        is_failing: false,
+        interrupts,
         is_due: false,
         is_settled: false,
     };

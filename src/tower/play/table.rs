@@ -91,6 +91,12 @@ pub(super) struct Table {
     /// Games won, lost, drawn.
     pub(super) ended: [u64; 3],
     pub(super) is_retrying: bool,
+    /// What failed and is not tried again before the next block, or a while.
+    stalled: BTreeSet<[u8; 32]>,
+    /// Positions whose next answers are prepared for.
+    prepared: BTreeSet<Position>,
+    /// What was wanted when that could last be told.
+    pub(super) wanted: Vec<Wanted>,
 }
 
 impl Table {
@@ -122,6 +128,9 @@ impl Table {
             lost: Mutez(0),
             ended: [0; 3],
             is_retrying: false,
+            stalled: BTreeSet::new(),
+            prepared: BTreeSet::new(),
+            wanted: Vec::new(),
         };
         for (game, end) in reader.games(&rollup)? {
             table.take_game(reader, game, end.map(|(_, ending)| ending), stake)?;
@@ -183,6 +192,13 @@ impl Table {
         self.is_retrying
     }
 
+    /// What failed may be tried again; whether anything did.
+    pub(super) fn retry(&mut self) -> bool {
+        let any = !self.stalled.is_empty();
+        self.stalled.clear();
+        any
+    }
+
     /// Whether an answer of an endpoint is still to come.
     pub(super) fn is_asking(&self) -> bool {
         !self.asking.is_empty()
@@ -196,7 +212,7 @@ impl Table {
                 self.take_consent(period, consent, detail, &mut outcome);
             }
             Done::Consent(_, period, Err(reason)) => {
-                self.is_retrying = true;
+                self.stalled.insert(period.own.hash.0);
                 let level = period.own.commitment.inbox_level;
                 tracing::warn!(%level, reason, "consent cannot be found yet");
             }
@@ -207,7 +223,7 @@ impl Table {
                         self.agreed.insert(period.own.hash);
                     }
                     Err(reason) => {
-                        self.is_retrying = true;
+                        self.stalled.insert(period.own.hash.0);
                         outcome.alarms.push(self.alarm(
                             alarms::CANNOT_JUDGE,
                             Some(period.own.commitment.inbox_level),
@@ -218,8 +234,8 @@ impl Table {
                 }
             }
             Done::Found(_, game, found) => self.take_found(game, *found, &mut outcome),
-            Done::NotYet(_, game, reason) => {
-                self.is_retrying = true;
+            Done::NotYet(_, game, position, reason) => {
+                self.stalled.insert(position.0.0);
                 let subject = format!("{} {}", game.stakers.alice(), game.stakers.bob());
                 outcome.alarms.push(self.alarm(
                     alarms::NOT_PLAYABLE,
@@ -228,8 +244,8 @@ impl Table {
                     format!("no move yet, trying again: {reason}"),
                 ));
             }
-            Done::Panicked((_, kind, _), message) => {
-                self.is_retrying = true;
+            Done::Panicked((_, kind, name), message) => {
+                self.stalled.insert(name);
                 outcome.alarms.push(self.alarm(
                     alarms::PLAY,
                     None,
@@ -362,6 +378,7 @@ impl Table {
         if plan.hold.is_none() && self.frozen.is_none() {
             outcome.wanted = wanted;
         }
+        self.wanted.clone_from(&outcome.wanted);
         outcome.is_finished = plan.is_finished;
         outcome
     }
@@ -462,6 +479,9 @@ impl Table {
                     let Some(period) = moment.of_rollup.period(*level) else {
                         continue;
                     };
+                    if self.stalled.contains(&commitment.0) {
+                        continue;
+                    }
                     if !self.agreed.contains(commitment) {
                         if self.asking.insert(*commitment) {
                             outcome.agreements.push(period);
@@ -470,12 +490,14 @@ impl Table {
                     }
                     (period, Job::Consent(moment.config.edges))
                 }
+                Task::Answer { position, .. } if self.stalled.contains(&position.0.0) => continue,
                 Task::Answer { position, .. } => match self.playable(moment, *position) {
                     Some((period, name, game, seat)) => {
                         (period, Job::Answer(name, Box::new(game.clone()), seat))
                     }
                     None => continue,
                 },
+                Task::Prepare { position, .. } if !self.prepared.insert(*position) => continue,
                 Task::Prepare { position, .. } => match self.playable(moment, *position) {
                     Some((period, _, game, _)) => (period, Job::Prepare(Box::new(game.clone()))),
                     None => continue,

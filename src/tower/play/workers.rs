@@ -3,7 +3,7 @@
 //! Promises: who asks never waits; the most urgent order is begun next; the same order waits once;
 //! an order that panics fails alone. Refuses to know: what is computed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,8 @@ struct Queue<O: Order> {
     waiting: BTreeMap<(i64, u64), O>,
     /// Where each waits.
     places: BTreeMap<O::Key, (i64, u64)>,
-    running: BTreeSet<O::Key>,
+    /// With the slack each was begun at.
+    running: BTreeMap<O::Key, i64>,
     next: u64,
     is_closed: bool,
 }
@@ -48,10 +49,10 @@ impl<O: Order> Shared<O> {
             if queue.is_closed {
                 return None;
             }
-            if let Some((_, order)) = queue.waiting.pop_first() {
+            if let Some(((slack, _), order)) = queue.waiting.pop_first() {
                 let key = order.key();
                 queue.places.remove(&key);
-                queue.running.insert(key);
+                queue.running.insert(key, slack);
                 return Some(order);
             }
             queue = self
@@ -104,7 +105,7 @@ impl<O: Order> Pool<O> {
             queue: Mutex::new(Queue {
                 waiting: BTreeMap::new(),
                 places: BTreeMap::new(),
-                running: BTreeSet::new(),
+                running: BTreeMap::new(),
                 next: 0,
                 is_closed: false,
             }),
@@ -132,7 +133,7 @@ impl<O: Order> Pool<O> {
     pub(super) fn ask(&self, order: O, slack: i64) {
         let mut queue = self.shared.queue();
         let key = order.key();
-        if queue.is_closed || queue.running.contains(&key) {
+        if queue.is_closed || queue.running.contains_key(&key) {
             return;
         }
         if let Some(place) = queue.places.remove(&key) {
@@ -155,6 +156,14 @@ impl<O: Order> Pool<O> {
     pub(super) fn len(&self) -> usize {
         let queue = self.shared.queue();
         queue.waiting.len().saturating_add(queue.running.len())
+    }
+
+    /// Orders that wait or run and that somebody is waiting for.
+    pub(super) fn pressing(&self) -> usize {
+        let queue = self.shared.queue();
+        let waiting = queue.waiting.keys().map(|(slack, _)| *slack);
+        let slacks = waiting.chain(queue.running.values().copied());
+        slacks.filter(|slack| *slack < i64::MAX).count()
     }
 
     /// Forgets what waits, ends after what runs.

@@ -142,7 +142,8 @@ fn one(situation: &Situation<'_>, need: &Need, is_affordable: bool, plan: &mut P
                     commitment: own.hash,
                     level,
                 },
-                slack,
+                // Something waits for it, unlike for what is merely prepared.
+                slack: slack.min(NO_HURRY - 1),
             });
             plan.waits.push(Wait {
                 purpose: need.purpose,
