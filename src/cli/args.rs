@@ -106,6 +106,12 @@ pub(super) enum Command {
     /// Take a commitment, a kernel or a block apart
     #[command(subcommand)]
     Inspect(InspectCommand),
+    /// Make, import and list the keys that sign, encrypted in a file of the data directory
+    ///
+    /// The passphrase is read from --passphrase-file, or asked for on the terminal. A remote
+    /// signer ([signer] remote in the configuration file) is the better place for a key.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Look at node, history, disk and preimages, and say what to fix
     ///
     /// Exits with 13 when there is something to fix.
@@ -119,6 +125,65 @@ pub(super) enum Command {
     Manual(ManualArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+}
+
+/// Where the passphrase comes from.
+#[derive(Debug, Args, Default)]
+pub(super) struct PassphraseFlags {
+    /// File whose first line is the passphrase; without it, the terminal is asked
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+/// Curve of a key, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum CurveName {
+    /// tz1
+    Ed25519,
+    /// tz2
+    Secp256k1,
+    /// tz3
+    P256,
+    /// tz4
+    Bls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// List the keys of the key file: name, account, public key
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw a new key
+    Generate {
+        /// What it is called
+        name: String,
+        /// Its curve
+        #[arg(long, value_enum, default_value_t = CurveName::Ed25519)]
+        curve: CurveName,
+        #[command(flatten)]
+        passphrase: PassphraseFlags,
+    },
+    /// Import a secret key, encrypted (edesk, spesk, p2esk, BLesk) or not (edsk, spsk, p2sk, BLsk)
+    ///
+    /// It is read from --file or typed on the terminal without echo, never from an argument. An
+    /// encrypted one must open with the passphrase, which it keeps.
+    Import {
+        /// What it is called
+        name: String,
+        /// File whose first line is the secret key
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        passphrase: PassphraseFlags,
+    },
+    /// Print the account of a key; without a name, that of the key the tower would sign with
+    Address {
+        /// Name or account of a key in the key file
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

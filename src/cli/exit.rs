@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::journal::JournalError;
+use crate::signer::{PassphraseError, StoreError};
 
 /// How the program ends. The numbers never change; 2 is a command line that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,18 @@ impl From<ConfigError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         Self::new(Exit::Data, error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(Exit::Data, error)
+    }
+}
+
+impl From<PassphraseError> for Failure {
+    fn from(error: PassphraseError) -> Self {
+        Self::new(Exit::Configuration, error)
     }
 }
 

@@ -13,6 +13,7 @@ mod follow;
 mod init;
 mod inspect;
 mod journal;
+mod keys;
 mod log;
 mod manual;
 mod output;
@@ -68,5 +69,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Journal(command) => journal::run(&cli.config()?, command),
         Command::Manual(command) => manual::manual(command),
         Command::Completions(command) => manual::completions(command),
+        Command::Keys(command) => keys::run(&cli.config()?, command),
     }
 }

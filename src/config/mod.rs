@@ -7,6 +7,7 @@
 
 mod file;
 mod settings;
+mod signer;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
 
 pub use settings::{SETTINGS, Setting};
+pub use signer::SignerConfig;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +135,8 @@ pub struct Config {
     pub store_cache: u64,
     /// Size of a state store above which an alarm is raised, in bytes.
     pub store_limit: u64,
+    /// The key that signs, and its caps.
+    pub signer: SignerConfig,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -152,6 +156,7 @@ impl Default for Config {
             kept_levels: 240,
             store_cache: 128 << 20,
             store_limit: 200 << 30,
+            signer: SignerConfig::default(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }
@@ -283,6 +288,13 @@ impl Config {
             ));
         }
         Ok(&self.rollups)
+    }
+
+    /// The key file.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        let inside = || self.data_dir.join("keys.json");
+        self.signer.key_file.clone().unwrap_or_else(inside)
     }
 
     /// The journal's file.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Config, ConfigError, Given, LogFormat, RollupConfig};
-use crate::protocol::RollupAddress;
+use crate::protocol::{Mutez, RollupAddress};
 
 /// One setting of the tower.
 #[derive(Debug)]
@@ -220,6 +220,110 @@ pub const SETTINGS: &[Setting] = &[
         list: false,
         apply: |config, values| {
             config.store_limit = number(values, 1, 1 << 20)? << 30;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.remote",
+        help: "remote signer, as http(s)://host:port/path or with the account at the end",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let url = http_url(filled(values)?)?;
+            config.signer.take_remote(&url);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.account",
+        help: "account of the remote signer's key, and of what shadow would send",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let account = filled(values)?.parse();
+            config.signer.account = Some(account.map_err(|e| format!("{e}"))?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.key",
+        help: "name or account of the local key that signs",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.key = Some(filled(values)?.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.key_file",
+        help: "file of encrypted local keys; keys.json in the data directory when not given",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.key_file = Some(filled(values)?.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.passphrase_file",
+        help: "file whose first line opens local keys; asked for when not given",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.passphrase_file = Some(filled(values)?.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.authentication",
+        help: "name or account of the local key that authenticates requests to the remote signer",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.signer.authentication = Some(filled(values)?.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.stake_cap_tez",
+        help: "most tez in bonds or lost with them; one bond for each rollup when not given",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let tez = number(values, 0, 1_000_000_000)?;
+            config.signer.stake_cap = Some(Mutez(tez.saturating_mul(1_000_000)));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.fee_cap_mutez",
+        help: "most mutez in fees of one operation",
+        list: false,
+        default: "5000000",
+        apply: |config, values| {
+            config.signer.fee_cap = Mutez(number(values, 0, 1_000_000_000_000)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.daily_fee_cap_mutez",
+        help: "most mutez in fees of 24 hours",
+        list: false,
+        default: "100000000",
+        apply: |config, values| {
+            config.signer.daily_fee_cap = Mutez(number(values, 0, 1_000_000_000_000)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "signer.signatures_per_hour",
+        help: "most operations signed in an hour",
+        list: false,
+        default: "900",
+        apply: |config, values| {
+            let cap = number(values, 1, 1_000_000)?;
+            config.signer.hourly_cap = u32::try_from(cap).unwrap_or(u32::MAX);
             Ok(())
         },
     },

@@ -157,3 +157,31 @@ fn the_defaults_that_are_shown_are_the_ones_in_force() {
         assert_eq!(config, Config::default(), "{}", setting.key);
     }
 }
+
+#[test]
+fn a_remote_signer_may_name_its_account_at_the_end() {
+    let account = "tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN";
+    for file in [
+        format!("[signer]\nremote = \"https://signer:6732/deep/{account}\""),
+        format!("[signer]\nremote = \"https://signer:6732/deep\"\naccount = \"{account}\""),
+    ] {
+        let signer = load(&file, &[], &[]).unwrap().signer;
+        assert_eq!(signer.remote.as_deref(), Some("https://signer:6732/deep"));
+        assert_eq!(
+            signer.account.map(|a| a.to_string()).as_deref(),
+            Some(account)
+        );
+        assert!(signer.is_given());
+    }
+    assert!(!load("", &[], &[]).unwrap().signer.is_given());
+    assert!(
+        load("[signer]\naccount = \"tz1\"", &[], &[])
+            .unwrap_err()
+            .starts_with("config.toml line 2: signer.account: ")
+    );
+    assert!(
+        load("[signer]\npassphrase = \"x\"", &[], &[])
+            .unwrap_err()
+            .contains("did you mean \"signer.passphrase_file\"?")
+    );
+}

@@ -15,6 +15,9 @@ mod intention;
 mod outcome;
 mod shadow;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{Draft, DraftError, MAX_OPERATION};
 pub use carrier::{
     Carrier, Effect, Injection, Limits, Notice, Observation, Settings, View, WaitingHere,

@@ -11,6 +11,9 @@ mod passphrase;
 mod remote;
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use gate::{
     Admission, Authority, Brake, Gate, Memory, Moment, Policy, Refusal, SignError, Signed, Turn,
 };

@@ -402,6 +402,12 @@ impl Carrier {
         self.sender.account
     }
 
+    /// The head it looked at last.
+    #[must_use]
+    pub fn last_head(&self) -> Option<View> {
+        self.view.clone()
+    }
+
     /// Whether it stands by because somebody else uses the key.
     #[must_use]
     pub const fn is_standing_by(&self) -> bool {

@@ -11,6 +11,9 @@ mod memory;
 mod policy;
 mod refusal;
 
+#[cfg(test)]
+mod tests;
+
 pub use brake::Brake;
 pub use memory::{Memory, Turn};
 pub use policy::{Authority, Moment, Policy};

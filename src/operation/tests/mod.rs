@@ -1,0 +1,7 @@
+//! The outcome table, entries, the carrier against a random network, and against the simulated
+//! chain over HTTP.
+
+mod carrier;
+mod http;
+mod network;
+mod table;
