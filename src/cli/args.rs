@@ -112,6 +112,20 @@ pub(super) enum Command {
     /// signer ([signer] remote in the configuration file) is the better place for a key.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// List games with both clocks, from the journal; works beside a running tower
+    Games(GamesArgs),
+    /// Explain a game: who claims what, what we will send, by when, and what if not
+    Explain(ExplainArgs),
+    /// Everything about a game in one file, to be checked on any machine
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+    /// Stop all sending, or let it go on; works beside a running tower
+    #[command(subcommand)]
+    Brake(BrakeCommand),
+    /// Play whole games against a synthetic liar on real history, locally
+    ///
+    /// Exits with 12 when a game is not won.
+    Rehearse(RehearseArgs),
     /// Look at node, history, disk and preimages, and say what to fix
     ///
     /// Exits with 13 when there is something to fix.
@@ -195,6 +209,94 @@ pub(super) struct FollowArgs {
     /// Stop once this level is reached and judged; the exit code then tells the verdict
     #[arg(long, value_name = "LEVEL")]
     pub(super) until: Option<i64>,
+    #[command(flatten)]
+    pub(super) play: PlayFlags,
+}
+
+/// How far the tower goes, and who signs.
+#[derive(Debug, Args, Default)]
+pub(super) struct PlayFlags {
+    /// How far to go: observe, shadow, defend, operate or bailout; defend when there is a signer
+    #[arg(long, value_name = "MODE")]
+    pub(super) mode: Option<String>,
+    /// Account to act for: shadow's, or that of a remote signer
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) account: Option<String>,
+    /// Remote signer, as octez-signer serves it
+    #[arg(long, value_name = "URL", conflicts_with = "key")]
+    pub(super) signer: Option<String>,
+    /// Key of the key file to sign with, by name or account
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<String>,
+    /// File with the key's passphrase; without it, the terminal is asked
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GamesArgs {
+    /// Those that are over, too
+    #[arg(long)]
+    pub(super) all: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// A game: its number in `games`, or the opponent's account
+    pub(super) game: String,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EvidenceCommand {
+    /// Write everything about a game into one file
+    Export {
+        /// A game: its number in `games`, or the opponent's account
+        game: String,
+        /// The file to write
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Check such a file on its own: hashes, inbox, every move, every proof
+    ///
+    /// Exits with 12 at the first thing that does not hold.
+    Verify {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BrakeCommand {
+    /// Stop all sending at once; watching goes on
+    On {
+        /// Why, for the journal
+        #[arg(long, default_value = "the operator", value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let sending go on, and end every other hold
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RehearseArgs {
+    /// The rollup, where the journal watches several
+    #[arg(long, value_name = "ROLLUP")]
+    pub(super) rollup: Option<String>,
+    /// Inbox level of the commitment to rehearse; without it, the newest
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) level: Option<i64>,
+    /// Games to play, in both roles by turns, each with another lie
+    #[arg(long, short = 'n', default_value_t = 4, value_name = "COUNT")]
+    pub(super) games: u64,
+    /// Start from the kernel instead of a stored state; works beside a running tower
+    #[arg(long)]
+    pub(super) from_kernel: bool,
 }
 
 #[derive(Debug, Args)]
@@ -350,7 +452,8 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "ROLLUP")]
     pub(super) rollup: Option<String>,
     /// Only these kinds: run, run-end, rollup, block, reorganisation, inbox, state, unknown,
-    /// commitment, published, operation, verdict, conflict, alarm. Without it, all but the three
+    /// commitment, published, operation, verdict, conflict, alarm, game, position, game-end, move,
+    /// decision, consent, sent, assertion, hold. Without it, all but the three
     /// that every level has (block, inbox, state)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) kind: Vec<String>,
@@ -455,6 +558,25 @@ impl NodeFlags {
         [
             given("node.endpoints", "--node", self.node.clone()),
             single("node.chain", "--chain", &self.chain),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+impl PlayFlags {
+    pub(super) fn given(&self) -> Vec<Given> {
+        [
+            single("mode", "--mode", &self.mode),
+            single("signer.remote", "--signer", &self.signer),
+            single("signer.account", "--account", &self.account),
+            single("signer.key", "--key", &self.key),
+            single(
+                "signer.passphrase_file",
+                "--passphrase-file",
+                &self.passphrase_file,
+            ),
         ]
         .into_iter()
         .flatten()

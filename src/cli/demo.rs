@@ -141,7 +141,15 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
     stop_on_signals(stop.clone());
     let blocks = tokio::spawn(bake(chain.shared.clone(), story.last, pace, stop.clone()));
     let (status, _) = watch::channel(Status::default());
-    let outcome = follow(&config, Some(story.last), Some(hear), status, stop.clone()).await;
+    let outcome = follow(
+        &config,
+        None,
+        Some(story.last),
+        Some(hear),
+        status,
+        stop.clone(),
+    )
+    .await;
     let was_stopped = stop.is_cancelled() && outcome.is_ok() && !blocks.is_finished();
     stop.cancel();
     let _ = blocks.await;

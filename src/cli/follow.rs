@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::FollowArgs;
 use super::exit::{Exit, Failure};
+use super::keys::signing_key;
 use super::output::{is_terminal, runtime, start_logs};
 use crate::config::{Config, LogFormat};
 use crate::protocol::Level;
+use crate::signer::Key;
 use crate::tower::{Outcome, Status, TowerError, follow};
 
 pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
@@ -30,13 +32,23 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
         if is_terminal() && config.log_format == LogFormat::Human {
             tokio::spawn(show_progress(receiver));
         }
-        follow(config, until, None, sender, stop).await
+        follow(config, key(config).await?, until, None, sender, stop)
+            .await
+            .map_err(Failure::from)
     })?;
     Ok(if until.is_some() {
         verdict(&outcome)
     } else {
         Exit::Fine
     })
+}
+
+/// Whoever signs, where the mode sends anything.
+async fn key(config: &Config) -> Result<Option<Key>, Failure> {
+    if !config.play.mode().capabilities().sends {
+        return Ok(None);
+    }
+    signing_key(config).await.map(Some)
 }
 
 /// What scripts learn from a run that was to end at a level.
@@ -103,7 +115,7 @@ async fn show_progress(mut status: watch::Receiver<Status>) {
 
 impl From<TowerError> for Failure {
     fn from(error: TowerError) -> Self {
-        use crate::tower::GenesisError;
+        use crate::tower::{GenesisError, HandsError};
         let exit = match &error {
             TowerError::Config(_) => Exit::Configuration,
             TowerError::Node(error) => of_node(error),
@@ -118,7 +130,10 @@ impl From<TowerError> for Failure {
             | TowerError::InUse(_)
             | TowerError::OtherChain { .. }
             | TowerError::BeforeJournal { .. } => Exit::Data,
-            TowerError::Runner(_) => Exit::Failed,
+            TowerError::Hands(HandsError::NoSigner(_) | HandsError::NoAccount) => {
+                Exit::Configuration
+            }
+            TowerError::Hands(_) | TowerError::Runner(_) => Exit::Failed,
         };
         Self::new(exit, error)
     }

@@ -4,12 +4,16 @@
 //! ([`Exit`]). Refuses to know: protocol rules.
 
 mod args;
+mod brake;
 mod check;
 mod demo;
 mod devnet;
 mod doctor;
+mod evidence;
 mod exit;
+mod explain;
 mod follow;
+mod games;
 mod init;
 mod inspect;
 mod journal;
@@ -17,6 +21,7 @@ mod keys;
 mod log;
 mod manual;
 mod output;
+mod rehearse;
 mod replay;
 mod status;
 
@@ -50,6 +55,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Follow(command) => {
             let mut more = command.rollup.given();
             more.extend(command.node.given());
+            more.extend(command.play.given());
             follow::run(&cli.config_with(more)?, command)
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),
@@ -59,6 +65,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             more.extend(command.node.given());
             doctor::run(&cli.config_with(more)?)
         }
+        Command::Games(command) => games::run(&cli.config()?, command),
+        Command::Explain(command) => explain::run(&cli.config()?, command),
+        Command::Evidence(command) => evidence::run(cli, command),
+        Command::Brake(command) => brake::run(&cli.config()?, command),
+        Command::Rehearse(command) => rehearse::run(&cli.config()?, command),
         Command::Replay(command) => replay::replay(&cli.config()?, command),
         Command::State(command) => replay::state(&cli.config()?, command),
         Command::Check(command) => check::run(command),

@@ -147,7 +147,7 @@ fn open(
 }
 
 /// The rollup named, or the only one there is.
-fn chosen(reader: &Reader, named: Option<&str>) -> Result<RollupRow, Failure> {
+pub(super) fn chosen(reader: &Reader, named: Option<&str>) -> Result<RollupRow, Failure> {
     let wrong = |message: String| Failure::said(Exit::Configuration, message);
     let rollups = reader.rollups()?;
     if let Some(text) = named {
@@ -174,7 +174,7 @@ fn chosen(reader: &Reader, named: Option<&str>) -> Result<RollupRow, Failure> {
     }
 }
 
-fn level(flag: &str, value: Option<i64>) -> Result<Option<Level>, Failure> {
+pub(super) fn level(flag: &str, value: Option<i64>) -> Result<Option<Level>, Failure> {
     value
         .map(Level::try_from)
         .transpose()

@@ -6,6 +6,7 @@
 //! know: how flags are spelled (the command line does) and what the values are used for.
 
 mod file;
+mod play;
 mod settings;
 mod signer;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
 
+pub use play::{EdgePolicy, Mode, ModeError, PlayConfig};
 pub use settings::{SETTINGS, Setting};
 pub use signer::SignerConfig;
 
@@ -137,6 +139,8 @@ pub struct Config {
     pub store_limit: u64,
     /// The key that signs, and its caps.
     pub signer: SignerConfig,
+    /// How far the tower goes, and how it plays.
+    pub play: PlayConfig,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -157,6 +161,7 @@ impl Default for Config {
             store_cache: 128 << 20,
             store_limit: 200 << 30,
             signer: SignerConfig::default(),
+            play: PlayConfig::default(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }
@@ -221,6 +226,11 @@ impl Config {
         }
         for given in flags {
             config.take(given)?;
+        }
+        // Who names a signer means to use it.
+        let signs = config.signer.remote.is_some() || config.signer.key.is_some();
+        if signs && config.play.chosen.is_none() {
+            config.play.chosen = Some(Mode::Defend);
         }
         config.one_dialect()?;
         Ok(config)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, Given, LogFormat, RollupConfig};
+use super::{Config, ConfigError, EdgePolicy, Given, LogFormat, RollupConfig};
 use crate::protocol::{Mutez, RollupAddress};
 
 /// One setting of the tower.
@@ -328,6 +328,62 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "mode",
+        help: "how far the tower goes: observe, shadow, defend (when there is a signer), operate or bailout",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let mode = filled(values)?.parse();
+            config.play.chosen = Some(mode.map_err(|error| format!("{error}"))?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.end_strangers_games",
+        help: "end expired games of others too, where that harms nobody who is right: yes or no",
+        list: false,
+        default: "false",
+        apply: |config, values| {
+            config.play.ends_strangers_games = yes_or_no(values)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.fee_reserve_tez",
+        help: "money kept for fees, below which an alarm is raised",
+        list: false,
+        default: "50",
+        apply: |config, values| {
+            let tez = number(values, 0, 1_000_000)?;
+            config.play.fee_reserve = Mutez(tez.saturating_mul(1_000_000));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.threads",
+        help: "threads that compute moves",
+        list: false,
+        default: "2",
+        apply: |config, values| {
+            config.play.threads = number(values, 1, 64)? as usize;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.edges",
+        help: "periods in which the engines are known to be able to differ: refuse or allow to stake on them",
+        list: false,
+        default: "\"refuse\"",
+        apply: |config, values| {
+            config.play.edges = match filled(values)? {
+                "refuse" => EdgePolicy::Refuse,
+                "allow" => EdgePolicy::Allow,
+                other => return Err(format!("{other:?} is neither refuse nor allow")),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         key: "log.level",
         help: "what to log: error, warn, info, debug, trace, or directives such as info,watchtower::l1=debug",
         default: "\"info\"",
@@ -424,6 +480,14 @@ fn number(values: &[String], least: u64, most: u64) -> Result<u64, String> {
         .ok()
         .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| format!("{text:?} is not a whole number from {least} to {most}"))
+}
+
+fn yes_or_no(values: &[String]) -> Result<bool, String> {
+    match filled(values)? {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        other => Err(format!("{other:?} is neither yes nor no")),
+    }
 }
 
 fn http_url(text: &str) -> Result<String, String> {

@@ -20,6 +20,7 @@ mod proof;
 mod refusal;
 mod rules;
 mod truth;
+mod witness;
 
 pub use answer::{Move, OPERATION_LIMIT, answer, fit};
 pub use choose::{Section, Unchoosable, choose};
@@ -36,6 +37,7 @@ pub use rules::{
     initial_dissection, play,
 };
 pub use truth::{Obstacle, Truth, Unplayable};
+pub use witness::{InboxArchive, Witness};
 
 pub use crate::protocol::{Clock, Player};
 

@@ -1,6 +1,7 @@
 //! What can be journalled: one type per kind of entry, closed.
 
 use super::chain::{BackfillRow, ConstantsRow};
+use super::play::PlayEntry;
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -57,6 +58,8 @@ pub enum Entry {
     Conflict(ConflictRow),
     /// Something people must hear of.
     Alarm(Alarm),
+    /// Something decided or done.
+    Play(Box<PlayEntry>),
 }
 
 /// A rollup under watch.

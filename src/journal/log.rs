@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::{JournalError, Reader};
 use crate::crypto::Dialect;
 use crate::protocol::{
-    BlockHash, ChainId, CommitmentHash, Dialected, InboxHash, Level, ProtocolHash, RollupAddress,
-    StateHash,
+    BlockHash, ChainId, CommitmentHash, Dialected, InboxHash, Level, OperationHash, ProtocolHash,
+    RollupAddress, StateHash,
 };
 
 /// A kind of journal row.
@@ -42,11 +42,29 @@ pub enum LogKind {
     Conflict,
     /// An alarm.
     Alarm,
+    /// A game.
+    Game,
+    /// A position of a game.
+    Position,
+    /// The end of a game.
+    GameEnd,
+    /// A move of ours.
+    Move,
+    /// A decision.
+    Decision,
+    /// Whether we may stake.
+    Consent,
+    /// Something about an operation of ours.
+    Sent,
+    /// A hash asserted.
+    Assertion,
+    /// Sending stopped, or let go on.
+    Hold,
 }
 
 impl LogKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::Run,
         Self::RunEnd,
         Self::Rollup,
@@ -61,6 +79,15 @@ impl LogKind {
         Self::Verdict,
         Self::Conflict,
         Self::Alarm,
+        Self::Game,
+        Self::Position,
+        Self::GameEnd,
+        Self::Move,
+        Self::Decision,
+        Self::Consent,
+        Self::Sent,
+        Self::Assertion,
+        Self::Hold,
     ];
 
     /// Its name on the command line and in JSON.
@@ -81,6 +108,15 @@ impl LogKind {
             Self::Verdict => "verdict",
             Self::Conflict => "conflict",
             Self::Alarm => "alarm",
+            Self::Game => "game",
+            Self::Position => "position",
+            Self::GameEnd => "game-end",
+            Self::Move => "move",
+            Self::Decision => "decision",
+            Self::Consent => "consent",
+            Self::Sent => "sent",
+            Self::Assertion => "assertion",
+            Self::Hold => "hold",
         }
     }
 
@@ -112,6 +148,15 @@ impl LogKind {
             Self::Verdict => "verdict",
             Self::Conflict => "conflict",
             Self::Alarm => "alarm",
+            Self::Game => "game",
+            Self::Position => "game_position",
+            Self::GameEnd => "game_end",
+            Self::Move => "game_move",
+            Self::Decision => "decision",
+            Self::Consent => "consent",
+            Self::Sent => "operation",
+            Self::Assertion => "assertion",
+            Self::Hold => "hold",
         }
     }
 
@@ -176,12 +221,55 @@ impl LogKind {
                 "t.seq, t.at, t.level, r.address, t.severity, t.kind, t.subject, t.message
                  FROM alarm t LEFT JOIN rollup r ON t.rollup = r.seq"
             }
+            Self::Game => {
+                "t.seq, t.at, t.level, r.address, b.hash AS block, t.alice, t.bob, t.start_level,
+                 t.inbox_level FROM game t JOIN block b ON t.block = b.seq
+                 JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::Position => {
+                "t.seq, t.at, t.level, r.address, g.alice, g.bob, g.start_level, t.position,
+                 t.turn, t.alice_left, t.bob_left, t.last_turn_level, t.stage
+                 FROM game_position t JOIN game g ON t.game = g.seq
+                 JOIN rollup r ON g.rollup = r.seq"
+            }
+            Self::GameEnd => {
+                "t.seq, t.at, t.level, r.address, b.hash AS block, g.alice, g.bob, g.start_level,
+                 t.result, t.loser, t.reason FROM game_end t JOIN game g ON t.game = g.seq
+                 JOIN block b ON t.block = b.seq JOIN rollup r ON g.rollup = r.seq"
+            }
+            Self::Move => {
+                "t.seq, t.at, NULL, r.address, g.alice, g.bob, g.start_level, t.position,
+                 t.kind AS move, length(t.refutation) AS size, t.milliseconds, t.detail
+                 FROM game_move t JOIN game g ON t.game = g.seq
+                 JOIN rollup r ON g.rollup = r.seq"
+            }
+            Self::Decision => {
+                "t.seq, t.at, t.level, r.address, b.hash AS block, t.verb, t.what, t.reason,
+                 t.deadline, t.slack, t.mode, t.hold FROM decision t
+                 JOIN block b ON t.block = b.seq JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::Consent => {
+                "t.seq, t.at, t.level, r.address, b.hash AS block, t.commitment, t.consent,
+                 t.detail FROM consent t JOIN block b ON t.block = b.seq
+                 JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::Sent => {
+                "t.seq, t.at, NULL, NULL, t.step, t.hash AS operation, t.detail FROM operation t"
+            }
+            Self::Assertion => {
+                "t.seq, t.at, t.level, r.address, t.period AS block, t.parent AS predecessor,
+                 t.tick, t.state FROM assertion t JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::Hold => {
+                "t.seq, t.at, NULL, r.address, t.hold, t.state AS turned, t.reason
+                 FROM hold t LEFT JOIN rollup r ON t.rollup = r.seq"
+            }
         }
     }
 
     const fn level_column(self) -> &'static str {
         match self {
-            Self::Run | Self::RunEnd => "NULL",
+            Self::Run | Self::RunEnd | Self::Move | Self::Sent | Self::Hold => "NULL",
             Self::Rollup => "t.origination_level",
             Self::Reorganisation => "t.fork_level",
             _ => "t.level",
@@ -190,7 +278,12 @@ impl LogKind {
 
     const fn rollup_column(self) -> &'static str {
         match self {
-            Self::Run | Self::RunEnd | Self::Block | Self::Reorganisation | Self::Inbox => "NULL",
+            Self::Run
+            | Self::RunEnd
+            | Self::Block
+            | Self::Reorganisation
+            | Self::Inbox
+            | Self::Sent => "NULL",
             Self::Rollup => "t.address",
             _ => "r.address",
         }
@@ -364,6 +457,8 @@ fn hash_text(name: &str, bytes: &[u8], dialect: Dialect) -> String {
         "protocol" => ProtocolHash(hash).to_string(),
         "state" | "genesis_state" => StateHash(hash).text(dialect),
         "inbox" | "node_inbox" => InboxHash(hash).text(dialect),
+        "operation" => OperationHash(hash).to_string(),
+        "position" => hex::encode(hash),
         _ => CommitmentHash(hash).text(dialect),
     }
 }

@@ -9,6 +9,9 @@ mod backup;
 mod chain;
 mod entry;
 mod log;
+mod play;
+mod play_query;
+mod play_writer;
 mod query;
 mod schema;
 mod writer;
@@ -26,6 +29,11 @@ pub use entry::{
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,
 };
 pub use log::{LogFilter, LogKind, LogRow};
+pub use play::{
+    AssertionRow, ConsentRow, DecisionRow, Ending, GameEndRow, GameName, GameRow, HoldRow, MoveRow,
+    OperationStepRow, PlayEntry, PositionRow, Verb,
+};
+pub use play_query::{StoredDecision, StoredHold, StoredMove, StoredPosition};
 pub use query::Reader;
 
 /// Why the journal cannot be read or written.

@@ -51,7 +51,7 @@ impl Reader {
         rows.collect::<rusqlite::Result<_>>().map_err(fail)
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         parameters: impl Params,
@@ -472,9 +472,12 @@ const STATES: &str = "SELECT block.hash, state.level, state.hash, ticks, status,
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a known word here")]
-struct Unknown(String);
+pub(super) struct Unknown(pub(super) String);
 
-fn bad(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn bad(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
@@ -483,7 +486,7 @@ pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
     Level::try_from(number).map_err(|error| bad(column, error))
 }
 
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

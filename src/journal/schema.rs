@@ -8,6 +8,7 @@ use crate::crypto::blake2b;
 /// Statements that make schema `n + 1` out of schema `n`; never edited after a release.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_journal.sql"),
+    include_str!("../../migrations/0002_play.sql"),
     include_str!("../../migrations/0004_chain.sql"),
 ];
 

@@ -360,3 +360,195 @@ fn the_log_is_one_record_in_the_order_of_writing() {
         "{json}"
     );
 }
+
+mod play {
+    use super::*;
+    use crate::protocol::operation::Stakers;
+    use crate::protocol::{OperationHash, Player, Tick};
+
+    const ALICE: PublicKeyHash = PublicKeyHash::Tz1([1; 20]);
+    const BOB: PublicKeyHash = PublicKeyHash::Tz1([2; 20]);
+
+    fn game(start: u16) -> GameName {
+        GameName {
+            rollup: ROLLUP,
+            stakers: Stakers::new(BOB, ALICE),
+            start: Level::new(start),
+            inbox_level: Level::new(2),
+        }
+    }
+
+    fn position(at: u16, byte: u8) -> PlayEntry {
+        PlayEntry::Position(PositionRow {
+            game: game(3),
+            block: hash(0, at),
+            level: Level::new(at),
+            position: Hash([byte; 32]),
+            turn: Player::Bob,
+            alice_left: 100,
+            bob_left: -3,
+            last_turn: Level::new(at),
+            stage: "dissecting",
+            content: vec![byte],
+        })
+    }
+
+    fn end(at: u16, ending: Ending) -> PlayEntry {
+        PlayEntry::End(GameEndRow {
+            game: game(3),
+            block: hash(0, at),
+            level: Level::new(at),
+            ending,
+            reason: Some("timeout".into()),
+        })
+    }
+
+    fn assertion(tick: u128, state: Option<u8>) -> AssertionRow {
+        AssertionRow {
+            rollup: ROLLUP,
+            period: hash(0, 2),
+            parent: CommitmentHash([4; 32]),
+            level: Level::new(2),
+            tick: Tick(tick),
+            state: state.map(|byte| StateHash([byte; 32])),
+        }
+    }
+
+    fn write(journal: &Journal, entries: Vec<PlayEntry>) {
+        journal
+            .write(entries.into_iter().map(Entry::from).collect())
+            .unwrap();
+    }
+
+    #[test]
+    fn games_moves_and_ends_are_read_back_once() {
+        let scratch = Scratch::new();
+        let journal = Journal::open(&scratch.path()).unwrap();
+        seeded(&journal);
+        let seen = PlayEntry::Game(GameRow {
+            game: game(3),
+            block: hash(0, 3),
+            level: Level::new(3),
+        });
+        let found = MoveRow {
+            game: game(3),
+            position: Hash([1; 32]),
+            kind: "proof",
+            refutation: Some(vec![9, 9]),
+            milliseconds: 12,
+            detail: "{}".into(),
+        };
+        for _ in 0..2 {
+            write(
+                &journal,
+                vec![
+                    seen.clone(),
+                    position(3, 1),
+                    position(3, 2),
+                    PlayEntry::Move(found.clone()),
+                    end(3, Ending::Loser(ALICE)),
+                ],
+            );
+        }
+        let reader = journal.reader().unwrap();
+        let games = reader.games(&ROLLUP).unwrap();
+        let ended = Some((Level::new(3), Ending::Loser(ALICE)));
+        assert_eq!(games, [(game(3), ended)]);
+        let positions = reader.positions(&game(3)).unwrap();
+        assert_eq!(positions.len(), 2);
+        let first = positions.first().unwrap();
+        assert_eq!((first.turn, first.bob_left), (Player::Bob, -3));
+        let moves = reader.moves(&game(3)).unwrap();
+        assert_eq!(moves.len(), 1);
+        assert_eq!(moves.first().unwrap().refutation, found.refutation);
+        assert_eq!(reader.positions(&game(4)).unwrap(), []);
+        // An end in a block that left the chain is none.
+        journal
+            .write(vec![Entry::Reorganisation(Reorganisation {
+                fork: hash(0, 2),
+                fork_level: Level::new(2),
+                old_head: hash(0, 3),
+                old_level: Level::new(3),
+            })])
+            .unwrap();
+        assert_eq!(reader.games(&ROLLUP).unwrap(), [(game(3), None)]);
+        let everything = reader.log(&LogFilter::default()).unwrap();
+        let kinds: std::collections::BTreeSet<_> =
+            everything.iter().map(|row| row.kind.name()).collect();
+        for kind in ["game", "position", "move", "game-end"] {
+            assert!(kinds.contains(kind), "{kind} is not in {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn decisions_consents_assertions_operations_and_holds_are_read_back() {
+        let scratch = Scratch::new();
+        let journal = Journal::open(&scratch.path()).unwrap();
+        seeded(&journal);
+        let decision = DecisionRow {
+            rollup: ROLLUP,
+            block: hash(0, 3),
+            level: Level::new(3),
+            verb: Verb::Want,
+            what: "publish".into(),
+            reason: "a lie stands".into(),
+            deadline: Some(Level::new(40)),
+            slack: Some(36),
+            mode: "defend",
+            hold: None,
+        };
+        let consent = ConsentRow {
+            rollup: ROLLUP,
+            block: hash(0, 2),
+            level: Level::new(2),
+            commitment: CommitmentHash([4; 32]),
+            is_given: true,
+            detail: "both engines".into(),
+        };
+        let step = OperationStepRow {
+            step: "signed".into(),
+            hash: Some(OperationHash([5; 32])),
+            detail: "{\"entry\":\"signed\"}".into(),
+        };
+        let hold = |is_on, rollup| {
+            PlayEntry::Hold(HoldRow {
+                rollup,
+                hold: "brake",
+                is_on,
+                reason: "maintenance".into(),
+            })
+        };
+        write(
+            &journal,
+            vec![
+                PlayEntry::Decision(decision),
+                PlayEntry::Consent(consent.clone()),
+                PlayEntry::Operation(step.clone()),
+                PlayEntry::Assertion(assertion(5, Some(1))),
+                PlayEntry::Assertion(assertion(9, None)),
+                PlayEntry::Assertion(assertion(5, Some(7))),
+                hold(true, None),
+                hold(true, Some(ROLLUP)),
+                hold(false, None),
+            ],
+        );
+        let reader = journal.reader().unwrap();
+        let decisions = reader.decisions(&ROLLUP, 10).unwrap();
+        assert_eq!(decisions.first().unwrap().slack, Some(36));
+        assert_eq!(reader.consents(&ROLLUP).unwrap(), [consent]);
+        let steps = reader.operation_steps().unwrap();
+        assert_eq!(
+            steps.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+            [step]
+        );
+        // The first answer about a point stays.
+        let asserted = reader
+            .assertions(&ROLLUP, &hash(0, 2), &CommitmentHash([4; 32]))
+            .unwrap();
+        assert_eq!(asserted, [assertion(5, Some(1)), assertion(9, None)]);
+        let holds = reader.holds().unwrap();
+        assert_eq!(holds.len(), 1, "{holds:?}");
+        assert_eq!(holds.first().unwrap().rollup, Some(ROLLUP));
+        assert!(!reader.log(&LogFilter::default()).unwrap().is_empty());
+    }
+}

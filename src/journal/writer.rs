@@ -100,7 +100,7 @@ fn write(connection: &mut Connection, next: i64, entries: &[Entry]) -> rusqlite:
 }
 
 /// One transaction in progress. Statements are prepared once per batch.
-struct Batch<'t> {
+pub(super) struct Batch<'t> {
     transaction: &'t Transaction<'t>,
     prepared: HashMap<&'static str, Statement<'t>>,
     next: i64,
@@ -110,7 +110,11 @@ struct Batch<'t> {
 impl Batch<'_> {
     /// Runs `sql` with the sequence number and the time as its first two parameters.
     /// A statement that inserts nothing (the row is there already) takes no number.
-    fn row(&mut self, sql: &'static str, rest: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    pub(super) fn row(
+        &mut self,
+        sql: &'static str,
+        rest: &[&dyn ToSql],
+    ) -> rusqlite::Result<usize> {
         let mut parameters: Vec<&dyn ToSql> = vec![&self.next, &self.at];
         parameters.extend_from_slice(rest);
         let changed =
@@ -158,6 +162,7 @@ impl Batch<'_> {
             Entry::Verdict(row) => self.verdict(row),
             Entry::Conflict(row) => self.conflict(row),
             Entry::Alarm(row) => self.alarm(row),
+            Entry::Play(entry) => self.play(entry),
         }
         .map(|_| ())
     }
@@ -426,6 +431,6 @@ fn statement<'c, 't>(
 }
 
 /// Ticks of a level or commitment fit 63 bits by the protocol; more is refused, not wrapped.
-fn signed(ticks: u64) -> rusqlite::Result<i64> {
+pub(super) fn signed(ticks: u64) -> rusqlite::Result<i64> {
     i64::try_from(ticks).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -140,6 +140,19 @@ impl<S: Scribe> Driver<S> {
         self.perform(effects, None).await
     }
 
+    /// A block joined the chain, with the receipts of our account in it.
+    ///
+    /// # Errors
+    /// [`DriverError::Scribe`].
+    pub async fn received(
+        &mut self,
+        block: BlockRef,
+        receipts: Vec<crate::l1::Receipt>,
+    ) -> Result<Report, DriverError> {
+        let effects = self.carrier.step(Observation::Block(block, receipts));
+        self.perform(effects, None).await
+    }
+
     /// All blocks up to the head were given; `wanted` is everything wanted there.
     ///
     /// # Errors

@@ -40,6 +40,12 @@ impl<S: Scribe> Shadow<S> {
         }
     }
 
+    /// Whom it decides for.
+    #[must_use]
+    pub const fn account(&self) -> PublicKeyHash {
+        self.account
+    }
+
     /// The scribe.
     #[must_use]
     pub const fn scribe(&self) -> &S {

@@ -379,7 +379,11 @@ impl DalSnapshot {
         }
     }
 
-    pub(super) fn from_json(json: &Value) -> Result<Self, JsonError> {
+    /// Reads the node's JSON form (since Paris).
+    ///
+    /// # Errors
+    /// [`JsonError`].
+    pub fn from_json(json: &Value) -> Result<Self, JsonError> {
         let fields = Fields::new("dal snapshot", json)?;
         match fields.text("kind")? {
             "dal_skip_list" => DalCell::from_json(fields.value("skip_list")?).map(Self::Cell),

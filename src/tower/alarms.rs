@@ -19,6 +19,31 @@ pub(super) const STORE_SIZE: &str = "store size";
 /// A node cannot be used or its answers cannot.
 pub(super) const NODE: &str = "node";
 
+/// We stand on something that is not true, or were about to say two things about one point.
+pub(super) const CONTRADICTION: &str = "contradiction";
+/// A false commitment can no longer be contested.
+pub(super) const CURFEW_MISSED: &str = "curfew missed";
+/// A false commitment stands and we may not stake.
+pub(super) const CANNOT_JUDGE: &str = "cannot judge";
+/// A stake is needed and cannot be paid.
+pub(super) const CANNOT_STAKE: &str = "cannot stake";
+/// There is too little money for a stake, should one be needed.
+pub(super) const LOW_BALANCE: &str = "low balance";
+/// We have no move in a game.
+pub(super) const NOT_PLAYABLE: &str = "not playable";
+/// Layer 1 did not accept a proof of ours.
+pub(super) const PROOF_REJECTED: &str = "proof rejected";
+/// A clock of ours is nearly out.
+pub(super) const CLOCK_IN_DANGER: &str = "clock in danger";
+/// Something is wrong with an operation, the key or the account.
+pub(super) const OPERATION: &str = "operation";
+/// A game of ours was lost or drawn.
+pub(super) const GAME_LOST: &str = "game lost";
+/// Sending was stopped, or goes on.
+pub(super) const HOLD: &str = "hold";
+/// Play cannot go on for now.
+pub(super) const PLAY: &str = "play";
+
 pub(super) fn false_commitment(
     rollup: RollupAddress,
     dialect: Dialect,

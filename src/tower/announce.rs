@@ -1,6 +1,7 @@
 //! Telling people: one log line for each piece of news, in the words of the glossary.
 
 use super::event::News;
+use super::play::PlayNews;
 use crate::crypto::Dialect;
 use crate::journal::{Judgement, Severity};
 use crate::protocol::Dialected;
@@ -71,11 +72,49 @@ pub(super) fn log(news: &News, dialect: Dialect) {
                 Severity::Notice => tracing::info!(rollup, kind, message, "alarm"),
             }
         }
+        News::Play(news) => play(news),
         News::RolledBack { level, depth } => {
             tracing::warn!(%level, depth, "blocks left the chain");
         }
         News::CaughtUp { rollup, level } => {
             tracing::info!(rollup = %rollup.text(dialect), %level, "caught up with the chain");
         }
+    }
+}
+
+fn play(news: &PlayNews) {
+    match news {
+        PlayNews::Wanted {
+            what, why, hold, ..
+        } => tracing::info!(what, why, hold, "wanted"),
+        PlayNews::Consent {
+            level,
+            is_given,
+            detail,
+            ..
+        } => tracing::info!(%level, is_given, detail, "consent"),
+        PlayNews::Position {
+            opponent,
+            turn,
+            width,
+            ours_left,
+            theirs_left,
+            ..
+        } => tracing::info!(%opponent, ?turn, width, ours_left, theirs_left, "position"),
+        PlayNews::Found {
+            kind, milliseconds, ..
+        } => tracing::info!(kind, milliseconds, "move found"),
+        PlayNews::Included {
+            what,
+            level,
+            outcome,
+        } => tracing::info!(what, %level, outcome, "operation included"),
+        PlayNews::Ended {
+            opponent,
+            ending,
+            reason,
+            ..
+        } => tracing::warn!(%opponent, ?ending, reason, "game over"),
+        PlayNews::Finished => tracing::info!("nothing is staked any more: done"),
     }
 }

@@ -99,6 +99,20 @@ impl ChainFacts {
         known.activation.unwrap_or(Activation::BASIC)
     }
 
+    /// Parameters of the data-availability layer by the level from which they are in force.
+    pub(super) fn all_dal_parameters(&self) -> BTreeMap<Level, [u8; 32]> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = BTreeMap::new();
+        for (level, parameters) in &known.parameters {
+            let mut bytes = [0; 32];
+            for (place, number) in bytes.chunks_mut(8).zip(parameters) {
+                place.copy_from_slice(&number.to_be_bytes());
+            }
+            all.insert(*level, bytes);
+        }
+        all
+    }
+
     /// The bytes a kernel is given at a level; none when they were never heard of.
     pub(super) fn dal_parameters(&self, level: Level) -> Option<Vec<u8>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

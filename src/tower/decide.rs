@@ -87,6 +87,7 @@ impl Model {
             inbox,
             publications,
             operations,
+            receipts: _,
         } = seen;
         let before = self.tip;
         self.tip = Place {
@@ -359,6 +360,7 @@ impl Watched {
         self.stakes.apply(&Fact::Published {
             staker: row.staker,
             commitment,
+            at: row.published_level,
         });
         decision.entries.push(Entry::Published(row.clone()));
         decision.tell(News::Published(row));

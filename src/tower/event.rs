@@ -1,9 +1,11 @@
 //! What can happen to the tower, and what it can do about it: two closed lists.
 
+use super::play::PlayNews;
 use crate::journal::{
     Alarm, BackfillRow, BlockRow, ConflictRow, ConstantsRow, Entry, InboxRow, OperationRow,
     PublishedRow, StateRow, UnknownRow, VerdictRow,
 };
+use crate::l1::Receipt;
 use crate::protocol::{BlockHash, Commitment, Level, RollupAddress};
 
 /// Something that happened.
@@ -71,6 +73,8 @@ pub struct SeenBlock {
     pub publications: Vec<PublishedRow>,
     /// Other operations in it, on watched rollups.
     pub operations: Vec<OperationRow>,
+    /// Receipts of our own account in it.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Something to do, after the entries of its decision are on disk.
@@ -115,6 +119,8 @@ pub enum News {
     Conflict(ConflictRow),
     /// An alarm.
     Alarm(Alarm),
+    /// Something of play.
+    Play(PlayNews),
     /// Blocks left the chain.
     RolledBack {
         /// Level of the tip now.

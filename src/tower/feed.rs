@@ -415,6 +415,7 @@ fn seen(
         },
         publications,
         operations,
+        receipts: block.effects.receipts.clone(),
     }
 }
 

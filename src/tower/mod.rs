@@ -15,7 +15,10 @@ mod facts;
 mod feed;
 mod genesis;
 mod lattice;
+mod mode;
 mod model;
+mod play;
+mod policy;
 mod resume;
 mod reveals;
 mod run;
@@ -33,12 +36,21 @@ pub use engines::{fast_engine, reference_engine};
 pub use event::{Decision, Effect, Event, News, SeenBlock};
 pub use genesis::GenesisError;
 pub use lattice::Lattice;
+pub use mode::{Capabilities, Playing, Publishing};
 pub use model::{Model, Place, Tally};
+pub use play::{
+    BRAKE, Caps, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
+    release,
+};
+pub use policy::{
+    Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, SeenGame, Task,
+    Wait, WaitReason, Wish, Work,
+};
 pub use resume::ResumeError;
 pub use reveals::KeptReveals;
 pub use run::{Listener, Outcome};
 pub use runner::{Runner, RunnerError};
 pub use setup::{States, TowerError, client, follow, offline, rollup_folder};
 pub use stakes::{Claim, Conflict, Fact, Stakes};
-pub use status::{RollupStatus, Status};
+pub use status::{GameStatus, PlayStatus, RollupStatus, Stage, Status, Turn};
 pub use verdict::compare;

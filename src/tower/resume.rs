@@ -178,6 +178,7 @@ impl Watched {
                 Row::Published(row) => vec![Fact::Published {
                     staker: row.staker,
                     commitment: row.commitment,
+                    at: row.published_level,
                 }],
                 Row::Operation(row) => fact_of(&row),
             };

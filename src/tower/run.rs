@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::announce;
 use super::event::{Decision, Effect, Event, News};
 use super::model::{Model, Place, Tally};
+use super::play::{Brief, Running, Tidings};
 use super::setup::{Ready, TowerError};
 use super::status::Status;
 use super::worker::{Target, Worker};
 use crate::journal::{Entry, Journal, JournalError, PublishedRow};
-use crate::l1::{BlockId, Client};
+use crate::l1::{BlockId, BlockRef, Client};
 use crate::protocol::{Level, RollupAddress};
 
 /// Events taken in at once: one transaction.
@@ -48,6 +49,8 @@ pub(super) struct Loop {
     pub(super) listener: Option<Listener>,
     pub(super) status: watch::Sender<Status>,
     pub(super) stop: CancellationToken,
+    /// Who plays, where the mode decides anything.
+    pub(super) player: Option<Running>,
 }
 
 /// Writes entries and waits until they are on disk.
@@ -77,6 +80,11 @@ impl Loop {
             tip: self.model.tip(),
         };
         self.stop.cancel();
+        if let Some(player) = self.player.take() {
+            drop(player.tidings);
+            // What it was about to tell is in the journal, or is derived again.
+            drain(&mut self.events, player.task).await;
+        }
         // Workers may be waiting to tell something: nobody listens any more.
         drop(self.events);
         let workers = self.workers;
@@ -95,6 +103,30 @@ impl Loop {
         outcome?;
         ended?;
         Ok(told)
+    }
+
+    /// What the player must hear of an event, in the order of the chain.
+    fn pass_on(&self, event: &Event) {
+        let Some(player) = &self.player else { return };
+        let tidings = match event {
+            Event::Block(seen) => Tidings::Block(
+                BlockRef {
+                    level: seen.block.level,
+                    hash: seen.block.hash,
+                },
+                seen.receipts.clone(),
+            ),
+            Event::RolledBack { level, .. } => Tidings::RolledBack(*level),
+            _ => return,
+        };
+        // The player may be stopping.
+        let _ = player.tidings.send(tidings);
+    }
+
+    fn brief(&self) {
+        if let (Some(player), Some(brief)) = (&self.player, Brief::of(&self.model)) {
+            let _ = player.tidings.send(Tidings::Brief(Box::new(brief)));
+        }
     }
 
     async fn follow(&mut self) -> Result<(), TowerError> {
@@ -120,6 +152,7 @@ impl Loop {
         let mut next = Some(first);
         let mut taken = 0_usize;
         while let Some(event) = next {
+            self.pass_on(&event);
             let mut more = self.model.decide(event);
             let is_reload = more.effects.contains(&Effect::Reload);
             decision.entries.append(&mut more.entries);
@@ -134,7 +167,8 @@ impl Loop {
                 .flatten();
         }
         let done = self.perform(decision).await?;
-        self.status.send_replace(Status::of(&self.model));
+        self.status.send_modify(|status| status.take(&self.model));
+        self.brief();
         Ok(done)
     }
 
@@ -233,6 +267,21 @@ impl Loop {
                 }
             }
         });
+    }
+}
+
+/// Takes whatever still comes until a task ends, so that it is not held up telling it.
+async fn drain(events: &mut mpsc::Receiver<Event>, task: tokio::task::JoinHandle<()>) {
+    tokio::pin!(task);
+    loop {
+        tokio::select! {
+            _ = &mut task => return,
+            event = events.recv() => if event.is_none() {
+                // A task that panicked has said so already.
+                let _ = task.await;
+                return;
+            },
+        }
     }
 }
 

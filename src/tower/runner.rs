@@ -5,6 +5,7 @@
 //! the following worker, by `replay` and by `state`. Refuses to know: threads and the chain.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::genesis::first_state;
 use super::model::Place;
@@ -131,7 +132,7 @@ pub struct Runner {
     pub(super) rollup: RollupRow,
     pub(super) reader: Reader,
     /// None for a run that must not lean on stored states.
-    pub(super) store: Option<Store>,
+    pub(super) store: Option<Arc<Store>>,
     kernel: Vec<u8>,
     pub(super) environment: Environment,
     recent: VecDeque<(Place, State)>,
@@ -143,7 +144,7 @@ impl Runner {
     pub const fn new(
         rollup: RollupRow,
         reader: Reader,
-        store: Option<Store>,
+        store: Option<Arc<Store>>,
         kernel: Vec<u8>,
         environment: Environment,
     ) -> Self {

@@ -17,6 +17,7 @@ use super::engines::environment;
 use super::feed::Feed;
 use super::genesis::{GenesisError, Started, base, first_entries, kernel_path, start};
 use super::model::Model;
+use super::play::{self, HandsError, Parts};
 use super::resume::ResumeError;
 use super::reveals::Sources;
 use super::run::{Listener, Loop, Outcome, write};
@@ -33,6 +34,7 @@ use crate::merkle::{Options, Store, StoreError};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, Dialected, HistoryCell, Inbox, Level, RollupAddress,
 };
+use crate::signer::Key;
 
 /// Blocks remembered for finding common ancestors: deeper reorganisations are refused.
 const BRANCH: u32 = 100_000;
@@ -63,6 +65,9 @@ pub enum TowerError {
     /// States cannot be computed.
     #[error(transparent)]
     Runner(#[from] RunnerError),
+    /// Nobody can play.
+    #[error(transparent)]
+    Hands(#[from] HandsError),
     /// The data directory cannot be used.
     #[error("{path}: {error}")]
     Io {
@@ -135,12 +140,14 @@ pub fn client(config: &Config) -> Result<Client, TowerError> {
     Ok(Client::new(&settings)?)
 }
 
-/// Follows the configured rollups until stopped, or until a level is reached and judged.
+/// Follows the configured rollups until stopped, or until a level is reached and judged. What the
+/// mode sends is signed with `key`.
 ///
 /// # Errors
 /// [`TowerError`] when it cannot start, or what it writes can no longer be written.
 pub async fn follow(
     config: &Config,
+    key: Option<Key>,
     until: Option<Level>,
     listener: Option<Listener>,
     status: watch::Sender<Status>,
@@ -180,12 +187,31 @@ pub async fn follow(
     let chain = learn(&client, &journal, &reader).await?;
     let (sender, events) = mpsc::channel(WAITING);
     let mut workers = BTreeMap::new();
+    let mut parts = Vec::new();
     for (rollup, ready) in started {
         let address = rollup.address;
-        let worker = worker(config, rollup, ready, &journal, &chain, &sender)?;
+        let (worker, part) = worker(config, rollup, ready, &journal, &chain, &sender)?;
         workers.insert(address, worker);
+        parts.push(part);
     }
-    let feed = feed(config, &client, &journal, chain, &addresses, &sender, &stop)?;
+    let interest = Interest {
+        rollups: addresses.iter().copied().collect(),
+        accounts: play::account(config, key.as_ref()).into_iter().collect(),
+    };
+    let player = play::start(play::Setting {
+        config,
+        key,
+        client: client.clone(),
+        journal: journal.clone(),
+        chain: chain.clone(),
+        parts,
+        events: sender.clone(),
+        listener: listener.clone(),
+        status: status.clone(),
+        stop: stop.clone(),
+    })
+    .await?;
+    let feed = feed(config, &client, &journal, chain, interest, &sender, &stop)?;
     let feed = feed.start();
     let mut backfills = Vec::new();
     for row in late.into_values() {
@@ -213,6 +239,7 @@ pub async fn follow(
         listener,
         status,
         stop,
+        player,
     };
     let outcome = running.run().await;
     feed.abort();
@@ -344,12 +371,12 @@ fn worker(
     journal: &Journal,
     chain: &ChainFacts,
     events: &mpsc::Sender<super::Event>,
-) -> Result<Worker, TowerError> {
+) -> Result<(Worker, Parts), TowerError> {
     let folder = rollup_folder(&config.data_dir, &started.row);
     let options = Options {
         cache_bytes: usize::try_from(config.store_cache).unwrap_or(usize::MAX),
     };
-    let store = Store::open(&folder.join("states"), options)?;
+    let store = Arc::new(Store::open(&folder.join("states"), options)?);
     let sources = Sources::new(
         &folder,
         rollup,
@@ -360,6 +387,12 @@ fn worker(
     let name = rollup.address.text(rollup.dialect);
     let cache = config.data_dir.join("compiled");
     let environment = environment(name.clone(), Some(cache), Arc::new(sources));
+    let parts = Parts {
+        row: started.row.clone(),
+        store: Arc::clone(&store),
+        kernel: started.kernel.clone(),
+        environment: environment.clone(),
+    };
     let runner = Runner::new(
         started.row,
         journal.reader()?,
@@ -373,7 +406,8 @@ fn worker(
         store_bytes: config.store_limit,
     };
     let short = name.get(..8).unwrap_or(&name).to_owned();
-    Worker::start(&short, runner, limits, events.clone()).map_err(io(&folder))
+    let worker = Worker::start(&short, runner, limits, events.clone()).map_err(io(&folder))?;
+    Ok((worker, parts))
 }
 
 fn feed(
@@ -381,7 +415,7 @@ fn feed(
     client: &Client,
     journal: &Journal,
     chain: ChainFacts,
-    rollups: &[RollupAddress],
+    interest: Interest,
     events: &mpsc::Sender<super::Event>,
     stop: &CancellationToken,
 ) -> Result<Feed, TowerError> {
@@ -401,10 +435,6 @@ fn feed(
         what: "inbox",
         level: tip.level,
     })?;
-    let interest = Interest {
-        rollups: rollups.iter().copied().collect(),
-        ..Interest::default()
-    };
     let ahead = config.node_parallel;
     let wanted = interest.clone();
     Ok(Feed {
@@ -441,15 +471,7 @@ pub fn offline(
     reveals: Arc<dyn crate::pvm::Reveals>,
     from: States,
 ) -> Result<Runner, TowerError> {
-    let folder = rollup_folder(&config.data_dir, rollup);
-    let path = kernel_path(&folder);
-    let kernel = std::fs::read(&path).map_err(io(&path))?;
-    let store = match from {
-        States::Kernel => None,
-        States::Store => Some(Store::open(&folder.join("states"), Options::default())?),
-    };
-    let cache = config.data_dir.join("compiled");
-    let environment = environment(rollup.address.text(rollup.dialect), Some(cache), reveals);
+    let (store, kernel, environment) = offline_parts(config, rollup, reveals, from)?;
     Ok(Runner::new(
         rollup.clone(),
         Reader::open(&config.journal_path())?,
@@ -457,6 +479,28 @@ pub fn offline(
         kernel,
         environment,
     ))
+}
+
+/// Store, kernel and environment of a rollup that nobody follows now.
+pub(super) fn offline_parts(
+    config: &Config,
+    rollup: &RollupRow,
+    reveals: Arc<dyn crate::pvm::Reveals>,
+    from: States,
+) -> Result<(Option<Arc<Store>>, Vec<u8>, crate::pvm::Environment), TowerError> {
+    let folder = rollup_folder(&config.data_dir, rollup);
+    let path = kernel_path(&folder);
+    let kernel = std::fs::read(&path).map_err(io(&path))?;
+    let store = match from {
+        States::Kernel => None,
+        States::Store => {
+            let store = Store::open(&folder.join("states"), Options::default())?;
+            Some(Arc::new(store))
+        }
+    };
+    let cache = config.data_dir.join("compiled");
+    let environment = environment(rollup.address.text(rollup.dialect), Some(cache), reveals);
+    Ok((store, kernel, environment))
 }
 
 /// Where an offline run takes its first state from.

@@ -17,6 +17,8 @@ pub enum Fact {
         staker: PublicKeyHash,
         /// On what.
         commitment: Commitment,
+        /// Level of the publication, where it is known.
+        at: Option<Level>,
     },
     /// A commitment became final.
     Cemented {
@@ -41,6 +43,8 @@ pub struct Claim {
     pub stakers: BTreeSet<PublicKeyHash>,
     /// Whether it is final.
     pub is_cemented: bool,
+    /// Level of its first publication, where it is known.
+    pub since: Option<Level>,
 }
 
 /// Two stakers on siblings; `staker` is the smaller account.
@@ -78,6 +82,7 @@ impl Stakes {
             commitment: genesis,
             stakers: BTreeSet::new(),
             is_cemented: true,
+            since: Some(genesis.inbox_level),
         };
         Self {
             claims: BTreeMap::from([(hash, claim)]),
@@ -90,8 +95,12 @@ impl Stakes {
     /// Takes in one fact; the commitment it made final, if it did.
     pub fn apply(&mut self, fact: &Fact) -> Option<CommitmentHash> {
         match fact {
-            Fact::Published { staker, commitment } => {
-                self.publish(*staker, *commitment);
+            Fact::Published {
+                staker,
+                commitment,
+                at,
+            } => {
+                self.publish(*staker, *commitment, *at);
                 None
             }
             Fact::Cemented { level, hash } => self.cement(*level, *hash),
@@ -104,14 +113,19 @@ impl Stakes {
         }
     }
 
-    fn publish(&mut self, staker: PublicKeyHash, commitment: Commitment) {
+    fn publish(&mut self, staker: PublicKeyHash, commitment: Commitment, at: Option<Level>) {
         let hash = commitment.hash();
         let claim = self.claims.entry(hash).or_insert_with(|| Claim {
             commitment,
             stakers: BTreeSet::new(),
             is_cemented: false,
+            since: at,
         });
         claim.stakers.insert(staker);
+        claim.since = match (claim.since, at) {
+            (Some(known), Some(now)) => Some(known.min(now)),
+            (known, now) => known.or(now),
+        };
         let siblings = self.by_level.entry(commitment.inbox_level).or_default();
         if !siblings.contains(&hash) {
             siblings.push(hash);
@@ -135,6 +149,26 @@ impl Stakes {
         self.last_cemented = hash;
         self.last_cemented_level = level;
         Some(hash)
+    }
+
+    /// The tree from the last cemented commitment on: what is still in play.
+    #[must_use]
+    pub fn recent(&self) -> Self {
+        let by_level: BTreeMap<_, _> = self
+            .by_level
+            .range(self.last_cemented_level..)
+            .map(|(level, hashes)| (*level, hashes.clone()))
+            .collect();
+        let claims = by_level
+            .values()
+            .flatten()
+            .filter_map(|hash| Some((*hash, self.claims.get(hash)?.clone())));
+        Self {
+            claims: claims.collect(),
+            by_level,
+            last_cemented: self.last_cemented,
+            last_cemented_level: self.last_cemented_level,
+        }
     }
 
     /// The last cemented commitment and its inbox level.
@@ -164,6 +198,14 @@ impl Stakes {
             .into_iter()
             .flatten()
             .filter_map(|hash| Some((*hash, self.claims.get(hash)?)))
+    }
+
+    /// Level of the first publication for an inbox level: what the curfew counts from.
+    #[must_use]
+    pub fn first_publication(&self, level: Level) -> Option<Level> {
+        self.claims_at(level)
+            .filter_map(|(_, claim)| claim.since)
+            .min()
     }
 
     /// Every pair of stakers on siblings above the last cemented commitment.
@@ -239,6 +281,7 @@ mod tests {
         tree.apply(&Fact::Published {
             staker: who(staker),
             commitment,
+            at: commitment.inbox_level.plus(2),
         });
         commitment.hash()
     }

@@ -201,6 +201,7 @@ impl World {
             inbox: inbox_row(hash, level),
             publications,
             operations,
+            receipts: Vec::new(),
         })));
     }
 
@@ -510,6 +511,7 @@ fn an_inbox_that_the_node_contradicts_stops_verdicts_until_it_leaves_the_chain()
         inbox,
         publications: vec![],
         operations: vec![],
+        receipts: vec![],
     })));
     let wakes = decision.effects.iter().filter_map(|effect| match effect {
         Effect::Wake { block, .. } => Some(*block),
@@ -541,6 +543,7 @@ fn a_run_with_an_end_finishes_there_and_not_before() {
             inbox: inbox_row(hash, level),
             publications: vec![],
             operations: vec![],
+            receipts: vec![],
         })))
     };
     for _ in 0..2 {

@@ -1,0 +1,206 @@
+//! Concerns of the policy, in the words of alarms.
+
+use crate::crypto::Dialect;
+use crate::journal::{Alarm, Severity};
+use crate::operation::Notice;
+use crate::protocol::{Dialected, RollupAddress};
+use crate::tower::alarms;
+use crate::tower::policy::Concern;
+
+/// The alarm of a concern.
+pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) -> Alarm {
+    let (severity, kind, level, subject, message) = match concern {
+        Concern::FalseFinality { level } => (
+            Severity::Critical,
+            alarms::FALSE_CEMENTED,
+            Some(*level),
+            format!("finality at {level}"),
+            format!(
+                "what layer 1 made final at level {level} is false: nothing true can be published on top of it"
+            ),
+        ),
+        Concern::Contradiction { level, staked, own } => (
+            Severity::Critical,
+            alarms::CONTRADICTION,
+            Some(*level),
+            staked.text(dialect),
+            format!(
+                "our account stands on {} at level {level}, the true commitment is {}: sending for this rollup is stopped",
+                staked.text(dialect),
+                own.text(dialect)
+            ),
+        ),
+        Concern::CurfewMissed { commitment, level } => (
+            Severity::Critical,
+            alarms::CURFEW_MISSED,
+            Some(*level),
+            commitment.text(dialect),
+            format!(
+                "the false commitment {} at level {level} can no longer be contested by publishing: the challenge window is over",
+                commitment.text(dialect)
+            ),
+        ),
+        Concern::Abstained {
+            commitment,
+            level,
+            reason,
+        } => (
+            Severity::Critical,
+            alarms::CANNOT_JUDGE,
+            Some(*level),
+            commitment.text(dialect),
+            format!(
+                "the commitment {} at level {level} is to be contested, and we may not stake: {reason}",
+                commitment.text(dialect)
+            ),
+        ),
+        Concern::CannotStake { balance, needed } => (
+            Severity::Critical,
+            alarms::CANNOT_STAKE,
+            None,
+            format!("{needed}"),
+            format!(
+                "a stake is needed now and the account has {balance} mutez of {needed}: send money to it"
+            ),
+        ),
+        Concern::LowBalance { balance, needed } => (
+            Severity::Warning,
+            alarms::LOW_BALANCE,
+            None,
+            format!("{needed}"),
+            format!(
+                "the account has {balance} mutez, {needed} are needed should it come to a game"
+            ),
+        ),
+        Concern::NotPlayable {
+            opponent,
+            start,
+            reason,
+        } => (
+            Severity::Critical,
+            alarms::NOT_PLAYABLE,
+            Some(*start),
+            format!("{opponent} {start}"),
+            format!("we have no move in the game against {opponent}: {reason}"),
+        ),
+        Concern::ProofRejected { opponent, start } => (
+            Severity::Critical,
+            alarms::PROOF_REJECTED,
+            Some(*start),
+            format!("{opponent} {start}"),
+            format!(
+                "layer 1 did not accept our proof in the game against {opponent}: report this; a timeout would cost both stakes and is not sent"
+            ),
+        ),
+        Concern::ClockInDanger {
+            opponent,
+            start,
+            blocks_left,
+        } => (
+            Severity::Critical,
+            alarms::CLOCK_IN_DANGER,
+            Some(*start),
+            format!("{opponent} {start}"),
+            format!(
+                "{blocks_left} blocks are left on our clock in the game against {opponent}, fewer than our moves need"
+            ),
+        ),
+    };
+    Alarm {
+        rollup: Some(rollup),
+        level,
+        severity,
+        kind,
+        subject,
+        message,
+    }
+}
+
+/// The alarm of what happened to an operation, if it deserves one.
+pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
+    if !notice.is_alarm() {
+        return None;
+    }
+    let (severity, subject, message) = match notice {
+        Notice::Foreign { operation, .. } => (
+            Severity::Critical,
+            format!("foreign {operation}"),
+            format!(
+                "operation {operation} of our account was not made here: another program has the key; this tower stands by"
+            ),
+        ),
+        Notice::Resumed { reason } => (
+            Severity::Warning,
+            format!("resumed {reason}"),
+            format!("no longer standing by: {reason}"),
+        ),
+        Notice::Refused { reason, .. } => (
+            Severity::Critical,
+            format!("refused {reason}"),
+            format!("the signing gate refuses: {reason}"),
+        ),
+        Notice::NoSignature { reason } => (
+            Severity::Critical,
+            format!("key {reason}"),
+            format!("the key cannot be used: {reason}"),
+        ),
+        Notice::Impossible { what, reason } => (
+            Severity::Critical,
+            format!("impossible {}", what.key()),
+            format!("{} cannot be an operation: {reason}", what.key()),
+        ),
+        Notice::FeeCap { cap } => (
+            Severity::Critical,
+            format!("fee cap {cap}"),
+            format!("fees are over the cap of {cap} mutez for one operation: raise it to go on"),
+        ),
+        Notice::Included {
+            what,
+            outcome,
+            errors,
+            operation,
+            ..
+        } => (
+            Severity::Critical,
+            format!("included {operation}"),
+            format!(
+                "{} failed on the chain ({}): {}",
+                what.key(),
+                outcome.word(),
+                ids(errors)
+            ),
+        ),
+        Notice::Held {
+            what,
+            outcome,
+            errors,
+            ..
+        } => (
+            Severity::Critical,
+            format!("held {}", what.key()),
+            format!(
+                "{} is refused ({}): {}",
+                what.key(),
+                outcome.word(),
+                ids(errors)
+            ),
+        ),
+        Notice::Undone { .. }
+        | Notice::Final { .. }
+        | Notice::Dropped { .. }
+        | Notice::NotTaken { .. } => return None,
+    };
+    Some(Alarm {
+        rollup: None,
+        level: None,
+        severity,
+        kind: alarms::OPERATION,
+        subject,
+        message,
+    })
+}
+
+fn ids(errors: &[crate::l1::NodeError]) -> String {
+    let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
+    ids.join(", ")
+}

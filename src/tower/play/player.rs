@@ -1,0 +1,548 @@
+//! The player: takes in the chain, derives what is wanted, has it computed and carried.
+//!
+//! Promises: everything is journalled before it is acted on; an answer of a node, a worker or a
+//! gate that does not come holds up nothing but what needs it; what is wanted is derived again at
+//! each head, so nothing depends on what was sent before. Refuses to know: how the chain is
+//! followed, how moves are found and operations carried.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::brief::Brief;
+use super::desk::{Done, Order};
+use super::hands::Hands;
+use super::news::PlayNews;
+use super::observe::{Seen, observe};
+use super::table::Table;
+use super::workers::Pool;
+use super::{concerns, files};
+use crate::config::PlayConfig;
+use crate::journal::{Alarm, Entry, HoldRow, Journal, PlayEntry, Reader, Severity};
+use crate::l1::{BlockRef, Client, Receipt};
+use crate::operation::{At, Notice, Outcome, Wanted};
+use crate::protocol::{Dialected, Level, Mutez, RollupAddress, Timestamp};
+use crate::tower::chain_facts::ChainFacts;
+use crate::tower::event::{Event, News};
+use crate::tower::model::Place;
+use crate::tower::policy::Hold;
+use crate::tower::run::{Listener, write};
+use crate::tower::status::Status;
+use crate::tower::{alarms, announce};
+
+/// How often the brake is looked at, and what failed is tried again.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Looks after which what failed is tried again.
+const SLOW: u32 = 8;
+
+/// What the loop tells the player, in the order of the chain.
+#[derive(Debug, Clone)]
+pub(in crate::tower) enum Tidings {
+    /// Blocks above this level left the chain.
+    RolledBack(Level),
+    /// A block joined it, with the receipts of our account.
+    Block(BlockRef, Vec<Receipt>),
+    /// The chain as it is now.
+    Brief(Box<Brief>),
+}
+
+/// Everything a player is made of.
+pub(in crate::tower) struct Player {
+    pub(super) config: PlayConfig,
+    pub(super) data_dir: PathBuf,
+    pub(super) client: Client,
+    pub(super) journal: Journal,
+    pub(super) reader: Reader,
+    pub(super) chain: ChainFacts,
+    pub(super) hands: Hands,
+    pub(super) pool: Pool<Order>,
+    pub(super) done: mpsc::Receiver<Done>,
+    pub(super) finish: mpsc::Sender<Done>,
+    pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) listener: Option<Listener>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) stop: CancellationToken,
+    pub(super) tables: BTreeMap<RollupAddress, Table>,
+    pub(super) brief: Option<Brief>,
+    /// What was seen at the tip, by rollup.
+    pub(super) seen: BTreeMap<RollupAddress, (Place, Seen)>,
+    /// What the hands were last given, at which tip.
+    pub(super) given: Option<(Place, Vec<Wanted>)>,
+    /// The brake, when it is on.
+    pub(super) brake: Option<String>,
+    /// Looks taken so far.
+    pub(super) looks: u32,
+    /// Whether the hands could not carry what is wanted.
+    pub(super) is_failing: bool,
+    /// Set to stop computations when everything stops.
+    pub(super) interrupts: Vec<Arc<AtomicBool>>,
+    /// Whether there is something to think about.
+    pub(super) is_due: bool,
+    /// Whether everything wanted at the tip is handed over and nothing is under way.
+    pub(super) is_settled: bool,
+}
+
+impl std::fmt::Debug for Player {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Player")
+            .field("mode", &self.config.mode())
+            .field("hands", &self.hands)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Player {
+    /// Plays until stopped.
+    pub(in crate::tower) async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let stop = self.stop.clone();
+        loop {
+            let goes_on = tokio::select! {
+                () = stop.cancelled() => false,
+                tidings = self.tidings.recv() => self.on_tidings(tidings).await,
+                done = self.done.recv() => self.on_done(done).await,
+                _ = look.tick() => self.on_look().await,
+            };
+            if !goes_on {
+                break;
+            }
+            if self.is_due {
+                self.is_due = false;
+                self.think().await;
+            }
+        }
+        for interrupt in &self.interrupts {
+            interrupt.store(true, Ordering::Relaxed);
+        }
+        let pool = self.pool;
+        // Workers may be waiting to tell something: nobody listens any more.
+        drop(self.done);
+        // A thread that panicked has said so already.
+        let _ = tokio::task::spawn_blocking(move || pool.stop()).await;
+    }
+
+    async fn on_tidings(&mut self, first: Option<Tidings>) -> bool {
+        let mut next = first;
+        if next.is_none() {
+            return false;
+        }
+        while let Some(tidings) = next {
+            let outcome = match tidings {
+                Tidings::RolledBack(level) => self.hands.rolled_back(level).await,
+                Tidings::Block(block, receipts) => self.hands.applied(block, receipts).await,
+                Tidings::Brief(brief) => {
+                    if self.tip() != Some(brief.tip) {
+                        self.tables.values_mut().for_each(|table| {
+                            table.retry();
+                        });
+                    }
+                    self.brief = Some(*brief);
+                    self.is_due = true;
+                    Ok(Vec::new())
+                }
+            };
+            match outcome {
+                Ok(notices) => self.on_notices(notices).await,
+                Err(error) => self.trouble("entries", error.to_string()).await,
+            }
+            next = self.tidings.try_recv().ok();
+        }
+        true
+    }
+
+    async fn on_done(&mut self, first: Option<Done>) -> bool {
+        let mut next = first;
+        while let Some(done) = next {
+            self.take(done).await;
+            next = self.done.try_recv().ok();
+        }
+        self.is_due = true;
+        true
+    }
+
+    async fn take(&mut self, done: Done) {
+        let rollup = match &done {
+            Done::Consent(rollup, ..)
+            | Done::Found(rollup, ..)
+            | Done::NotYet(rollup, ..)
+            | Done::Agreement(rollup, ..)
+            | Done::Panicked((rollup, ..), _) => *rollup,
+            Done::Prepared => return,
+        };
+        let Some(table) = self.tables.get_mut(&rollup) else {
+            return;
+        };
+        let outcome = table.take(done);
+        self.keep(outcome.entries).await;
+        for alarm in outcome.alarms {
+            self.alarm(alarm).await;
+        }
+        for news in outcome.news {
+            self.tell(news);
+        }
+    }
+
+    /// The brake, and whatever failed before.
+    async fn on_look(&mut self) -> bool {
+        let brake = files::pulled(&self.data_dir);
+        if brake != self.brake {
+            self.hands.brake(brake.as_deref());
+            self.hold(None, Hold::Brake, brake.as_deref()).await;
+            self.brake = brake;
+            self.is_due = true;
+        }
+        if files::take_release(&self.data_dir) {
+            let frozen: Vec<_> = self
+                .tables
+                .iter_mut()
+                .filter_map(|(rollup, table)| table.frozen.take().map(|_| *rollup))
+                .collect();
+            for rollup in frozen {
+                self.hands.freeze(rollup, None);
+                self.hold(Some(rollup), Hold::Contradiction, None).await;
+            }
+            self.is_due = true;
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let is_failing = self.is_failing || self.tables.values().any(Table::is_waiting);
+        if self.looks.is_multiple_of(SLOW) {
+            for table in self.tables.values_mut() {
+                self.is_due |= table.retry();
+            }
+            self.is_due |= is_failing;
+        } else {
+            self.is_due |= !self.is_settled && !is_failing;
+        }
+        true
+    }
+
+    async fn hold(&mut self, rollup: Option<RollupAddress>, hold: Hold, reason: Option<&str>) {
+        let message = match reason {
+            Some(reason) => format!("sending is stopped ({}): {reason}", hold.word()),
+            None => format!("sending goes on ({} is over)", hold.word()),
+        };
+        let entry = PlayEntry::Hold(HoldRow {
+            rollup,
+            hold: hold.word(),
+            is_on: reason.is_some(),
+            reason: reason.unwrap_or_default().to_owned(),
+        });
+        self.keep(vec![entry]).await;
+        tracing::warn!(hold = hold.word(), is_on = reason.is_some(), "hold");
+        let severity = if hold == Hold::Contradiction && reason.is_some() {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        };
+        self.alarm(Alarm {
+            rollup,
+            level: None,
+            severity,
+            kind: alarms::HOLD,
+            subject: format!("{message} {}", self.tip().map_or(0, |tip| tip.level.get())),
+            message,
+        })
+        .await;
+    }
+
+    fn tip(&self) -> Option<Place> {
+        self.brief.as_ref().map(|brief| brief.tip)
+    }
+
+    /// Derives everything anew, and has it done.
+    async fn think(&mut self) {
+        let Some(brief) = self.brief.clone() else {
+            return;
+        };
+        let mut wanted = Vec::new();
+        let mut is_finished = !brief.rollups.is_empty();
+        let mut is_current = true;
+        for rollup in brief.rollups.keys() {
+            match self.think_of(&brief, *rollup).await {
+                Some((more, finished)) => {
+                    wanted.extend(more);
+                    is_finished &= finished;
+                }
+                None => {
+                    // What cannot be known now keeps nothing else from being done; what was wanted
+                    // before still is.
+                    let table = self.tables.get(rollup);
+                    wanted.extend(table.into_iter().flat_map(|table| table.wanted.clone()));
+                    is_finished = false;
+                    is_current = false;
+                }
+            }
+        }
+        let count = wanted.len();
+        let is_carried = self.hand_over(&brief, wanted).await;
+        let mut tables = self.tables.values();
+        self.is_settled = is_carried
+            && self.pool.pressing() == 0
+            && is_current
+            && self.done.is_empty()
+            && !tables.any(|table| table.is_waiting() || table.is_asking());
+        self.show(&brief, count);
+        if is_finished {
+            self.tell(PlayNews::Finished);
+            self.stop.cancel();
+        }
+    }
+
+    async fn think_of(
+        &mut self,
+        brief: &Brief,
+        rollup: RollupAddress,
+    ) -> Option<(Vec<Wanted>, bool)> {
+        let of_rollup = brief.rollups.get(&rollup)?;
+        if !of_rollup.is_current {
+            return None;
+        }
+        let known = self
+            .seen
+            .get(&rollup)
+            .filter(|(place, _)| *place == brief.tip);
+        let seen = match known {
+            Some((_, seen)) => seen.clone(),
+            None => {
+                let (me, fighters) = (self.hands.account(), of_rollup.fighters());
+                match observe(&self.client, rollup, me, &fighters, brief.tip).await {
+                    Ok(seen) => seen,
+                    Err(error) => {
+                        tracing::warn!(%error, "the chain cannot be asked about games");
+                        self.tables.get_mut(&rollup)?.is_retrying = true;
+                        return None;
+                    }
+                }
+            }
+        };
+        self.seen.insert(rollup, (brief.tip, seen.clone()));
+        let hold = self
+            .brake
+            .is_some()
+            .then_some(Hold::Brake)
+            .max(self.hands.is_standing_by().then_some(Hold::StandBy));
+        let table = self.tables.get_mut(&rollup)?;
+        table.is_retrying = false;
+        let operations = table
+            .ended_candidates(&seen)
+            .then(|| self.reader.operations(&rollup));
+        let operations = operations.and_then(Result::ok).unwrap_or_default();
+        let mut outcome = table.think(
+            &super::table::Moment {
+                brief,
+                of_rollup,
+                rollup,
+                seen: &seen,
+                config: &self.config,
+                hold,
+                chain: &self.chain,
+            },
+            &operations,
+            &self.reader,
+        );
+        let frozen = std::mem::take(&mut outcome.frozen);
+        self.keep(outcome.entries).await;
+        if let Some(reason) = frozen {
+            self.hands.freeze(rollup, Some(&reason));
+            self.hold(Some(rollup), Hold::Contradiction, Some(&reason))
+                .await;
+        }
+        for alarm in outcome.alarms {
+            self.alarm(alarm).await;
+        }
+        for news in outcome.news {
+            self.tell(news);
+        }
+        for period in outcome.agreements {
+            self.ask_endpoints(rollup, period);
+        }
+        for order in outcome.orders {
+            let slack = order.slack;
+            self.pool.ask(order, slack);
+        }
+        Some((outcome.wanted, outcome.is_finished))
+    }
+
+    /// Do two endpoints have the block that ends a period?
+    fn ask_endpoints(&self, rollup: RollupAddress, period: super::brief::Period) {
+        let (client, finish) = (self.client.clone(), self.finish.clone());
+        let block = BlockRef {
+            level: period.own.commitment.inbox_level,
+            hash: period.own.block,
+        };
+        tokio::spawn(async move {
+            let configured = client.health().len();
+            let outcome = match client.agreement(block).await {
+                Ok(agreement) if agreement.is_enough(configured) => Ok(()),
+                Ok(agreement) => Err(format!(
+                    "{} of {configured} endpoints confirm block {} at level {}",
+                    agreement.agree.len(),
+                    block.hash,
+                    block.level
+                )),
+                Err(error) => Err(error.to_string()),
+            };
+            // The player may be stopping.
+            let _ = finish.send(Done::Agreement(rollup, period, outcome)).await;
+        });
+    }
+
+    /// Gives the hands what is wanted; whether they took it.
+    async fn hand_over(&mut self, brief: &Brief, mut wanted: Vec<Wanted>) -> bool {
+        if self.brake.is_some() {
+            wanted.clear();
+        }
+        let place = brief.tip;
+        if self
+            .given
+            .as_ref()
+            .is_some_and(|(tip, before)| *tip == place && *before == wanted)
+        {
+            return true;
+        }
+        let at = At {
+            head: BlockRef {
+                level: place.level,
+                hash: place.block,
+            },
+            now: Timestamp(jiff::Timestamp::now().as_second()),
+            lost: self.lost(),
+        };
+        match self.hands.head(at, wanted.clone()).await {
+            Ok(notices) => {
+                self.given = Some((place, wanted));
+                self.on_notices(notices).await;
+                self.is_failing = false;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "operations cannot be carried for now");
+                self.is_failing = true;
+                false
+            }
+        }
+    }
+
+    fn lost(&self) -> Mutez {
+        let lost = self.tables.values().map(|table| table.lost.0);
+        Mutez(lost.fold(0, u64::saturating_add))
+    }
+
+    async fn on_notices(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            if let Notice::Included {
+                what,
+                outcome,
+                block,
+                ..
+            } = &notice
+            {
+                self.tell(PlayNews::Included {
+                    what: what.key().to_string(),
+                    level: block.level,
+                    outcome: outcome.word(),
+                });
+                if *outcome == Outcome::Included {
+                    tracing::info!(what = %what.key(), level = %block.level, "operation included");
+                }
+            }
+            if let Some(alarm) = concerns::of_notice(&notice) {
+                self.alarm(alarm).await;
+            }
+        }
+    }
+
+    /// Writes entries; play does not go on without its journal.
+    async fn keep(&mut self, entries: Vec<PlayEntry>) {
+        let rows: Vec<Entry> = entries.into_iter().map(Entry::from).collect();
+        if let Err(error) = write(&self.journal, rows).await {
+            tracing::error!(%error, "the journal cannot be written: stopping");
+            self.stop.cancel();
+        }
+    }
+
+    async fn trouble(&mut self, subject: &str, message: String) {
+        self.alarm(Alarm {
+            rollup: None,
+            level: None,
+            severity: Severity::Critical,
+            kind: alarms::PLAY,
+            subject: subject.to_owned(),
+            message,
+        })
+        .await;
+    }
+
+    /// The loop journals alarms, and tells them.
+    async fn alarm(&mut self, alarm: Alarm) {
+        // The loop may be stopping.
+        let _ = self.events.send(Event::Trouble(alarm)).await;
+    }
+
+    fn tell(&self, news: PlayNews) {
+        let news = News::Play(news);
+        announce::log(&news, crate::crypto::Dialect::Modern);
+        if let Some(listener) = &self.listener {
+            listener(&news);
+        }
+    }
+
+    fn show(&self, brief: &Brief, wanted: usize) {
+        let mut holds: Vec<(Option<String>, &'static str)> = Vec::new();
+        if self.brake.is_some() {
+            holds.push((None, Hold::Brake.word()));
+        }
+        if self.hands.is_standing_by() {
+            holds.push((None, Hold::StandBy.word()));
+        }
+        let mut games = Vec::new();
+        let mut bonded = Vec::new();
+        let mut ended = [0_u64; 3];
+        let mut balance = None;
+        for (rollup, table) in &self.tables {
+            let Some(of_rollup) = brief.rollups.get(rollup) else {
+                continue;
+            };
+            let name = rollup.text(of_rollup.dialect);
+            if table.frozen.is_some() {
+                holds.push((Some(name.clone()), Hold::Contradiction.word()));
+            }
+            if let Some((_, seen)) = self.seen.get(rollup) {
+                balance = Some(seen.account.balance);
+                if seen.account.is_bonded {
+                    bonded.push(name.clone());
+                }
+                games.extend(table.shown(&name, seen, brief.tip.level));
+            }
+            for (sum, more) in ended.iter_mut().zip(table.ended) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+        let working = self.pool.len();
+        let (is_settled, tip) = (self.is_settled, brief.tip);
+        let (mode, account) = (self.config.mode().name(), self.hands.account());
+        self.status.send_modify(|status| {
+            let play = &mut status.play;
+            play.mode = mode;
+            play.account = Some(account);
+            play.balance = balance;
+            play.holds = holds;
+            play.bonded = bonded;
+            play.games = games;
+            play.wanted = wanted;
+            play.working = working;
+            play.ended = ended;
+            if is_settled {
+                play.settled = Some(tip);
+            }
+        });
+    }
+}

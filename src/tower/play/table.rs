@@ -1,0 +1,700 @@
+//! What the player remembers of one rollup between heads, and what it makes of a moment: no I/O but
+//! looking into the journal.
+//!
+//! Promises: all of it is found again from chain and journal after a restart. Refuses to know:
+//! threads, sockets, and who carries what is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::assertions::{Assertions, asserted};
+use super::brief::{Brief, Period, RollupBrief};
+use super::concerns;
+use super::desk::{Done, Found, Order, Task as Job, move_of};
+use super::hands::intention;
+use super::news::PlayNews;
+use super::observe::Seen;
+use super::record::{self, At, Last};
+use crate::config::PlayConfig;
+use crate::game::{Facts, Machine};
+use crate::journal::{
+    Alarm, ConsentRow, Ending, GameName, JournalError, OperationRow, PlayEntry, Reader, RollupRow,
+    Severity, Verb,
+};
+use crate::operation::Wanted;
+use crate::protocol::operation::Action;
+use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
+use crate::tower::alarms;
+use crate::tower::chain_facts::ChainFacts;
+use crate::tower::policy::{
+    Answer, Choices, Consent, Hold, Plan, Position, Purpose, SeenGame, Situation, Task, Wish,
+    derive, our_slack,
+};
+use crate::tower::status::{GameStatus, Stage, Turn};
+
+/// Blocks that one of our moves takes, from seeing the position to inclusion.
+const BLOCKS_PER_MOVE: u32 = 3;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) brief: &'a Brief,
+    pub(super) of_rollup: &'a RollupBrief,
+    pub(super) rollup: RollupAddress,
+    pub(super) seen: &'a Seen,
+    pub(super) config: &'a PlayConfig,
+    pub(super) hold: Option<Hold>,
+    pub(super) chain: &'a ChainFacts,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) entries: Vec<PlayEntry>,
+    pub(super) alarms: Vec<Alarm>,
+    pub(super) news: Vec<PlayNews>,
+    pub(super) orders: Vec<Order>,
+    /// Periods whose last block other endpoints must confirm.
+    pub(super) agreements: Vec<Period>,
+    pub(super) wanted: Vec<Wanted>,
+    /// The rollup is to be frozen, for this reason.
+    pub(super) frozen: Option<String>,
+    pub(super) is_finished: bool,
+}
+
+/// A game on the chain as last seen.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    position: Position,
+    last_turn: Level,
+}
+
+/// One rollup.
+#[derive(Debug)]
+pub(super) struct Table {
+    row: RollupRow,
+    me: PublicKeyHash,
+    consents: BTreeMap<CommitmentHash, (Period, Consent)>,
+    /// Given by the journal, until the period they belong to is known to be the same.
+    stored_consents: Vec<ConsentRow>,
+    agreed: BTreeSet<CommitmentHash>,
+    asking: BTreeSet<CommitmentHash>,
+    answers: BTreeMap<Position, Answer>,
+    moves: BTreeMap<GameName, u32>,
+    games: BTreeMap<GameName, Known>,
+    last: Last,
+    assertions: Assertions,
+    pub(super) frozen: Option<String>,
+    /// Money lost with bonds.
+    pub(super) lost: Mutez,
+    /// Games won, lost, drawn.
+    pub(super) ended: [u64; 3],
+    pub(super) is_retrying: bool,
+    /// What failed and is not tried again before the next block, or a while.
+    stalled: BTreeSet<[u8; 32]>,
+    /// Positions whose next answers are prepared for.
+    prepared: BTreeSet<Position>,
+    /// What was wanted when that could last be told.
+    pub(super) wanted: Vec<Wanted>,
+}
+
+impl Table {
+    /// The table as the journal has it.
+    pub(super) fn from_journal(
+        reader: &Reader,
+        row: RollupRow,
+        me: PublicKeyHash,
+        stake: Mutez,
+    ) -> Result<Self, JournalError> {
+        let rollup = row.address;
+        let mut table = Self {
+            stored_consents: reader.consents(&rollup)?,
+            frozen: reader
+                .holds()?
+                .into_iter()
+                .find(|hold| hold.rollup == Some(rollup) && hold.hold == Hold::Contradiction.word())
+                .map(|hold| hold.reason),
+            row,
+            me,
+            consents: BTreeMap::new(),
+            agreed: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            games: BTreeMap::new(),
+            last: Last::default(),
+            assertions: Assertions::default(),
+            lost: Mutez(0),
+            ended: [0; 3],
+            is_retrying: false,
+            stalled: BTreeSet::new(),
+            prepared: BTreeSet::new(),
+            wanted: Vec::new(),
+        };
+        for (game, end) in reader.games(&rollup)? {
+            table.take_game(reader, game, end.map(|(_, ending)| ending), stake)?;
+        }
+        Ok(table)
+    }
+
+    fn take_game(
+        &mut self,
+        reader: &Reader,
+        game: GameName,
+        end: Option<Ending>,
+        stake: Mutez,
+    ) -> Result<(), JournalError> {
+        for stored in reader.moves(&game)? {
+            if let Some(refutation) = stored.refutation.as_deref().and_then(move_of) {
+                let answer = Answer::Move(Box::new(refutation));
+                self.answers.insert(Position(stored.position), answer);
+                let count = self.moves.entry(game).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        match end {
+            Some(ending) => self.count_end(&game, ending, stake),
+            None => {
+                if let Some(last) = reader.positions(&game)?.last() {
+                    let known = Known {
+                        position: Position(last.position),
+                        last_turn: last.last_turn,
+                    };
+                    self.games.insert(game, known);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_end(&mut self, game: &GameName, ending: Ending, stake: Mutez) {
+        if opponent(game, &self.me).is_none() {
+            return;
+        }
+        let [won, lost, drawn] = &mut self.ended;
+        match ending {
+            Ending::Loser(loser) if loser == self.me => {
+                *lost = lost.saturating_add(1);
+                self.lost = Mutez(self.lost.0.saturating_add(stake.0));
+            }
+            Ending::Loser(_) => *won = won.saturating_add(1),
+            Ending::Draw => {
+                *drawn = drawn.saturating_add(1);
+                self.lost = Mutez(self.lost.0.saturating_add(stake.0));
+            }
+            Ending::Gone => {}
+        }
+    }
+
+    /// Whether something is to be tried again although nothing new is seen.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.is_retrying
+    }
+
+    /// What failed may be tried again; whether anything did.
+    pub(super) fn retry(&mut self) -> bool {
+        let any = !self.stalled.is_empty();
+        self.stalled.clear();
+        any
+    }
+
+    /// Whether an answer of an endpoint is still to come.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.asking.is_empty()
+    }
+
+    /// Takes in what a worker or an endpoint found.
+    pub(super) fn take(&mut self, done: Done) -> Outcome {
+        let mut outcome = Outcome::default();
+        match done {
+            Done::Consent(_, period, Ok((consent, detail))) => {
+                self.take_consent(period, consent, detail, &mut outcome);
+            }
+            Done::Consent(_, period, Err(reason)) => {
+                self.stalled.insert(period.own.hash.0);
+                let level = period.own.commitment.inbox_level;
+                tracing::warn!(%level, reason, "consent cannot be found yet");
+            }
+            Done::Agreement(_, period, result) => {
+                self.asking.remove(&period.own.hash);
+                match result {
+                    Ok(()) => {
+                        self.agreed.insert(period.own.hash);
+                    }
+                    Err(reason) => {
+                        self.stalled.insert(period.own.hash.0);
+                        outcome.alarms.push(self.alarm(
+                            alarms::CANNOT_JUDGE,
+                            Some(period.own.commitment.inbox_level),
+                            reason.clone(),
+                            format!("no stake yet: {reason}"),
+                        ));
+                    }
+                }
+            }
+            Done::Found(_, game, found) => self.take_found(game, *found, &mut outcome),
+            Done::NotYet(_, game, position, reason) => {
+                self.stalled.insert(position.0.0);
+                let subject = format!("{} {}", game.stakers.alice(), game.stakers.bob());
+                outcome.alarms.push(self.alarm(
+                    alarms::NOT_PLAYABLE,
+                    Some(game.start),
+                    format!("{subject} {reason}"),
+                    format!("no move yet, trying again: {reason}"),
+                ));
+            }
+            Done::Panicked((_, kind, name), message) => {
+                self.stalled.insert(name);
+                outcome.alarms.push(self.alarm(
+                    alarms::PLAY,
+                    None,
+                    format!("{kind} {message}"),
+                    format!("finding {kind} broke down: {message}; report this"),
+                ));
+            }
+            Done::Prepared => {}
+        }
+        outcome
+    }
+
+    fn alarm(
+        &self,
+        kind: &'static str,
+        level: Option<Level>,
+        subject: String,
+        message: String,
+    ) -> Alarm {
+        Alarm {
+            rollup: Some(self.row.address),
+            level,
+            severity: Severity::Critical,
+            kind,
+            subject,
+            message,
+        }
+    }
+
+    fn take_consent(
+        &mut self,
+        period: Period,
+        consent: Consent,
+        detail: String,
+        outcome: &mut Outcome,
+    ) {
+        let level = period.own.commitment.inbox_level;
+        let is_given = consent == Consent::Given;
+        outcome.entries.push(PlayEntry::Consent(ConsentRow {
+            rollup: self.row.address,
+            block: period.own.block,
+            level,
+            commitment: period.own.hash,
+            is_given,
+            detail: detail.clone(),
+        }));
+        outcome.news.push(PlayNews::Consent {
+            rollup: self.row.address,
+            level,
+            is_given,
+            detail,
+        });
+        self.consents.insert(period.own.hash, (period, consent));
+    }
+
+    fn take_found(&mut self, game: GameName, found: Found, outcome: &mut Outcome) {
+        outcome.entries.push(record::found(game, &found));
+        outcome.news.push(PlayNews::Found {
+            game,
+            kind: found.kind(),
+            milliseconds: found.milliseconds,
+        });
+        if matches!(found.answer, Answer::Move(_)) {
+            let count = self.moves.entry(game).or_default();
+            *count = count.saturating_add(1);
+        }
+        self.answers.insert(found.position, found.answer);
+    }
+
+    /// Whether a game known here is no longer on the chain.
+    pub(super) fn ended_candidates(&self, seen: &Seen) -> bool {
+        let there: BTreeSet<_> = seen
+            .games
+            .iter()
+            .map(|game| record::name(self.row.address, game))
+            .collect();
+        self.games.keys().any(|game| !there.contains(game))
+    }
+
+    /// Makes a plan of a moment, and what must follow from it.
+    pub(super) fn think(
+        &mut self,
+        moment: &Moment<'_>,
+        operations: &[OperationRow],
+        reader: &Reader,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let at = At {
+            rollup: moment.rollup,
+            dialect: moment.of_rollup.dialect,
+            place: moment.brief.tip,
+            mode: moment.config.mode(),
+        };
+        self.note_games(moment, at, operations, &mut outcome);
+        let consents = self.consents_of(moment.of_rollup);
+        let hold = moment
+            .hold
+            .max(self.frozen.is_some().then_some(Hold::Contradiction));
+        let plan = derive(&Situation {
+            rollup: moment.rollup,
+            dialect: moment.of_rollup.dialect,
+            mode: moment.config.mode(),
+            hold,
+            choices: Choices {
+                ends_strangers_games: moment.config.ends_strangers_games,
+                fee_reserve: moment.config.fee_reserve,
+                blocks_per_move: BLOCKS_PER_MOVE,
+            },
+            protocol: moment.seen.constants.protocol,
+            constants: &moment.seen.constants.rollup,
+            lattice: &moment.brief.lattice,
+            head: moment.brief.tip.level,
+            account: moment.seen.account,
+            stakes: &moment.of_rollup.stakes,
+            own: &moment.of_rollup.own,
+            verdicts: &moment.of_rollup.verdicts,
+            games: &moment.seen.games,
+            consents: &consents,
+            answers: &self.answers,
+        });
+        self.work(moment, &plan, &mut outcome);
+        let wanted = self.claim(moment, &plan, reader, &mut outcome);
+        let decisions = self.last.decisions(at, &plan);
+        outcome.news.extend(decisions.iter().filter_map(news_of));
+        outcome.entries.extend(decisions);
+        for concern in &plan.concerns {
+            let alarm = concerns::alarm(moment.rollup, moment.of_rollup.dialect, concern);
+            outcome.alarms.push(alarm);
+        }
+        if plan.hold.is_none() && self.frozen.is_none() {
+            outcome.wanted = wanted;
+        }
+        self.wanted.clone_from(&outcome.wanted);
+        outcome.is_finished = plan.is_finished;
+        outcome
+    }
+
+    /// Consents about commitments that are still ours, those of the journal too.
+    fn consents_of(&mut self, brief: &RollupBrief) -> BTreeMap<CommitmentHash, Consent> {
+        for row in std::mem::take(&mut self.stored_consents) {
+            let Some(period) = brief.period(row.level) else {
+                continue;
+            };
+            if period.own.hash == row.commitment && period.own.block == row.block && row.is_given {
+                self.consents
+                    .insert(row.commitment, (period, Consent::Given));
+                self.agreed.insert(row.commitment);
+            }
+        }
+        self.consents.retain(|_, (period, _)| {
+            let own = brief.own.get(&period.own.commitment.inbox_level);
+            own.is_none_or(|own| *own == period.own)
+        });
+        self.consents
+            .iter()
+            .map(|(hash, (_, consent))| (*hash, consent.clone()))
+            .collect()
+    }
+
+    fn note_games(
+        &mut self,
+        moment: &Moment<'_>,
+        at: At,
+        operations: &[OperationRow],
+        outcome: &mut Outcome,
+    ) {
+        let mut there = BTreeSet::new();
+        for game in &moment.seen.games {
+            let name = record::name(moment.rollup, game);
+            there.insert(name);
+            let known = Known {
+                position: game.position(&moment.rollup),
+                last_turn: game.clock.last_turn,
+            };
+            let before = self.games.insert(name, known);
+            let is_same = before.is_some_and(|before| {
+                before.position == known.position && before.last_turn == known.last_turn
+            });
+            if is_same {
+                continue;
+            }
+            outcome.entries.extend(at.position(game));
+            if let Some(seat) = game.seat(&self.me) {
+                outcome.news.push(position_news(
+                    name,
+                    game,
+                    seat,
+                    moment.brief.tip.level,
+                    before.is_none(),
+                ));
+            }
+        }
+        let gone: Vec<_> = self
+            .games
+            .keys()
+            .filter(|name| !there.contains(name))
+            .copied()
+            .collect();
+        let stake = moment.seen.constants.rollup.stake_amount;
+        for name in gone {
+            self.games.remove(&name);
+            let end = at.ended(name, operations);
+            let (ending, reason) = (end.ending, end.reason.clone());
+            outcome.entries.push(PlayEntry::End(end));
+            self.count_end(&name, ending, stake);
+            let Some(opponent) = opponent(&name, &self.me) else {
+                continue;
+            };
+            if matches!(ending, Ending::Draw) || ending == Ending::Loser(self.me) {
+                outcome.alarms.push(self.alarm(
+                    alarms::GAME_LOST,
+                    Some(moment.brief.tip.level),
+                    format!("{opponent} {}", name.start),
+                    format!("the game against {opponent} ended with our stake slashed"),
+                ));
+            }
+            outcome.news.push(PlayNews::Ended {
+                game: name,
+                opponent,
+                ending,
+                reason,
+            });
+        }
+    }
+
+    /// Orders for what must be computed.
+    fn work(&mut self, moment: &Moment<'_>, plan: &Plan, outcome: &mut Outcome) {
+        for work in &plan.work {
+            let (period, task) = match &work.task {
+                Task::Consent { commitment, level } => {
+                    let Some(period) = moment.of_rollup.period(*level) else {
+                        continue;
+                    };
+                    if self.stalled.contains(&commitment.0) {
+                        continue;
+                    }
+                    if !self.agreed.contains(commitment) {
+                        if self.asking.insert(*commitment) {
+                            outcome.agreements.push(period);
+                        }
+                        continue;
+                    }
+                    (period, Job::Consent(moment.config.edges))
+                }
+                Task::Answer { position, .. } if self.stalled.contains(&position.0.0) => continue,
+                Task::Answer { position, .. } => match self.playable(moment, *position) {
+                    Some((period, name, game, seat)) => {
+                        (period, Job::Answer(name, Box::new(game.clone()), seat))
+                    }
+                    None => continue,
+                },
+                Task::Prepare { position, .. } if !self.prepared.insert(*position) => continue,
+                Task::Prepare { position, .. } => match self.playable(moment, *position) {
+                    Some((period, _, game, _)) => (period, Job::Prepare(Box::new(game.clone()))),
+                    None => continue,
+                },
+            };
+            outcome.orders.push(Order {
+                rollup: moment.rollup,
+                period,
+                facts: self.facts(moment),
+                task,
+                slack: work.slack,
+            });
+        }
+    }
+
+    fn playable<'a>(
+        &self,
+        moment: &Moment<'a>,
+        position: Position,
+    ) -> Option<(Period, GameName, &'a SeenGame, Player)> {
+        let game = moment
+            .seen
+            .games
+            .iter()
+            .find(|game| game.position(&moment.rollup) == position)?;
+        let seat = game.seat(&self.me)?;
+        let period = moment.of_rollup.period(game.game.inbox_level)?;
+        Some((period, record::name(moment.rollup, game), game, seat))
+    }
+
+    fn facts(&self, moment: &Moment<'_>) -> Facts {
+        Facts {
+            machine: Machine::of(moment.seen.constants.protocol),
+            rollup: moment.rollup,
+            origination_level: self.row.origination_level,
+            activation: moment.chain.activation(),
+            dal_parameters: moment.chain.all_dal_parameters(),
+        }
+    }
+
+    /// The wishes that contradict nothing asserted before, as intentions; what they assert is
+    /// journalled ahead of them.
+    fn claim(
+        &mut self,
+        moment: &Moment<'_>,
+        plan: &Plan,
+        reader: &Reader,
+        outcome: &mut Outcome,
+    ) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for wish in &plan.wishes {
+            let game = game_of(moment, wish);
+            let level = game.map(|game| game.game.inbox_level);
+            if let Some((period, rows)) = asserted(moment.of_rollup, &wish.action, level) {
+                let parent = period.own.commitment.predecessor;
+                let known = reader.assertions(&moment.rollup, &period.own.block, &parent);
+                self.assertions.learn(known.into_iter().flatten());
+                match self.assertions.check(&rows) {
+                    Ok(new) => {
+                        self.assertions.learn(new.iter().copied());
+                        let entries = new.into_iter().map(PlayEntry::Assertion);
+                        outcome.entries.extend(entries);
+                    }
+                    Err(contradiction) => {
+                        let reason = contradiction.to_string();
+                        outcome.alarms.push(self.alarm(
+                            alarms::CONTRADICTION,
+                            Some(contradiction.level),
+                            reason.clone(),
+                            format!("we would contradict ourselves: {reason}"),
+                        ));
+                        self.frozen = Some(reason.clone());
+                        outcome.frozen = Some(reason);
+                        return Vec::new();
+                    }
+                }
+            }
+            if let Some(what) = intention(&wish.action, game.map(|game| &game.game)) {
+                wanted.push(Wanted {
+                    what,
+                    deadline: wish.deadline,
+                });
+            }
+        }
+        wanted
+    }
+
+    /// Our games for the status.
+    pub(super) fn shown(&self, name: &str, seen: &Seen, head: Level) -> Vec<GameStatus> {
+        let machine = Machine::of(seen.constants.protocol);
+        let ours = seen
+            .games
+            .iter()
+            .filter_map(|game| Some((game, game.seat(&self.me)?)));
+        ours.map(|(game, seat)| {
+            let key = record::name(self.row.address, game);
+            let position = game.position(&self.row.address);
+            let (turn, ours_left, theirs_left) = clocks(game, seat, head);
+            let refused = match self.answers.get(&position) {
+                Some(Answer::NotPlayable(reason)) => Some(reason.clone()),
+                _ => None,
+            };
+            GameStatus {
+                rollup: name.to_owned(),
+                opponent: game.stakers.account(seat.opponent()),
+                seat,
+                start: game.game.start_level,
+                inbox_level: game.game.inbox_level,
+                turn,
+                stage: stage(game),
+                width: game.widest(),
+                our_blocks_left: ours_left,
+                their_blocks_left: theirs_left,
+                slack: our_slack(game, seat, head, machine, BLOCKS_PER_MOVE),
+                moves: self.moves.get(&key).copied().unwrap_or(0),
+                forecast: match (&refused, stage(game), turn) {
+                    (Some(_), ..) => None,
+                    // Only a proof of ours that layer 1 did not accept leads here.
+                    (None, Stage::FinalMove, Turn::Theirs) => None,
+                    (None, ..) => Some("we win"),
+                },
+                not_playable: refused,
+            }
+        })
+        .collect()
+    }
+}
+
+/// The game that a wish is a move in.
+fn game_of<'a>(moment: &Moment<'a>, wish: &Wish) -> Option<&'a SeenGame> {
+    let (Purpose::Answer(position), Action::Refute { .. }) = (wish.purpose, &wish.action) else {
+        return None;
+    };
+    let mut games = moment.seen.games.iter();
+    games.find(|game| game.position(&moment.rollup) == position)
+}
+
+fn opponent(game: &GameName, me: &PublicKeyHash) -> Option<PublicKeyHash> {
+    let (alice, bob) = (game.stakers.alice(), game.stakers.bob());
+    if alice == *me {
+        Some(bob)
+    } else {
+        (bob == *me).then_some(alice)
+    }
+}
+
+const fn stage(game: &SeenGame) -> Stage {
+    if game.is_final_move() {
+        Stage::FinalMove
+    } else {
+        Stage::Dissecting
+    }
+}
+
+/// Whose turn it is, and the blocks left of both at a head.
+fn clocks(game: &SeenGame, seat: Player, head: Level) -> (Turn, i64, i64) {
+    let left = |player: Player| {
+        if game.game.turn == player {
+            game.clock.blocks_left(player, head)
+        } else {
+            i64::from(game.clock.stored(player))
+        }
+    };
+    let turn = if game.game.turn == seat {
+        Turn::Ours
+    } else {
+        Turn::Theirs
+    };
+    (turn, left(seat), left(seat.opponent()))
+}
+
+fn position_news(
+    name: GameName,
+    game: &SeenGame,
+    seat: Player,
+    head: Level,
+    is_new: bool,
+) -> PlayNews {
+    let (turn, ours_left, theirs_left) = clocks(game, seat, head);
+    PlayNews::Position {
+        game: name,
+        opponent: game.stakers.account(seat.opponent()),
+        turn,
+        stage: stage(game),
+        width: game.widest(),
+        ours_left,
+        theirs_left,
+        is_new,
+    }
+}
+
+fn news_of(entry: &PlayEntry) -> Option<PlayNews> {
+    match entry {
+        PlayEntry::Decision(row) if row.verb == Verb::Want => Some(PlayNews::Wanted {
+            rollup: row.rollup,
+            what: row.what.clone(),
+            why: row.reason.clone(),
+            hold: row.hold,
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,107 @@
+//! Cementation, the bond's way home, and whether there is money enough.
+
+use super::disputes::Disputes;
+use super::facts::Situation;
+use super::plan::{Concern, NO_HURRY, Plan, Purpose, Wait, WaitReason, Wish};
+use super::publish::needed;
+use crate::config::Mode;
+use crate::protocol::operation::Action;
+use crate::protocol::{CommitmentHash, Level};
+use crate::tower::mode::Publishing;
+
+pub(super) fn collect(situation: &Situation<'_>, disputes: &Disputes, plan: &mut Plan) {
+    let can = situation.mode.capabilities();
+    if can.publishes != Publishing::Never {
+        notice_low_balance(situation, plan);
+    }
+    if !can.collects {
+        return;
+    }
+    let is_operator = situation.mode == Mode::Operate;
+    if situation.account.is_bonded || is_operator {
+        cement(situation, plan);
+    }
+    let has_games = situation.our_games().next().is_some();
+    let is_needed = is_operator || has_games || (!can.stops && !disputes.0.is_empty());
+    if situation.account.is_bonded && !is_needed {
+        recover(situation, plan);
+    }
+    plan.is_finished = can.stops && !situation.account.is_bonded && !has_games;
+}
+
+fn notice_low_balance(situation: &Situation<'_>, plan: &mut Plan) {
+    let (balance, needed) = (situation.account.balance, needed(situation));
+    let told = plan
+        .concerns
+        .iter()
+        .any(|concern| matches!(concern, Concern::CannotStake { .. }));
+    if balance < needed && !told {
+        plan.concerns.push(Concern::LowBalance {
+            balance: balance.0,
+            needed: needed.0,
+        });
+    }
+}
+
+/// The only candidate to follow the last cemented commitment, if it is true.
+fn candidate(situation: &Situation<'_>) -> Option<(CommitmentHash, Level)> {
+    let (lcc, cemented) = situation.stakes.last_cemented();
+    let level = situation.lattice.next(cemented)?;
+    let mut candidates = situation.stakes.claims_at(level).filter(|(_, claim)| {
+        claim.commitment.predecessor == lcc && !claim.stakers.is_empty() && !claim.is_cemented
+    });
+    let (hash, claim) = candidates.next()?;
+    let is_true = situation.own.get(&level)?.hash == hash;
+    if candidates.next().is_some() || !is_true {
+        return None;
+    }
+    let added = claim.since.or_else(|| level.next())?;
+    Some((hash, added.plus(situation.constants.challenge_window)?))
+}
+
+fn cement(situation: &Situation<'_>, plan: &mut Plan) {
+    let Some((hash, due)) = candidate(situation) else {
+        return;
+    };
+    if situation.next_block() < due {
+        plan.waits.push(Wait {
+            purpose: Purpose::Cement,
+            opponent: None,
+            reason: WaitReason::Window(due),
+        });
+        return;
+    }
+    plan.wishes.push(Wish {
+        action: Action::Cement {
+            rollup: situation.rollup,
+            commitment: Some(hash),
+        },
+        purpose: Purpose::Cement,
+        deadline: None,
+        slack: NO_HURRY,
+    });
+}
+
+/// The bond comes back once the highest level we ever staked on is final.
+fn recover(situation: &Situation<'_>, plan: &mut Plan) {
+    let me = situation.me();
+    let (_, cemented) = situation.stakes.last_cemented();
+    let highest = situation
+        .stakes
+        .claims()
+        .filter(|(_, claim)| claim.stakers.contains(&me))
+        .map(|(_, claim)| claim.commitment.inbox_level)
+        .max();
+    if highest.is_some_and(|highest| highest > cemented) {
+        return;
+    }
+    plan.wishes.push(Wish {
+        action: Action::RecoverBond {
+            rollup: situation.rollup,
+            staker: me,
+        },
+        purpose: Purpose::Recover,
+        deadline: None,
+        slack: NO_HURRY,
+    });
+}

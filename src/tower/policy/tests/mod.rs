@@ -1,0 +1,501 @@
+//! The policy against small worlds: what is wanted, in which order, and what never is.
+
+mod world;
+
+use super::*;
+use crate::config::Mode;
+use crate::crypto::Dialect;
+use crate::protocol::operation::{Action, Refutation, Step};
+use crate::protocol::{Commitment, GameState, Level, Mutez, Player, Protocol, PublicKeyHash, Tick};
+use crate::tower::stakes::Fact;
+
+use world::{ME, PERIOD, ROLLUP, STAKE, TIMEOUT, WINDOW, World, level, who};
+
+fn told(wish: &Wish) -> String {
+    let account = |account: &PublicKeyHash| match account {
+        PublicKeyHash::Tz1(bytes) => bytes[0],
+        _ => 0,
+    };
+    match &wish.action {
+        Action::Publish { commitment, .. } => {
+            let periods = commitment.inbox_level.since(level(0)).unwrap() / PERIOD;
+            format!("publish {periods}")
+        }
+        Action::Refute {
+            opponent,
+            refutation: Refutation::Start { .. } | Refutation::StartOnConflict,
+            ..
+        } => format!("open {}", account(opponent)),
+        Action::Refute { opponent, .. } => format!("answer {}", account(opponent)),
+        Action::Timeout { stakers, .. } => format!(
+            "timeout {} {}",
+            account(&stakers.alice()),
+            account(&stakers.bob())
+        ),
+        Action::Cement { .. } => "cement".into(),
+        Action::RecoverBond { .. } => "recover".into(),
+        other => format!("{:?}", other.kind()),
+    }
+}
+
+fn some_move() -> Answer {
+    Answer::Move(Box::new(Refutation::Move {
+        choice: Tick(0),
+        step: Step::Dissection(Vec::new()),
+    }))
+}
+
+/// Everything a world can ask for at once: a lie to contest, one to open against, a turn of ours,
+/// an expired opponent, strangers to end.
+fn busy(mode: Mode) -> World {
+    let mut world = World::new(mode, 3);
+    world.choices.ends_strangers_games = true;
+    world.stand(1);
+    world.lie(1, 1);
+    world.lie(2, 1);
+    world.lie(3, 1);
+    world.lie(8, 1);
+    let truth = world.truth(2);
+    world.publish(9, truth);
+    world.lie(4, 2);
+    let position = world.play(ME, 1, 1, ME, 1000).position(&ROLLUP);
+    world.answers.insert(position, some_move());
+    world.play(ME, 2, 1, 2, 1000).clock.last_turn = Level::new(10);
+    world.play(8, 9, 1, 8, 1000).clock.last_turn = Level::new(10);
+    world
+}
+
+#[test]
+fn each_mode_wants_what_its_row_allows_and_nothing_else() {
+    let all = [
+        "timeout 2 5",
+        "publish 2",
+        "answer 1",
+        "open 3",
+        "timeout 8 9",
+    ];
+    for (mode, expected) in [
+        (Mode::Observe, vec![]),
+        (Mode::Shadow, all.to_vec()),
+        (Mode::Defend, all.to_vec()),
+        (
+            Mode::Operate,
+            // Period 3 has no rival and no deadline: it goes out like the rest.
+            vec![
+                "timeout 2 5",
+                "publish 2",
+                "answer 1",
+                "open 3",
+                "publish 3",
+                "timeout 8 9",
+            ],
+        ),
+        (
+            Mode::Bailout,
+            vec!["timeout 2 5", "answer 1", "open 3", "timeout 8 9"],
+        ),
+    ] {
+        let mut wishes = busy(mode).wishes();
+        let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        wishes.sort();
+        expected.sort();
+        assert_eq!(wishes, expected, "{mode}");
+    }
+}
+
+#[test]
+fn what_is_urgent_comes_first() {
+    let mut world = busy(Mode::Defend);
+    let plan = world.plan();
+    assert!(plan.wishes.is_sorted_by_key(|wish| wish.slack));
+    assert_eq!(plan.wishes.first().map(told).unwrap(), "timeout 2 5");
+    // A clock nearly out moves its answer to the front.
+    world.games[0].clock.last_turn = world.head.minus(TIMEOUT - 4).unwrap();
+    let position = world.games[0].position(&ROLLUP);
+    world.answers.insert(position, some_move());
+    let plan = world.plan();
+    let first = plan.wishes.first().unwrap();
+    assert_eq!(told(first), "answer 1");
+    assert_eq!(first.deadline, world.head.plus(4));
+    assert!(first.slack < 0);
+    assert!(matches!(
+        plan.concerns.first(),
+        Some(Concern::ClockInDanger { blocks_left: 4, .. })
+    ));
+}
+
+#[test]
+fn nothing_is_wanted_where_nothing_is_false() {
+    let mut world = World::new(Mode::Defend, 3);
+    for period in 1..=3 {
+        let truth = world.truth(period);
+        world.publish(1, truth);
+    }
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert_eq!(plan.work, []);
+    assert_eq!(plan.concerns, []);
+}
+
+#[test]
+fn the_way_to_a_dispute_is_published_bottom_up() {
+    let mut world = World::new(Mode::Defend, 3);
+    // The liar is honest about the first two periods, then lies; the chain lost period 2's truth
+    // only in the sense that nobody else stands on it.
+    let (one, two) = (world.truth(1), world.truth(2));
+    world.publish(1, one);
+    world.publish(1, two);
+    world.lie(1, 3);
+    assert_eq!(world.wishes(), ["publish 3"]);
+    // A false predecessor is where the fight is; what is built on it falls with it.
+    let mut world = World::new(Mode::Defend, 3);
+    let lie = world.lie(1, 1);
+    let on_top = Commitment {
+        predecessor: lie,
+        ..world.truth(2)
+    };
+    world.publish(1, on_top);
+    assert_eq!(world.wishes(), ["publish 1"]);
+}
+
+#[test]
+fn games_open_only_from_a_stake_of_ours_and_when_the_protocol_lets_them() {
+    let mut world = World::new(Mode::Defend, 1);
+    let lie = world.lie(1, 1);
+    let plan = world.plan();
+    assert_eq!(
+        plan.wishes.iter().map(told).collect::<Vec<_>>(),
+        ["publish 1"]
+    );
+    assert_eq!(plan.waits.first().unwrap().reason, WaitReason::NotStakedYet);
+    world.stand(1);
+    assert_eq!(world.wishes(), ["open 1"]);
+    let Action::Refute { refutation, .. } = world.plan().wishes.remove(0).action else {
+        panic!("no opening");
+    };
+    assert_eq!(
+        refutation,
+        Refutation::Start {
+            player_commitment: world.truth(1).hash(),
+            opponent_commitment: lie
+        }
+    );
+    world.protocol = Protocol::Ushuaia;
+    let earliest = level(2);
+    world.head = earliest.minus(2).unwrap();
+    let reason = world.plan().waits.first().unwrap().reason;
+    assert_eq!(reason, WaitReason::TooEarly(earliest));
+    assert_eq!(world.wishes(), [""; 0]);
+    // Decided one block before, included at the earliest level.
+    world.head = earliest.minus(1).unwrap();
+    assert_eq!(world.wishes(), ["open 1"]);
+    world.dialect = Dialect::Scr1;
+    world.head = earliest.minus(2).unwrap();
+    let plan = world.plan();
+    assert!(matches!(
+        plan.wishes.first().unwrap().action,
+        Action::Refute {
+            refutation: Refutation::StartOnConflict,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn openings_queue_behind_the_limit_of_both_sides() {
+    let mut world = World::new(Mode::Defend, 2);
+    world.stand(1);
+    for liar in 10..16 {
+        world.lie(liar, 1);
+    }
+    assert_eq!(world.wishes(), ["open 10", "open 11", "open 12"]);
+    world.play(ME, 10, 1, 10, 1000);
+    world.play(ME, 11, 1, 11, 1000);
+    assert_eq!(world.wishes(), ["open 12"]);
+    for other in 20..23 {
+        world.play(12, other, 1, other, 1000);
+    }
+    // Opponent 12 plays as many as it may: the next one gets the place.
+    assert_eq!(world.wishes(), ["open 13"]);
+    let full = world.plan();
+    let reasons: Vec<_> = full.waits.iter().map(|wait| wait.reason).collect();
+    assert!(reasons.contains(&WaitReason::OpponentPlaysTooMany));
+    assert!(reasons.contains(&WaitReason::WePlayTooMany));
+}
+
+#[test]
+fn a_staker_who_lies_twice_is_played_once_at_the_lower_level() {
+    let mut world = World::new(Mode::Defend, 2);
+    let low = world.lie(1, 1);
+    world.lie(1, 2);
+    world.stand(1);
+    world.stand(2);
+    let plan = world.plan();
+    let opened: Vec<_> = plan.wishes.iter().map(|wish| wish.purpose).collect();
+    assert_eq!(opened, [Purpose::Open(low)]);
+}
+
+#[test]
+fn stakes_need_consent_money_and_finality() {
+    let mut world = World::new(Mode::Defend, 1);
+    let lie = world.lie(1, 1);
+    let ours = world.truth(1).hash();
+    world.consents.clear();
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert_eq!(
+        plan.work.first().map(|work| work.task.clone()),
+        Some(Task::Consent {
+            commitment: ours,
+            level: level(1)
+        })
+    );
+    world
+        .consents
+        .insert(ours, Consent::Refused("edges were touched".into()));
+    let plan = world.plan();
+    assert_eq!((plan.wishes.len(), plan.work.len()), (0, 0));
+    assert_eq!(
+        plan.concerns,
+        [Concern::Abstained {
+            commitment: lie,
+            level: level(1),
+            reason: "edges were touched".into()
+        }]
+    );
+    world.consents.insert(ours, Consent::Given);
+    world.account.balance = Mutez(STAKE);
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert!(matches!(
+        plan.concerns[..],
+        [Concern::CannotStake { balance: STAKE, .. }]
+    ));
+    world.account.balance = Mutez(STAKE * 2);
+    world.head = level(1).plus(1).unwrap();
+    assert_eq!(world.wishes(), [""; 0], "the level is not final yet");
+    world.head = level(1).plus(2).unwrap();
+    assert_eq!(world.wishes(), ["publish 1"]);
+}
+
+#[test]
+fn too_little_money_is_told_before_it_is_needed() {
+    let mut world = World::new(Mode::Defend, 1);
+    world.account.balance = Mutez(STAKE);
+    assert!(matches!(
+        world.plan().concerns[..],
+        [Concern::LowBalance { .. }]
+    ));
+    world.stand(1);
+    assert_eq!(world.plan().concerns, []);
+    world.account.balance = Mutez(1);
+    assert!(matches!(
+        world.plan().concerns[..],
+        [Concern::LowBalance { .. }]
+    ));
+}
+
+#[test]
+fn publications_end_with_the_curfew() {
+    let mut world = World::new(Mode::Defend, 1);
+    let commitment = world.lie(1, 1);
+    // First published two blocks above its level: the last useful level is that plus the window,
+    // less one, since cementing is possible in the very block.
+    let curfew = level(1).plus(2 + WINDOW - 1).unwrap();
+    world.head = curfew.minus(1).unwrap();
+    let plan = world.plan();
+    let wish = plan.wishes.first().unwrap();
+    assert_eq!((wish.deadline, wish.slack), (Some(curfew), 0));
+    world.head = curfew.plus(1).unwrap();
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert_eq!(
+        plan.concerns,
+        [Concern::CurfewMissed {
+            commitment,
+            level: level(1)
+        }]
+    );
+}
+
+#[test]
+fn a_clock_is_called_at_the_first_level_the_chain_accepts_it_and_never_against_ourselves() {
+    let mut world = World::new(Mode::Defend, 1);
+    world.stand(1);
+    world.lie(1, 1);
+    let last_turn = world.head;
+    world.play(ME, 1, 1, 1, 1000);
+    world.head = last_turn.plus(TIMEOUT - 1).unwrap();
+    assert_eq!(world.wishes(), [""; 0]);
+    assert!(matches!(
+        world.plan().work[..],
+        [Work {
+            task: Task::Prepare { .. },
+            ..
+        }]
+    ));
+    // Included one block later, beyond the budget.
+    world.head = last_turn.plus(TIMEOUT).unwrap();
+    assert_eq!(world.wishes(), ["timeout 1 5"]);
+    // Our proof was refused: a timeout would be a draw.
+    let GameState::Dissecting { dissection, .. } = world.games[0].game.state.clone() else {
+        panic!("not dissecting");
+    };
+    world.games[0].game.state = GameState::FinalMove {
+        agreed_start: dissection[0],
+        refuted_stop: dissection[1],
+    };
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert!(matches!(plan.concerns[..], [Concern::ProofRejected { .. }]));
+    // Our own turn, our own clock out: we still move.
+    world.games[0].game.turn = Player::Bob;
+    let position = world.games[0].position(&ROLLUP);
+    world.answers.insert(position, some_move());
+    assert_eq!(world.wishes(), ["answer 1"]);
+}
+
+#[test]
+fn strangers_are_timed_out_only_when_whoever_loses_lies() {
+    let setup = |turn: u8, ends: bool, is_final: bool| {
+        let mut world = World::new(Mode::Defend, 1);
+        world.choices.ends_strangers_games = ends;
+        let truth = world.truth(1);
+        world.publish(8, truth);
+        world.lie(9, 1);
+        world.account.is_bonded = false;
+        let game = world.play(8, 9, 1, turn, 1000);
+        game.clock.last_turn = Level::new(10);
+        if is_final {
+            let GameState::Dissecting { dissection, .. } = game.game.state.clone() else {
+                panic!("not dissecting");
+            };
+            game.game.state = GameState::FinalMove {
+                agreed_start: dissection[0],
+                refuted_stop: dissection[1],
+            };
+        }
+        world
+            .wishes()
+            .into_iter()
+            .filter(|wish| wish.starts_with("timeout"))
+            .count()
+    };
+    assert_eq!(setup(9, true, false), 1, "the liar is late");
+    assert_eq!(setup(8, true, false), 0, "the honest one is late");
+    assert_eq!(setup(9, true, true), 0, "both would be slashed");
+    assert_eq!(setup(9, false, false), 0, "not asked for");
+}
+
+#[test]
+fn an_answer_is_computed_once_and_then_wanted_until_the_position_changes() {
+    let mut world = World::new(Mode::Defend, 1);
+    world.stand(1);
+    world.lie(1, 1);
+    let position = world.play(ME, 1, 1, ME, 1 << 40).position(&ROLLUP);
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert_eq!(
+        plan.work.first().unwrap().task,
+        Task::Answer {
+            opponent: who(1),
+            position
+        }
+    );
+    world.answers.insert(position, some_move());
+    assert_eq!(world.wishes(), ["answer 1"]);
+    assert_eq!(world.wishes(), ["answer 1"], "wanted as long as it is due");
+    world
+        .answers
+        .insert(position, Answer::NotPlayable("it asks for a page".into()));
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert!(matches!(plan.concerns[..], [Concern::NotPlayable { .. }]));
+    // The opponent's next position is another one.
+    world.games[0].game.turn = Player::Alice;
+    assert_ne!(world.games[0].position(&ROLLUP), position);
+}
+
+#[test]
+fn a_stake_on_anything_but_the_truth_freezes_everything() {
+    let mut world = World::new(Mode::Operate, 2);
+    world.lie(ME, 1);
+    let plan = world.plan();
+    assert_eq!(plan.hold, Some(Hold::Contradiction));
+    assert!(matches!(
+        plan.concerns.first(),
+        Some(Concern::Contradiction { .. })
+    ));
+    world.hold = Some(Hold::Brake);
+    assert!(world.plan().hold.is_some());
+}
+
+#[test]
+fn cementing_waits_for_the_window_and_needs_the_truth_alone() {
+    let mut world = World::new(Mode::Defend, 1);
+    world.stand(1);
+    let due = level(1).plus(2 + WINDOW).unwrap();
+    world.head = due.minus(2).unwrap();
+    assert_eq!(world.wishes(), [""; 0]);
+    world.head = due.minus(1).unwrap();
+    assert_eq!(world.wishes(), ["cement"]);
+    let mut disputed = world.clone();
+    disputed.lie(1, 1);
+    assert_eq!(disputed.wishes(), ["open 1"]);
+    // A lie alone is never cemented by us.
+    let mut lie = World::new(Mode::Operate, 1);
+    lie.lie(1, 1);
+    lie.head = due;
+    assert!(!lie.wishes().contains(&"cement".to_owned()));
+    // Without a bond of ours it is no business of defend.
+    let mut stranger = World::new(Mode::Defend, 1);
+    let truth = stranger.truth(1);
+    stranger.publish(9, truth);
+    stranger.head = due;
+    assert_eq!(stranger.wishes(), [""; 0]);
+}
+
+#[test]
+fn the_bond_comes_home_when_nothing_needs_it() {
+    let cemented = |world: &mut World, period: u32| {
+        let hash = world.truth(period).hash();
+        world.stakes.apply(&Fact::Cemented {
+            level: level(period),
+            hash: Some(hash),
+        });
+    };
+    let mut world = World::new(Mode::Defend, 2);
+    world.stand(1);
+    assert_eq!(world.wishes(), [""; 0], "not final yet");
+    cemented(&mut world, 1);
+    assert_eq!(world.wishes(), ["recover"]);
+    world.mode = Mode::Operate;
+    assert_eq!(world.wishes(), ["publish 2"], "an operator stays");
+    world.mode = Mode::Defend;
+    world.lie(1, 2);
+    assert_eq!(world.wishes(), ["publish 2"], "another lie needs it");
+    world.mode = Mode::Bailout;
+    assert_eq!(world.wishes(), ["recover"], "bailout takes no new stake");
+    world.play(ME, 3, 1, 3, 10);
+    assert_eq!(world.wishes(), [""; 0], "a game still runs");
+    world.games.clear();
+    assert!(!world.plan().is_finished);
+    world.account.is_bonded = false;
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert!(plan.is_finished);
+}
+
+#[test]
+fn nothing_is_published_on_top_of_a_false_finality() {
+    let mut world = World::new(Mode::Defend, 2);
+    let lie = world.lie(1, 1);
+    world.stakes.apply(&Fact::Cemented {
+        level: level(1),
+        hash: Some(lie),
+    });
+    world.lie(2, 2);
+    let plan = world.plan();
+    assert_eq!(plan.wishes, []);
+    assert_eq!(plan.concerns, [Concern::FalseFinality { level: level(1) }]);
+}
