@@ -241,9 +241,9 @@ fn start(path: &Path, run: &Run, environment: &Environment) -> Result<Course, Ch
         outbox_message_limit: 100,
     };
     let state = State::originate(&origination, &kernel(path, &run.kernel)?);
-    let mut course = state
-        .map_err(|error| failed(0, error))
-        .and_then(|state| Course::new(state, environment, Purpose::Hashes).map_err(|error| failed(0, error)))?;
+    let mut course = state.map_err(|error| failed(0, error)).and_then(|state| {
+        Course::new(state, environment, Purpose::Hashes).map_err(|error| failed(0, error))
+    })?;
     let mut payloads = vec![vec![0, 1], [&[0, 3][..], &[0; 40]].concat()];
     if run.has_messages() {
         for name in ["messages/deposit.out", "messages/withdrawal.out"] {
@@ -266,16 +266,16 @@ fn start(path: &Path, run: &Run, environment: &Environment) -> Result<Course, Ch
 }
 
 /// The text of the line for the present state.
-fn line_of(
-    course: &mut Course,
-    environment: &Environment,
-    proofs: bool,
-) -> Result<String, String> {
+fn line_of(course: &mut Course, environment: &Environment, proofs: bool) -> Result<String, String> {
     if !proofs {
-        let hash = course.hash(environment).map_err(|error| error.to_string())?;
+        let hash = course
+            .hash(environment)
+            .map_err(|error| error.to_string())?;
         return Ok(ContextHash::from(hash).to_string());
     }
-    let machine = course.exact(environment).map_err(|error| error.to_string())?;
+    let machine = course
+        .exact(environment)
+        .map_err(|error| error.to_string())?;
     let tree = machine
         .encode(Style::Changed)
         .map_err(|error| error.to_string())?;
@@ -329,7 +329,8 @@ fn replay_as(path: &Path, lines: &Lines, run: &Run) -> Result<usize, CheckError>
             return Err(failed(line, "the machine waits for an input"));
         }
         let tick = course.tick();
-        let found = line_of(&mut course, &environment, run.proofs).map_err(|error| failed(line, error))?;
+        let found =
+            line_of(&mut course, &environment, run.proofs).map_err(|error| failed(line, error))?;
         same(
             line,
             || format!("tick {tick} of {} at {}", run.kernel, run.version.text()),

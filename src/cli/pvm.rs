@@ -321,12 +321,9 @@ fn verify(path: &Path) -> Result<Exit, Failure> {
             },
         };
         let raw = bytes("proof", &written.proof)?;
-        let verified = match Proof::decode(&raw) {
-            Ok(proof) => slow::verify(&proof, &input)
-                .map(|_| proof)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+        let verified = Proof::decode(&raw)
+            .map_err(|error| slow::ProveError::Proof(error.into()))
+            .and_then(|proof| slow::verify(&proof, &input).map(|_| proof));
         match verified {
             Ok(proof) => line(format!(
                 "holds: {} to {}",

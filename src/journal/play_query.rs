@@ -82,15 +82,15 @@ pub struct StoredHold {
     pub reason: String,
 }
 
+/// A game, with the level and the manner of its end if it is over.
+type Told = (GameName, Option<(Level, Ending)>);
+
 impl Reader {
     /// Games of a rollup, oldest first, each with how it ended on the chain in force, if it did.
     ///
     /// # Errors
     /// [`JournalError`] (likewise for every query below).
-    pub fn games(
-        &self,
-        rollup: &RollupAddress,
-    ) -> Result<Vec<(GameName, Option<(Level, Ending)>)>> {
+    pub fn games(&self, rollup: &RollupAddress) -> Result<Vec<Told>> {
         self.many(
             "SELECT alice, bob, start_level, inbox_level, e.level, e.result, e.loser
              FROM game LEFT JOIN game_end AS e ON e.game = game.seq

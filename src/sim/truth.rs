@@ -234,8 +234,10 @@ impl MachineTruth {
             let block = chain.at(*level);
             block.is_some_and(|block| block.hash == entry.block)
         });
-        if !known.contains_key(&rollup.origination_level) {
-            known.insert(rollup.origination_level, origin(chain, rollup)?);
+        if let std::collections::btree_map::Entry::Vacant(place) =
+            known.entry(rollup.origination_level)
+        {
+            place.insert(origin(chain, rollup)?);
         }
         let start = known
             .range(..=to)

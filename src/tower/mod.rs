@@ -41,8 +41,7 @@ pub use mode::{Capabilities, Playing, Publishing};
 pub use model::{Model, Place, Tally};
 pub use outlook::{Machine, Outlook, Source};
 pub use play::{
-    BRAKE, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
-    release,
+    BRAKE, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull, release,
 };
 pub use policy::{
     Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, SeenGame, Task,

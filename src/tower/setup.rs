@@ -488,13 +488,16 @@ pub fn offline(
     ))
 }
 
+/// What a machine needs: the store of states, the kernel, and what kernels may ask for.
+type MachineParts = (Option<Arc<Store>>, Vec<u8>, crate::pvm::Environment);
+
 /// Store, kernel and environment of a rollup that nobody follows now.
 pub(super) fn offline_parts(
     config: &Config,
     rollup: &RollupRow,
     reveals: Arc<dyn crate::pvm::Reveals>,
     from: States,
-) -> Result<(Option<Arc<Store>>, Vec<u8>, crate::pvm::Environment), TowerError> {
+) -> Result<MachineParts, TowerError> {
     let folder = rollup_folder(&config.data_dir, rollup);
     let path = kernel_path(&folder);
     let kernel = std::fs::read(&path).map_err(io(&path))?;

@@ -99,7 +99,7 @@ fn uncommented(text: &str) -> &str {
 /// The text after a block comment.
 fn after_block(text: &str) -> &str {
     let (mut depth, mut rest) = (0_usize, text);
-    while let Some(at) = rest.find(|c| c == '(' || c == ';') {
+    while let Some(at) = rest.find(['(', ';']) {
         let from = rest.get(at..).unwrap_or_default();
         let step = if from.starts_with("(;") {
             depth = depth.saturating_add(1);

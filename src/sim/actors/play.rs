@@ -134,7 +134,7 @@ impl Play {
 
     fn late(&self, claimant: &Claimant<'_>, table: &Table<'_>) -> Option<Action> {
         let is_over = !table.is_mine && table.left < 0 && self.timeouts == Timeouts::Claimed;
-        is_over.then(|| Action::Timeout {
+        is_over.then_some(Action::Timeout {
             rollup: claimant.rollup,
             stakers: table.players,
         })

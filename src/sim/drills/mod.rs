@@ -138,7 +138,7 @@ impl Drill {
         let rollup = scenario.originate(WRITER, KERNEL)?;
         self.plan_traffic(&mut scenario);
         for (level, event) in &self.events {
-            scenario.expect(*level, event.clone());
+            scenario.expect(*level, *event);
         }
         for (account, opponent) in (OPPONENTS..).zip(&self.opponents) {
             let mut actor = Actor::new(account, rollup, opponent.strategy.clone())

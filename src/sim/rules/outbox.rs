@@ -127,9 +127,7 @@ fn proved(
     }
     let shown = tree.verify(|tree| -> Option<Vec<u8>> {
         let buffers = Buffers::decode(tree).ok()?;
-        let found = buffers
-            .output
-            .message(output.level.get(), output.index.into());
+        let found = buffers.output.message(output.level.get(), output.index);
         found.ok().flatten()
     });
     match shown {

@@ -23,7 +23,7 @@ mod workers;
 pub(super) use brief::Brief;
 pub use desk::move_of;
 pub use files::{BRAKE, pull, release};
-pub use hands::{HandsError};
+pub use hands::HandsError;
 pub use news::PlayNews;
 pub(super) use player::Tidings;
 pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed, Role};

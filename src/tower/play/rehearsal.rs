@@ -303,7 +303,7 @@ pub enum RehearsalError {
     Journal(#[from] crate::journal::JournalError),
     /// The data directory lacks something.
     #[error(transparent)]
-    Tower(#[from] crate::tower::TowerError),
+    Tower(Box<crate::tower::TowerError>),
     /// There is no such period.
     #[error("no commitment of ours at level {0}: `watchtower status` tells the newest")]
     NoPeriod(Level),
@@ -313,6 +313,12 @@ pub enum RehearsalError {
     /// The game cannot be played.
     #[error("{0}")]
     Play(String),
+}
+
+impl From<crate::tower::TowerError> for RehearsalError {
+    fn from(error: crate::tower::TowerError) -> Self {
+        Self::Tower(Box::new(error))
+    }
 }
 
 impl Rehearsal {
