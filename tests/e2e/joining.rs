@@ -46,10 +46,7 @@ fn a_late_rollup_catches_up_while_the_first_goes_on() {
         let late = scenario.originate(LATE_HONEST, COMMANDER).unwrap();
         let from = scenario.chain().level().plus(PERIOD + 1).unwrap();
         scenario.hire(Actor::new(LATE_HONEST, late, Strategy::Honest));
-        let lie = Strategy::WrongState(From {
-            level: from,
-            message: 0,
-        });
+        let lie = Strategy::WrongState(From::level(from));
         scenario.hire(Actor::new(LATE_LIAR, late, lie));
         late
     });

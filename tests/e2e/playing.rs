@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchtower::config::{Config, Mode, PlayConfig, RollupConfig};
+use watchtower::config::{Config, Mode, PlayConfig, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Ending, Reader};
 use watchtower::protocol::{PublicKeyHash, RollupAddress};
@@ -119,8 +119,11 @@ impl Arena {
             }],
             play: PlayConfig {
                 chosen: Some(mode),
-                account: Some(self.account()),
                 ..PlayConfig::default()
+            },
+            signer: SignerConfig {
+                account: Some(self.account()),
+                ..SignerConfig::default()
             },
             ..Config::default()
         }

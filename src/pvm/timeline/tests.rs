@@ -338,7 +338,7 @@ fn a_slice_of_a_stand_in_is_hashed_like_single_ticks() {
     let mut expected = Vec::new();
     while machine.state().phase.tag() != "padding" {
         let tick = machine.state().current_tick - begun;
-        if tick % 4_999 == 0 {
+        if tick.is_multiple_of(4_999) {
             wanted.push(tick + begun);
             expected.push(Some(machine.hash().unwrap()));
         }

@@ -234,7 +234,7 @@ mod tests {
                         }
                     }
                     3 => {
-                        let refused = |value: u16| value % 3 == 0;
+                        let refused = |value: u16| value.is_multiple_of(3);
                         pages.settle(|value| !refused(*value));
                         let left: Vec<i32> = pages.iter().map(|(key, _)| *key).collect();
                         twin.retain(|key, value| left.contains(key) || !refused(*value));
