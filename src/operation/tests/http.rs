@@ -203,7 +203,7 @@ impl Rig {
 
     fn waiting(&self) -> usize {
         self.shared
-            .with_chain(|chain| chain.mempool().waiting.len())
+            .with_chain(|chain| chain.mempool().waiting().len())
     }
 }
 
