@@ -100,7 +100,4 @@ fn what_is_wrong_is_said_in_one_line_without_the_secret() {
     .unwrap();
     let (code, told) = keys(folder, &["generate", "k", file[0], file[1]]).unwrap_err();
     assert!(code == 3 && told.contains("chmod 600"), "{told}");
-    // Nobody to ask, and no file named.
-    let (code, told) = keys(folder, &["generate", "k"]).unwrap_err();
-    assert!(code == 3 && told.contains("no terminal"), "{told}");
 }

@@ -138,6 +138,19 @@ fn confined_crates_stay_where_they_belong() {
 }
 
 #[test]
+fn secret_keys_are_held_behind_the_gate() {
+    let homes = ["crypto/", "signer/", "sim/accounts.rs", "cli/keys.rs"];
+    for (path, text) in all_sources() {
+        let is_test = path.contains("/tests/") || path.ends_with("tests.rs");
+        let is_home = homes.iter().any(|home| path.starts_with(home));
+        assert!(
+            is_test || is_home || !text.contains("SecretKey"),
+            "{path} handles a secret key: only the gate signs operations"
+        );
+    }
+}
+
+#[test]
 fn no_file_is_a_dumping_ground() {
     /// Tables and tests may be longer, with the reason beside the name.
     const LONG: &[(&str, &str)] = &[

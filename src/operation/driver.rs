@@ -63,6 +63,8 @@ pub struct At {
 pub struct Report {
     /// The news, in order.
     pub notices: Vec<Notice>,
+    /// Why nothing is sent, when the brake is on.
+    pub braked: Option<String>,
 }
 
 /// Carries the operations of one account over a client.
@@ -120,7 +122,8 @@ impl<S: Scribe> Driver<S> {
         &self.scribe
     }
 
-    /// Blocks above `keep` left the chain.
+    /// Blocks above `keep` left the chain. Being told again changes nothing: after a restart, tell
+    /// the last block that is known to be on the chain.
     ///
     /// # Errors
     /// [`DriverError::Scribe`].

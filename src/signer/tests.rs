@@ -284,7 +284,7 @@ fn the_key_file_keeps_secrets_closed_and_to_its_owner() {
         .unlock(&Passphrase::new("x".into()));
     assert!(matches!(wrong, Err(StoreError::Closed { .. })));
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains("encrypted:edesk1"), "{text}");
+    assert!(text.contains("encrypted:edesk"), "{text}");
     let mode =
         |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);

@@ -102,7 +102,10 @@ impl Carrier {
         let mut items = plan.items;
         match of_errors(errors) {
             // About the account, not about what is sent: the next head tells more.
-            Outcome::Retry => {}
+            Outcome::Retry => {
+                let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
+                tracing::warn!(errors = ?ids, "an operation does not fit the account");
+            }
             Outcome::Stop => {
                 for item in &items {
                     self.hold(&item.what, Outcome::Stop, errors.to_vec(), effects);

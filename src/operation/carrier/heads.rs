@@ -10,6 +10,9 @@ use crate::operation::intention::{Intention, IntentionKey, Wanted};
 use crate::operation::outcome::Outcome;
 use crate::protocol::{Counter, Level, OperationHash};
 
+/// Blocks that the reason of an ended hold is remembered for.
+const REMEMBERED: u32 = 20;
+
 /// Blocks that an intention is set aside for.
 const fn pause(outcome: Outcome) -> u32 {
     match outcome {
@@ -28,22 +31,20 @@ impl Carrier {
         let strangers = self.strangers_in(&view);
         self.view = Some(view);
         self.wanted = wanted;
-        self.holds.retain(|_, hold| hold.until > head);
+        // Kept for a while after they ended: the same reason again is not news.
+        self.holds
+            .retain(|_, hold| head.since(hold.until).is_none_or(|past| past < REMEMBERED));
         self.finish(head, effects);
         self.expire(head, ttl, effects);
         self.forget(head, ttl);
         let is_crowded = self.tell_strangers(&strangers, effects);
-        if let Some(pending) = &self.pending {
-            let first = pending
-                .variants
-                .first()
-                .map_or(next, |variant| variant.first);
-            if first < next {
-                self.drop_pending("its counter was used", effects);
-            } else if first > next {
-                // The node is behind, or the chain is being reorganised under us.
-                return;
-            }
+        let first = self.pending.as_ref().and_then(|p| p.variants.first());
+        if let Some(first) = first.map(|variant| variant.first)
+            && first != next
+        {
+            // Below: used by something we did not see. Above: what it follows is not on this
+            // chain, so neither is the block it is anchored on.
+            self.drop_pending("its counter is not the next one", effects);
         }
         if !self.may_send(head, is_crowded, effects) {
             return;
@@ -165,7 +166,11 @@ impl Carrier {
                     .landed
                     .iter()
                     .any(|landing| landing.done.contains(&key));
-                !is_done && !self.holds.contains_key(&key) && seen.insert(key)
+                let is_held = self
+                    .holds
+                    .get(&key)
+                    .is_some_and(|hold| hold.until > self.level());
+                !is_done && !is_held && seen.insert(key)
             })
             .cloned()
             .collect()
@@ -217,7 +222,11 @@ impl Carrier {
             until,
             outcome,
         };
-        self.holds.insert(what.key(), hold);
+        let before = self.holds.insert(what.key(), hold);
+        let is_known = before.is_some_and(|before| before.outcome == outcome);
+        if is_known && matches!(outcome, Outcome::Wait | Outcome::Obsolete) {
+            return;
+        }
         effects.push(Effect::Write(Entry::Held {
             what: what.key().to_string(),
             outcome,
