@@ -1,9 +1,10 @@
-//! Whole games: the opening, every move in its encodings, the game after it, and the rules.
+//! Whole games, replayed on the machine itself.
 //!
-//! What the machine's part of a proof shows is taken from the recorded outcome here; its inbox
-//! part is verified against the game's snapshot and the messages of the setup.
+//! The rollup is originated from the kernel of the setup and run over its levels; from those states
+//! our player must answer the honest player's moves byte for byte, and our judge must make of every
+//! move, of either side, what the protocol made of it. Where a file lacks the data of a reveal, the
+//! states after it are taken from the honest player's own moves.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,23 +12,21 @@ use serde_json::Value;
 
 use super::facts::{bytes, malformed, parsed, understood};
 use super::protocol::read_content;
+use super::rollup::{self, Rollup, SetupLevel};
 use super::{CheckError, Format, Lines, same};
 use crate::codec::{Reader, Writer};
 use crate::crypto::Dialect;
-use crate::game::{Machine, Reply, Verdict, initial_dissection, play};
-use crate::inbox::InboxProof;
-use crate::protocol::operation::{
-    Action, Content, Form, InputProof, Proof, Refutation, Stakers, Step,
+use crate::game::{
+    Facts, NoRuling, Outcome, Ruling, Snapshots, Truth, Unplayable, answer, judge, opened, opening,
 };
+use crate::protocol::operation::{Action, Content, Form, Proof, Refutation, Stakers, Step};
 use crate::protocol::{
-    Commitment, DalSnapshot, Game, GameResult, GameState, GameStatus, HistoryCell, Level, Player,
-    Protocol, PublicKeyHash, RollupAddress, Tick,
+    Clock, Commitment, DalSnapshot, Game, GameResult, GameStatus, HistoryCell, Level, LossReason,
+    Player, Protocol, PublicKeyHash, RollupAddress, StateHash, Tick,
 };
 
-const FORM: Form = Form::Modern(Protocol::Ushuaia);
-const MACHINE: Machine = Machine::Wasm {
-    ticks_per_snapshot: 50_000_000_000_000,
-};
+const PROTOCOL: Protocol = Protocol::Ushuaia;
+const FORM: Form = Form::Modern(PROTOCOL);
 
 pub(super) const FORMAT: Format = Format {
     name: "whole games",
@@ -38,6 +37,8 @@ pub(super) const FORMAT: Format = Format {
 #[derive(Deserialize)]
 struct Setup {
     rollup: RollupAddress,
+    origination_level: Level,
+    boot_sector: String,
     start_level: Level,
     inbox_level: Level,
     honest: PublicKeyHash,
@@ -48,19 +49,17 @@ struct Setup {
     genesis_commitment: Commitment,
     honest_commitment: Commitment,
     cheat_commitment: Commitment,
+    total_ticks: Tick,
     inbox_snapshot: String,
     dal_snapshot: String,
     default_number_of_sections: u8,
-    levels: Vec<LevelLine>,
+    levels: Vec<SetupLevel>,
     game: String,
     game_versioned: String,
     start_refutation: String,
-}
-
-#[derive(Deserialize)]
-struct LevelLine {
-    level: Level,
-    messages: Vec<String>,
+    /// Data of reveals by hash, where a file has it.
+    #[serde(default)]
+    preimages: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -70,34 +69,49 @@ struct Move {
     step: Value,
     refutation: String,
     refute_operation_contents: String,
-    result: Outcome,
+    result: Sequel,
+}
+
+/// A line that ends the game by the clock.
+#[derive(Deserialize)]
+struct Timeout {
+    result: Sequel,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Outcome {
+enum Sequel {
     Game { game: String },
-    Result { game_result: String },
+    Ended { game_result: String },
 }
+
+type Checked<T> = Result<T, CheckError>;
 
 fn recognises(_: &Path, first: &str) -> bool {
     serde_json::from_str::<Setup>(first).is_ok()
 }
 
-fn replay(_: &Path, lines: Lines) -> Result<usize, CheckError> {
-    let mut compared = 0_usize;
-    let mut table: Option<Table> = None;
-    for (line, text) in lines.numbered() {
-        match &mut table {
-            None => {
-                table = Some(open(line, &parsed(line, text)?)?);
-                compared = compared.saturating_add(7);
-            }
-            Some(table) => {
-                table.check_move(line, &parsed(line, text)?)?;
-                compared = compared.saturating_add(6);
-            }
-        }
+fn replay(_: &Path, lines: Lines) -> Checked<usize> {
+    let lines: Vec<(usize, &str)> = lines.numbered().collect();
+    let Some(((line, first), moves)) = lines.split_first() else {
+        return Ok(0);
+    };
+    let setup: Setup = parsed(*line, first)?;
+    let moves = moves.iter().map(|(line, text)| {
+        let json: Value = parsed(*line, text)?;
+        Ok((*line, json))
+    });
+    let moves: Vec<(usize, Value)> = moves.collect::<Checked<_>>()?;
+    let mut table = Table::open(*line, setup, &moves)?;
+    let mut compared = 12_usize;
+    for (line, json) in moves {
+        compared = compared.saturating_add(if json.get("step").is_some() {
+            let given: Move = serde_json::from_value(json).map_err(|e| malformed(line, e))?;
+            table.check_move(line, &given)?
+        } else {
+            let given: Timeout = serde_json::from_value(json).map_err(|e| malformed(line, e))?;
+            table.check_timeout(line, &given)?
+        });
     }
     Ok(compared)
 }
@@ -108,22 +122,191 @@ fn written(write: impl FnOnce(&mut Writer)) -> String {
     hex::encode(writer.into_bytes())
 }
 
-/// The game on the table, with what is needed to judge its inbox proofs.
-struct Table {
-    rollup: RollupAddress,
-    stakers: Stakers,
-    game: Game,
-    messages: BTreeMap<Level, Vec<String>>,
+/// Our states, and those of the honest player where the file lacks what it takes to compute them.
+struct Known<'a> {
+    machine: &'a mut dyn Truth,
+    told: &'a [(Tick, Option<StateHash>)],
 }
 
-fn open(line: usize, setup: &Setup) -> Result<Table, CheckError> {
-    let stakers = Stakers::new(setup.honest, setup.cheater);
-    let ours = written(|writer| {
-        stakers.alice().write(writer);
-        stakers.bob().write(writer);
-    });
-    same(line, || "stakers".into(), &setup.stakers, &ours)?;
-    let parent = setup.genesis_commitment.hash();
+impl Truth for Known<'_> {
+    fn hashes(&mut self, ticks: &[Tick]) -> Result<Vec<Option<StateHash>>, Unplayable> {
+        let mut hashes = Vec::new();
+        for tick in ticks {
+            let told = self.told.iter().find(|(known, _)| known == tick);
+            hashes.push(match (self.machine.hashes(&[*tick]), told) {
+                (Err(error), Some((_, told))) if rollup::lacks_data(&error) => *told,
+                (states, _) => states?.first().copied().flatten(),
+            });
+        }
+        Ok(hashes)
+    }
+
+    fn prove(&mut self, game: &Game, tick: Tick) -> Result<Proof, Unplayable> {
+        self.machine.prove(game, tick)
+    }
+}
+
+/// The game on the table.
+struct Table {
+    rollup: Rollup,
+    facts: Facts,
+    address: RollupAddress,
+    stakers: Stakers,
+    honest: PublicKeyHash,
+    game: Game,
+    clock: Clock,
+    told: Vec<(Tick, Option<StateHash>)>,
+}
+
+impl Table {
+    fn open(line: usize, setup: Setup, moves: &[(usize, Value)]) -> Checked<Self> {
+        let stakers = Stakers::new(setup.honest, setup.cheater);
+        let ours = written(|writer| {
+            stakers.alice().write(writer);
+            stakers.bob().write(writer);
+        });
+        same(line, || "stakers".into(), &setup.stakers, &ours)?;
+        let game = opened_game(line, &setup)?;
+        let refutations = refutations(moves)?;
+        let (facts, mut rollup) = originated(line, &setup, &refutations)?;
+        same_machine(line, &setup, &mut rollup)?;
+        let told = told(&refutations, &setup);
+        Ok(Self {
+            rollup,
+            facts,
+            address: setup.rollup,
+            stakers,
+            honest: setup.honest,
+            clock: Clock::start(setup.start_level, u32::MAX),
+            game,
+            told,
+        })
+    }
+
+    fn check_move(&mut self, line: usize, given: &Move) -> Checked<usize> {
+        let content = read_content(line, "refutation", &given.refute_operation_contents)?;
+        let json = understood(line, "refutation", content.to_json(FORM))?;
+        let again = understood(line, "refutation in JSON", Content::from_json(&json, FORM))?;
+        same(line, || "JSON read back".into(), &true, &(again == content))?;
+        same(line, || "player".into(), &given.player, &content.source)?;
+        let Action::Refute {
+            rollup,
+            opponent,
+            refutation,
+        } = &content.action
+        else {
+            return Err(malformed(line, "not a refutation"));
+        };
+        let seat = Player::seat(&given.player, opponent);
+        same(line, || "rollup".into(), &self.address, rollup)?;
+        let other = self.stakers.account(seat.opponent());
+        same(line, || "opponent".into(), &other, opponent)?;
+        check_refutation(line, &given.refutation, refutation)?;
+        let Refutation::Move { choice, step } = refutation else {
+            return Err(malformed(line, "not a move"));
+        };
+        same(line, || "choice".into(), &given.choice, choice)?;
+        check_step(line, &given.step, step)?;
+        let ruling = judge(
+            &self.facts,
+            &self.stakers,
+            &self.game,
+            &given.player,
+            refutation,
+        );
+        let mut compared = 8;
+        if given.player == self.honest {
+            self.check_answer(line, seat, &content)?;
+            compared = 10;
+        }
+        self.check_ruling(line, seat, &given.result, ruling)?;
+        Ok(compared)
+    }
+
+    /// What our player sends in the honest player's place, in an operation with the same numbers.
+    fn check_answer(&mut self, line: usize, us: Player, theirs: &Content) -> Checked<()> {
+        let mut machine = self.rollup.witness(&self.facts);
+        let mut truth = Known {
+            machine: &mut machine,
+            told: &self.told,
+        };
+        let ours = answer(&self.facts, &self.stakers, us, &self.game, &mut truth);
+        let ours = understood(line, "our move", ours)?;
+        let content = Content {
+            action: Action::Refute {
+                rollup: self.address,
+                opponent: self.stakers.account(us.opponent()),
+                refutation: ours.refutation,
+            },
+            ..theirs.clone()
+        };
+        let given = understood(line, "operation", theirs.to_bytes(FORM))?;
+        let forged = understood(line, "operation", content.to_bytes(FORM))?;
+        same(
+            line,
+            || "our move".into(),
+            &hex::encode(given),
+            &hex::encode(forged),
+        )
+    }
+
+    fn check_ruling(
+        &mut self,
+        line: usize,
+        player: Player,
+        given: &Sequel,
+        ruling: Result<Ruling, NoRuling>,
+    ) -> Checked<()> {
+        match (understood(line, "move", ruling)?, given) {
+            (Ruling::Continues { game, .. }, Sequel::Game { game: given }) => {
+                self.game = *game;
+                self.clock = self.clock.moved(player, self.clock.last_turn);
+                check_game(line, given, &self.game)
+            }
+            (Ruling::Ended { result, .. }, Sequel::Ended { game_result }) => {
+                check_result(line, game_result, result)
+            }
+            (ruling, Sequel::Game { .. }) => {
+                let expected = "the game goes on".to_owned();
+                same(line, || "ruling".into(), &expected, &format!("{ruling:?}"))
+            }
+            (ruling, Sequel::Ended { .. }) => {
+                let expected = "the game is over".to_owned();
+                same(line, || "ruling".into(), &expected, &format!("{ruling:?}"))
+            }
+        }
+    }
+
+    /// The clock of whose turn it is has run out, whenever that was.
+    fn check_timeout(&self, line: usize, given: &Timeout) -> Checked<usize> {
+        let Sequel::Ended { game_result } = &given.result else {
+            return Err(malformed(line, "neither a move nor the end of the game"));
+        };
+        let expired = Clock {
+            alice: -1,
+            bob: -1,
+            ..self.clock
+        };
+        let (turn, state) = (self.game.turn, &self.game.state);
+        let outcome = understood(
+            line,
+            "timeout",
+            expired.time_out(turn, state, expired.last_turn),
+        )?;
+        let ours = match outcome {
+            Outcome::Loser(loser) => GameResult::Loser {
+                reason: LossReason::Timeout,
+                loser: self.stakers.account(loser),
+            },
+            Outcome::Draw => GameResult::Draw,
+        };
+        check_result(line, game_result, ours)?;
+        Ok(1)
+    }
+}
+
+/// The opening and the game it makes are those of the file.
+fn opened_game(line: usize, setup: &Setup) -> Checked<Game> {
     let of = |account: PublicKeyHash| {
         if account == setup.honest {
             &setup.honest_commitment
@@ -132,38 +315,42 @@ fn open(line: usize, setup: &Setup) -> Result<Table, CheckError> {
         }
     };
     let (attacked, held) = (of(setup.defender), of(setup.refuter));
+    let parent = &setup.genesis_commitment;
     same(
         line,
         || "predecessor".into(),
-        &attacked.predecessor,
-        &parent,
+        &parent.hash(),
+        &held.predecessor,
     )?;
-    let start = Refutation::Start {
-        player_commitment: held.hash(),
-        opponent_commitment: attacked.hash(),
-    };
+    let period = held.inbox_level.since(parent.inbox_level).unwrap_or(0);
+    // The files open their games earlier than the protocol allows: the level is ours.
+    let level = held.inbox_level.plus(period).unwrap_or(setup.start_level);
+    let start = opening(PROTOCOL, period, level, held, attacked);
+    let start = understood(line, "opening", start)?;
     check_refutation(line, &setup.start_refutation, &start)?;
-
     let snapshot = bytes(line, &setup.inbox_snapshot)?;
     let snapshot = HistoryCell::read(&mut Reader::new(&snapshot));
-    let dissection = initial_dissection(&setup.genesis_commitment, attacked);
-    let game = Game {
-        turn: Player::seat(&setup.refuter, &setup.defender),
-        inbox_snapshot: understood(line, "inbox snapshot", snapshot)?,
-        dal_snapshot: DalSnapshot::empty(),
+    let snapshots = Snapshots {
+        inbox: understood(line, "inbox snapshot", snapshot)?,
+        dal: DalSnapshot::empty(),
         start_level: setup.start_level,
-        inbox_level: setup.inbox_level,
-        state: GameState::Dissecting {
-            dissection: dissection.to_vec(),
-            default_number_of_sections: setup.default_number_of_sections,
-        },
+        sections: setup.default_number_of_sections,
     };
-    let dal = written(|writer| game.dal_snapshot.write(writer));
+    let dal = written(|writer| snapshots.dal.write(writer));
+    let what = || "data-availability snapshot".to_owned();
+    same(line, what, &setup.dal_snapshot, &dal)?;
+    let game = opened(
+        &setup.refuter,
+        &setup.defender,
+        parent,
+        attacked,
+        &snapshots,
+    );
     same(
         line,
-        || "data-availability snapshot".into(),
-        &setup.dal_snapshot,
-        &dal,
+        || "inbox level".into(),
+        &setup.inbox_level,
+        &game.inbox_level,
     )?;
     check_game(line, &setup.game, &game)?;
     let versioned = format!("00{}", setup.game);
@@ -173,19 +360,99 @@ fn open(line: usize, setup: &Setup) -> Result<Table, CheckError> {
         &setup.game_versioned,
         &versioned,
     )?;
-    let levels = setup.levels.iter();
-    Ok(Table {
-        rollup: setup.rollup,
-        stakers,
-        game,
-        messages: levels
-            .map(|level| (level.level, level.messages.clone()))
-            .collect(),
-    })
+    Ok(game)
+}
+
+/// Every move of the file, with who made it.
+fn refutations(moves: &[(usize, Value)]) -> Checked<Vec<(PublicKeyHash, Refutation)>> {
+    let mut found = Vec::new();
+    for (line, json) in moves.iter().filter(|(_, json)| json.get("step").is_some()) {
+        let given: Move = serde_json::from_value(json.clone()).map_err(|e| malformed(*line, e))?;
+        let raw = bytes(*line, &given.refutation)?;
+        let mut reader = Reader::new(&raw);
+        let refutation = Refutation::read(FORM, &mut reader);
+        found.push((given.player, understood(*line, "refutation", refutation)?));
+    }
+    Ok(found)
+}
+
+fn originated(
+    line: usize,
+    setup: &Setup,
+    refutations: &[(PublicKeyHash, Refutation)],
+) -> Checked<(Facts, Rollup)> {
+    let facts = rollup::facts(PROTOCOL, setup.rollup, setup.origination_level);
+    let steps = refutations
+        .iter()
+        .filter_map(|(_, refutation)| match refutation {
+            Refutation::Move { step, .. } => Some(step),
+            _ => None,
+        });
+    let mut given = rollup::Given::of(steps);
+    for data in setup.preimages.values() {
+        given.keep(bytes(line, data)?);
+    }
+    let kernel = bytes(line, &setup.boot_sector)?;
+    let rollup = Rollup::originate(line, PROTOCOL, &facts, &kernel, &setup.levels, given)?;
+    Ok((facts, rollup))
+}
+
+/// The machine begins and ends the period where the commitments of parent and honest player say.
+fn same_machine(line: usize, setup: &Setup, rollup: &mut Rollup) -> Checked<()> {
+    let parent = setup.genesis_commitment.compressed_state;
+    let state = understood(line, "state", rollup.state_at(Tick(0)))?;
+    let text = |state: Option<StateHash>| format!("{state:?}");
+    same(
+        line,
+        || "first state".into(),
+        &text(Some(parent)),
+        &text(state),
+    )?;
+    let length = match rollup.length() {
+        Err(error) if rollup::lacks_data(&error) => return Ok(()),
+        length => understood(line, "length of the period", length)?,
+    };
+    same(
+        line,
+        || "ticks of the period".into(),
+        &setup.total_ticks,
+        &length,
+    )?;
+    let claimed = Tick(u128::from(setup.honest_commitment.number_of_ticks));
+    same(line, || "ticks committed to".into(), &claimed, &length)?;
+    let state = understood(line, "state", rollup.state_at(length))?;
+    let honest = Some(setup.honest_commitment.compressed_state);
+    same(line, || "last state".into(), &text(honest), &text(state))
+}
+
+/// What the honest player said of its states.
+fn told(
+    refutations: &[(PublicKeyHash, Refutation)],
+    setup: &Setup,
+) -> Vec<(Tick, Option<StateHash>)> {
+    let committed = &setup.honest_commitment;
+    let end = u128::from(committed.number_of_ticks);
+    let mut told = vec![
+        (Tick(end), Some(committed.compressed_state)),
+        (Tick(end.saturating_add(1)), None),
+    ];
+    for (player, refutation) in refutations {
+        if let (
+            true,
+            Refutation::Move {
+                step: Step::Dissection(chunks),
+                ..
+            },
+        ) = (*player == setup.honest, refutation)
+        {
+            told.extend(chunks.iter().map(|chunk| (chunk.tick, chunk.state)));
+        }
+    }
+    told
 }
 
 /// The bytes of a game are those of ours, and read back equal; so does its JSON.
-fn check_game(line: usize, given: &str, ours: &Game) -> Result<(), CheckError> {
+fn check_game(line: usize, given: &str, ours: &Game) -> Checked<()> {
     let raw = bytes(line, given)?;
     let mut reader = Reader::new(&raw);
     let read = understood(line, "game", Game::read(&mut reader))?;
@@ -206,130 +473,14 @@ fn check_game(line: usize, given: &str, ours: &Game) -> Result<(), CheckError> {
     )
 }
 
-fn check_refutation(line: usize, given: &str, ours: &Refutation) -> Result<(), CheckError> {
+fn check_refutation(line: usize, given: &str, ours: &Refutation) -> Checked<()> {
     let mut writer = Writer::new();
     understood(line, "refutation", ours.write(FORM, &mut writer))?;
     let ours = hex::encode(writer.into_bytes());
     same(line, || "refutation".into(), &given.to_owned(), &ours)
 }
 
-impl Table {
-    fn check_move(&mut self, line: usize, given: &Move) -> Result<(), CheckError> {
-        let content = read_content(line, "refutation", &given.refute_operation_contents)?;
-        let json = understood(line, "refutation", content.to_json(FORM))?;
-        let again = understood(line, "refutation in JSON", Content::from_json(&json, FORM))?;
-        same(line, || "JSON read back".into(), &true, &(again == content))?;
-        same(line, || "player".into(), &given.player, &content.source)?;
-        let Action::Refute {
-            rollup,
-            opponent,
-            refutation,
-        } = &content.action
-        else {
-            return Err(malformed(line, "not a refutation"));
-        };
-        let seat = Player::seat(&given.player, opponent);
-        same(line, || "rollup".into(), &self.rollup, rollup)?;
-        let other = self.stakers.account(seat.opponent());
-        same(line, || "opponent".into(), &other, opponent)?;
-        check_refutation(line, &given.refutation, refutation)?;
-        let Refutation::Move { choice, step } = refutation else {
-            return Err(malformed(line, "not a move"));
-        };
-        same(line, || "choice".into(), &given.choice, choice)?;
-        check_step(line, &given.step, step)?;
-        if let Step::Proof(proof) = step {
-            self.check_inbox_part(line, proof)?;
-        }
-        self.play(line, seat, *choice, step, &given.result)
-    }
-
-    fn play(
-        &mut self,
-        line: usize,
-        player: Player,
-        choice: Tick,
-        step: &Step,
-        result: &Outcome,
-    ) -> Result<(), CheckError> {
-        let turn = self.game.turn == player;
-        same(line, || "is the player's turn".into(), &true, &turn)?;
-        let won = matches!(result, Outcome::Result { .. });
-        let reply = match step {
-            Step::Dissection(chunks) => Reply::Dissection(chunks),
-            Step::Proof(_) => Reply::Proof,
-        };
-        let verdict = play(
-            MACHINE,
-            &self.game.state,
-            player,
-            choice,
-            &reply,
-            &mut |_, _, _| Ok(won),
-        );
-        match (understood(line, "move", verdict)?, result) {
-            (Verdict::Continues(state), Outcome::Game { game }) => {
-                self.game.turn = player.opponent();
-                self.game.state = state;
-                check_game(line, game, &self.game)
-            }
-            (verdict, Outcome::Result { game_result }) => {
-                let ended = match verdict {
-                    Verdict::Lost(loser) => GameResult::Loser {
-                        reason: crate::protocol::LossReason::ConflictResolved,
-                        loser: self.stakers.account(loser),
-                    },
-                    Verdict::Draw => GameResult::Draw,
-                    Verdict::Continues(_) => return Err(malformed(line, "the game goes on")),
-                };
-                check_result(line, game_result, ended)
-            }
-            (verdict, Outcome::Game { .. }) => {
-                let found = format!("{verdict:?}");
-                same(
-                    line,
-                    || "verdict".into(),
-                    &"the game goes on".to_owned(),
-                    &found,
-                )
-            }
-        }
-    }
-
-    /// An inbox proof shows the message of the setup that follows its position.
-    fn check_inbox_part(&self, line: usize, proof: &Proof) -> Result<(), CheckError> {
-        let Some(InputProof::Inbox {
-            level,
-            message_counter,
-            serialized_proof,
-        }) = &proof.input_proof
-        else {
-            return Ok(());
-        };
-        let wanted = message_counter.saturating_add(1);
-        let proof = InboxProof::from_bytes(serialized_proof);
-        let proof = understood(line, "inbox proof", proof)?;
-        let shown = proof.verify(&self.game.inbox_snapshot, *level, wanted);
-        let shown = understood(line, "inbox proof", shown)?;
-        let Some(input) = shown else {
-            return Ok(());
-        };
-        let place = usize::try_from(input.counter).ok();
-        let message = self
-            .messages
-            .get(&input.level)
-            .and_then(|messages| messages.get(place?));
-        match message {
-            Some(message) => {
-                let ours = hex::encode(&input.payload);
-                same(line, || "message proved".into(), message, &ours)
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn check_result(line: usize, given: &str, ours: GameResult) -> Result<(), CheckError> {
+fn check_result(line: usize, given: &str, ours: GameResult) -> Checked<()> {
     let raw = bytes(line, given)?;
     let read = GameResult::read(&mut Reader::new(&raw));
     let read = understood(line, "game result", read)?;
@@ -365,7 +516,7 @@ struct GivenProof {
 }
 
 /// The step in its readable form says the same as the operation.
-fn check_step(line: usize, given: &Value, step: &Step) -> Result<(), CheckError> {
+fn check_step(line: usize, given: &Value, step: &Step) -> Checked<()> {
     match step {
         Step::Dissection(chunks) => {
             let given: Vec<GivenChunk> = parsed(line, &given.to_string())?;

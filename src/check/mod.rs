@@ -11,9 +11,11 @@ mod host_calls;
 mod inbox;
 mod levels;
 mod machine;
+mod outputs;
 mod proofs;
 mod protocol;
 mod regressions;
+mod rollup;
 mod source;
 mod states;
 mod ticks;
@@ -132,7 +134,7 @@ const FORMATS: &[Format] = &[
     protocol::COMMITMENTS,
     protocol::OPERATIONS,
     protocol::MISC,
-    protocol::OUTPUT_PROOFS,
+    outputs::FORMAT,
     inbox::MESSAGES,
     inbox::PAYLOADS,
     inbox::LEVELS,

@@ -1,4 +1,4 @@
-//! Vectors of commitments, operations, reveals, outbox messages and output proofs.
+//! Vectors of commitments, operations, reveals and outbox messages.
 
 use std::path::Path;
 
@@ -9,11 +9,10 @@ use super::facts::{bytes, malformed, parsed, understood};
 use super::{CheckError, Format, Lines, same};
 use crate::codec::{Reader, Writer};
 use crate::crypto::{Dialect, Prefix, blake2b};
-use crate::merkle;
 use crate::protocol::operation::{Content, Form, Operation};
 use crate::protocol::{
     BlockHash, Commitment, CommitmentHash, Level, OperationHash, OutboxMessage, Protocol,
-    RollupAddress, StateHash, Tick,
+    RollupAddress, Tick,
 };
 use crate::pvm;
 
@@ -35,12 +34,6 @@ pub(super) const MISC: Format = Format {
     name: "reveals, metadata and outbox messages",
     recognises: recognises_misc,
     replay: replay_misc,
-};
-
-pub(super) const OUTPUT_PROOFS: Format = Format {
-    name: "output proofs",
-    recognises: recognises_output_proofs,
-    replay: replay_output_proofs,
 };
 
 #[derive(Deserialize)]
@@ -369,119 +362,4 @@ fn request_text(request: pvm::Request) -> String {
         pvm::Request::DalPage(page) => format!("{page:?}"),
         pvm::Request::AdaptiveDalPage => "adaptive page".into(),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum OutputLine {
-    Setup {
-        state_hash: String,
-    },
-    Outbox {
-        level: Level,
-        count: u64,
-    },
-    OutputProof {
-        outbox_level: Level,
-        message_index: String,
-        message: String,
-        output_proof: String,
-        state: String,
-        verified: bool,
-    },
-}
-
-fn recognises_output_proofs(_: &Path, first: &str) -> bool {
-    first.contains("\"boot_sector\"")
-        && matches!(serde_json::from_str(first), Ok(OutputLine::Setup { .. }))
-}
-
-/// The encoding of output proofs: a tree proof of a state that does not change, then the place
-/// and bytes of the message; and the number of messages that the setup announces per level.
-fn replay_output_proofs(_: &Path, lines: Lines) -> Result<usize, CheckError> {
-    let (mut compared, mut proved) = (0_usize, std::collections::BTreeMap::new());
-    let mut counts = std::collections::BTreeMap::new();
-    let mut setup_state = String::new();
-    for (line, text) in lines.numbered() {
-        match parsed(line, text)? {
-            OutputLine::Setup { state_hash } => setup_state = state_hash,
-            OutputLine::Outbox { level, count } => {
-                counts.insert(level, (line, count));
-            }
-            OutputLine::OutputProof {
-                outbox_level,
-                message_index,
-                message,
-                output_proof,
-                state,
-                verified,
-            } => {
-                same(line, || "state".into(), &setup_state, &state)?;
-                same(line, || "verified".into(), &true, &verified)?;
-                let index = message_index.parse().map_err(|e| malformed(line, e))?;
-                check_output(line, &output_proof, outbox_level, index, &message, &state)?;
-                let seen = proved.entry(outbox_level).or_insert(0_u64);
-                *seen = seen.saturating_add(1);
-                compared = compared.saturating_add(4);
-            }
-        }
-    }
-    for (level, (line, count)) in counts {
-        let seen = proved.get(&level).copied().unwrap_or(0);
-        same(
-            line,
-            || format!("messages proved at level {level}"),
-            &count,
-            &seen,
-        )?;
-        compared = compared.saturating_add(1);
-    }
-    Ok(compared)
-}
-
-fn check_output(
-    line: usize,
-    proof: &str,
-    level: Level,
-    index: u128,
-    message: &str,
-    state: &str,
-) -> Result<(), CheckError> {
-    let raw = bytes(line, proof)?;
-    let mut reader = Reader::new(&raw);
-    let tree = merkle::Proof::read(&mut reader);
-    let tree = understood(line, "tree proof", tree)?;
-    let hash = understood(line, "tree proof", tree.state_hash())?.hash();
-    let (state_text, ours) = (state.to_owned(), StateHash::from(hash));
-    same(
-        line,
-        || "state of the proof".into(),
-        &state_text,
-        &hex::encode(ours.0),
-    )?;
-    let found_level = understood(line, "outbox level", reader.i32("outbox level"))?;
-    same(line, || "outbox level".into(), &level.get(), &found_level)?;
-    let found_index = understood(line, "message index", reader.n("message index"))?;
-    same(line, || "message index".into(), &index, &found_index)?;
-    let rest = reader.rest();
-    same(
-        line,
-        || "message".into(),
-        &message.to_owned(),
-        &hex::encode(rest),
-    )?;
-    let parsed = understood(line, "message", OutboxMessage::parse(rest))?;
-    let again = hex::encode(parsed.serialize());
-    same(
-        line,
-        || "message written back".into(),
-        &message.to_owned(),
-        &again,
-    )?;
-    let mut writer = Writer::new();
-    let encoded = understood(line, "tree proof", tree.encode())?;
-    let index_and_message = writer.raw(&encoded).i32(found_level).n(found_index);
-    index_and_message.raw(rest);
-    let whole = hex::encode(writer.into_bytes());
-    same(line, || "whole proof".into(), &proof.to_owned(), &whole)
 }

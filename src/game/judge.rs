@@ -24,7 +24,7 @@
 //! such a proof: the game is over with it. A second proof can be forged likewise, but confirms
 //! only what its player had claimed, and so does not help against a true first proof. No shape of
 //! ours excludes it (intervals of up to 32 ticks must be cut into single ticks), so the risk is
-//! stated rather than hidden: [`at_risk`] names it for the forecast.
+//! stated rather than hidden: [`at_risk`] names the positions where it may strike.
 
 use super::proof::{self, Beyond, Flaw, NotShown};
 use super::rules::{self, FinalMove, Reply, Verdict};
@@ -191,8 +191,8 @@ fn ruling(stakers: &Stakers, game: &Game, verdict: Verdict, flaw: Option<Flaw>) 
     }
 }
 
-/// Whether the next proof is the opponent's to give although the claim attacked is ours: the state
-/// in which a lying inbox proof would win. `us` dissected down to single ticks.
+/// Whether the opponent may prove against a true claim of ours: our dissection has reached single
+/// ticks. If one of them reads an inbox message, a lying inbox proof would win there.
 #[must_use]
 pub fn at_risk(game: &Game, us: Player) -> bool {
     let GameState::Dissecting { dissection, .. } = &game.state else {

@@ -43,3 +43,5 @@ pub use crate::protocol::{Clock, Player};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worlds;

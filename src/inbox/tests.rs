@@ -232,6 +232,48 @@ fn chain(levels: u16, counts: &[u8]) -> Vec<(Inbox, LevelMessages)> {
     chain
 }
 
+/// What layer 1 accepts although it is not so: see `game::judge`. Should a protocol close this,
+/// the judge must follow.
+#[test]
+fn layer_1_believes_what_cells_claim_of_their_positions() {
+    let chain = chain(20, &[3]);
+    let snapshot = &chain.last().unwrap().0.cell;
+    let history = |index: u64| {
+        chain
+            .get(index as usize)
+            .map(|(inbox, _)| inbox.cell.clone())
+    };
+    let (inbox, messages) = &chain[5];
+    let level = inbox.level();
+    let last = messages.messages().len() as u64 - 1;
+    // A true proof that nothing follows the last message.
+    let (end, next) = InboxProof::produce(snapshot, level, last + 1, messages, history).unwrap();
+    assert_eq!(next.map(|next| next.counter), Some(0));
+
+    // The same cell, said to be the first message: the level would end after it.
+    let mut short = end.clone();
+    short.payloads[0].index = 0;
+    let next = short.verify(snapshot, level, 1).unwrap().unwrap();
+    assert_eq!((next.level, next.counter), (level.next().unwrap(), 0));
+
+    // Or said to be the second: the end of the level would come before its messages.
+    let mut skipping = end;
+    skipping.payloads[0].index = 1;
+    skipping.payload = messages.messages().last().cloned();
+    let next = skipping.verify(snapshot, level, 1).unwrap().unwrap();
+    assert_eq!(
+        (next.level, next.counter, next.payload),
+        (level, 1, vec![0, 2])
+    );
+
+    // The message of another level in the same place.
+    let (other_inbox, other) = &chain[9];
+    let (strange, _) =
+        InboxProof::produce(snapshot, other_inbox.level(), 1, other, history).unwrap();
+    let next = strange.verify(snapshot, level, 1).unwrap().unwrap();
+    assert_eq!((next.level, next.counter), (level, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -16,6 +16,7 @@ pub mod host;
 mod input;
 mod key;
 mod level;
+mod output;
 mod period;
 mod reveal;
 pub mod slow;
@@ -36,6 +37,7 @@ pub use level::{
     DebugSink, Environment, HostTrace, LevelError, LevelOutcome, Observer, Quiet, run_level,
     run_to_input,
 };
+pub use output::{OutputError, OutputProof};
 pub use period::Status;
 pub use reveal::{
     Activation, PageId, PreimageFolder, Request, RevealError, Reveals, WELL_KNOWN_PREIMAGE_HASH,

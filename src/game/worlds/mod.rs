@@ -1,0 +1,357 @@
+//! Small worlds: a toy machine, every move an adversary has, and the promises checked on each of
+//! our actions.
+
+mod exhaustive;
+mod random;
+mod twin;
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::protocol::operation::{DissectionChunk, Proof, Refutation, Stakers, Step};
+use crate::protocol::{
+    Commitment, CommitmentHash, DalSnapshot, Game, GameResult, GameState, HistoryCell, Level,
+    LossReason, PayloadsHash, PublicKeyHash, RollupAddress, StateHash, Tick,
+};
+
+/// A machine that counts: its states are a branch and a number, and every step adds one. Branch 0
+/// is the true one and waits for ever after `length` steps; the others never stop.
+#[derive(Debug, Clone, Copy)]
+struct Toy {
+    machine: Machine,
+    length: u128,
+}
+
+fn state(branch: u8, number: u128) -> StateHash {
+    let mut hash = StateHash([branch; 32]);
+    hash.0[..16].copy_from_slice(&number.to_be_bytes());
+    hash
+}
+
+fn parts(hash: StateHash) -> (u8, u128) {
+    let mut number = [0; 16];
+    number.copy_from_slice(&hash.0[..16]);
+    (hash.0[31], u128::from_be_bytes(number))
+}
+
+impl Toy {
+    fn truth(&self, tick: Tick) -> Option<StateHash> {
+        (tick.0 <= self.length).then(|| state(0, tick.0))
+    }
+
+    fn next(&self, hash: StateHash) -> Option<StateHash> {
+        let (branch, number) = parts(hash);
+        (branch != 0 || number < self.length).then(|| state(branch, number + 1))
+    }
+
+    /// A proof says where it starts and where it ends.
+    fn proof(&self, start: StateHash, stop: Option<StateHash>) -> Proof {
+        let mut pvm_step = start.0.to_vec();
+        pvm_step.extend(stop.iter().flat_map(|stop| stop.0));
+        Proof {
+            pvm_step,
+            input_proof: None,
+        }
+    }
+}
+
+fn hash_at(bytes: &[u8]) -> Option<StateHash> {
+    bytes.try_into().ok().map(StateHash)
+}
+
+impl Rules for Toy {
+    fn machine(&self) -> Machine {
+        self.machine
+    }
+
+    fn start_of(&self, proof: &Proof) -> Option<StateHash> {
+        hash_at(proof.pvm_step.get(..32)?)
+    }
+
+    fn stop_of(&self, _: &Game, proof: &Proof) -> Result<Option<StateHash>, NotShown> {
+        let start = self.start_of(proof).unwrap();
+        let stop = hash_at(&proof.pvm_step[32..]);
+        if stop == self.next(start) {
+            Ok(stop)
+        } else {
+            Err(Flaw::Dissociated.into())
+        }
+    }
+}
+
+impl Truth for Toy {
+    fn hashes(&mut self, ticks: &[Tick]) -> Result<Vec<Option<StateHash>>, Unplayable> {
+        assert!(ticks.is_sorted(), "ticks are asked in ascending order");
+        Ok(ticks.iter().map(|tick| self.truth(*tick)).collect())
+    }
+
+    fn prove(&mut self, _: &Game, tick: Tick) -> Result<Proof, Unplayable> {
+        let start = self.truth(tick).ok_or(Unplayable::NoState(tick))?;
+        Ok(self.proof(start, self.next(start)))
+    }
+}
+
+/// What bakers let into blocks: the protocol itself takes proofs of sections of several ticks, and
+/// leaves the other player a claim that nobody can confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bakers {
+    /// Refuse such proofs, as their validation does today.
+    Careful,
+    /// Take whatever the protocol takes.
+    Protocol,
+}
+
+/// How a game went for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Won,
+    Drawn,
+}
+
+const TIMEOUT: u32 = 10;
+const OPENED: Level = Level::new(100);
+
+/// A game of ours against anybody.
+#[derive(Debug, Clone)]
+struct World {
+    toy: Toy,
+    bakers: Bakers,
+    us: Player,
+    stakers: Stakers,
+    game: Game,
+    clock: Clock,
+    now: Level,
+    asserted: BTreeMap<Tick, Option<StateHash>>,
+}
+
+fn account(byte: u8) -> PublicKeyHash {
+    let mut bytes = vec![0];
+    bytes.extend([byte; 20]);
+    PublicKeyHash::read(&mut crate::codec::Reader::new(&bytes)).unwrap()
+}
+
+fn commitment(state: StateHash, ticks: u128, predecessor: CommitmentHash) -> Commitment {
+    Commitment {
+        compressed_state: state,
+        inbox_level: Level::new(90),
+        predecessor,
+        number_of_ticks: u64::try_from(ticks).unwrap(),
+    }
+}
+
+impl World {
+    /// The game between our true commitment and the claim `claimed` after `ticks` ticks.
+    fn open(
+        toy: Toy,
+        bakers: Bakers,
+        sections: u8,
+        us: Player,
+        we_open: bool,
+        (claimed, ticks): (StateHash, u128),
+    ) -> Self {
+        let (alice, bob) = (account(1), account(2));
+        let stakers = Stakers::new(alice, bob);
+        let (ours, theirs) = (stakers.account(us), stakers.account(us.opponent()));
+        let parent = commitment(state(0, 0), 0, CommitmentHash([0; 32]));
+        let end = toy.truth(Tick(toy.length)).unwrap();
+        let honest = commitment(end, toy.length, parent.hash());
+        let false_one = commitment(claimed, ticks, parent.hash());
+        let (refuter, defender, defended) = if we_open {
+            (ours, theirs, false_one)
+        } else {
+            (theirs, ours, honest)
+        };
+        let snapshots = Snapshots {
+            inbox: HistoryCell {
+                index: 0,
+                witness: PayloadsHash([0; 32]),
+                level: Level::new(99),
+                back_pointers: Vec::new(),
+            },
+            dal: DalSnapshot::empty(),
+            start_level: OPENED,
+            sections,
+        };
+        let mut asserted = BTreeMap::new();
+        asserted.insert(Tick(toy.length), Some(end));
+        Self {
+            toy,
+            bakers,
+            us,
+            stakers,
+            game: opened(&refuter, &defender, &parent, &defended, &snapshots),
+            clock: Clock::start(OPENED, TIMEOUT),
+            now: OPENED,
+            asserted,
+        }
+    }
+
+    fn judge(&self, player: Player, refutation: &Refutation) -> Result<Ruling, NoRuling> {
+        let account = self.stakers.account(player);
+        judge(&self.toy, &self.stakers, &self.game, &account, refutation)
+    }
+
+    fn take(&mut self, player: Player, game: Game) {
+        self.clock = self.clock.moved(player, self.now);
+        self.game = game;
+    }
+
+    /// Our turn: we answer one block later. The promises are checked here.
+    fn answer(&mut self) -> Option<End> {
+        self.now = self.now.next().unwrap();
+        assert!(self.clock.blocks_left(self.us, self.now) >= 0, "in time");
+        let mut truth = self.toy;
+        let predicted = forecast(&self.toy, &self.stakers, self.us, &self.game, &mut truth);
+        let answered = answer(&self.toy, &self.stakers, self.us, &self.game, &mut truth);
+        let ours = match answered {
+            Ok(ours) => ours,
+            Err(Unplayable::Indefensible { distance, .. }) => {
+                let GameState::FinalMove { agreed_start, .. } = &self.game.state else {
+                    panic!("nothing was proved");
+                };
+                let stuck = agreed_start.state.is_none();
+                assert!(
+                    stuck || self.bakers == Bakers::Protocol,
+                    "bakers kept it out"
+                );
+                assert!(stuck || distance > 1);
+                assert_eq!(predicted.outcome, Some(Outcome::Draw));
+                return Some(End::Drawn);
+            }
+            Err(other) => panic!("no move: {other}\n{self:#?}"),
+        };
+        let them = self.us.opponent();
+        assert_eq!(predicted.outcome, Some(Outcome::Loser(them)), "we win");
+        assert!(predicted.obstacle.is_none());
+        let ruling = self.judge(self.us, &ours.refutation);
+        assert_eq!(ruling.as_ref(), Ok(&ours.ruling), "the judge accepts");
+        let out_of_turn = self.judge(them, &ours.refutation);
+        assert_eq!(out_of_turn, Err(Refusal::WrongTurn.into()));
+        self.assert_consistent(&ours.refutation);
+        match ours.ruling {
+            Ruling::Continues { game, flaw: None } => {
+                self.take(self.us, *game);
+                None
+            }
+            Ruling::Ended { result, .. } => {
+                assert_eq!(result, self.loser(them, LossReason::ConflictResolved));
+                Some(End::Won)
+            }
+            ruling => panic!("a proof of ours does not win: {ruling:?}"),
+        }
+    }
+
+    fn loser(&self, seat: Player, reason: LossReason) -> GameResult {
+        let loser = self.stakers.account(seat);
+        GameResult::Loser { reason, loser }
+    }
+
+    /// Never two hashes for one point, and never a false one.
+    fn assert_consistent(&mut self, refutation: &Refutation) {
+        let Refutation::Move {
+            step: Step::Dissection(chunks),
+            ..
+        } = refutation
+        else {
+            return;
+        };
+        for chunk in chunks {
+            let before = self.asserted.insert(chunk.tick, chunk.state);
+            assert!(before.is_none_or(|before| before == chunk.state));
+            assert_eq!(chunk.state, self.toy.truth(chunk.tick));
+        }
+    }
+
+    /// The world after they play this; none when it is refused. Nothing of theirs wins.
+    fn after(&self, refutation: &Refutation) -> Option<Self> {
+        if self.bakers == Bakers::Careful && self.is_wide_proof(refutation) {
+            return None;
+        }
+        let them = self.us.opponent();
+        match self.judge(them, refutation).ok()? {
+            Ruling::Continues { game, .. } => {
+                let mut next = self.clone();
+                next.take(them, *game);
+                Some(next)
+            }
+            Ruling::Ended { result, .. } => panic!("it won: {result:?}\n{self:#?}"),
+        }
+    }
+
+    /// A proof of a section of several ticks, from a dissection.
+    fn is_wide_proof(&self, refutation: &Refutation) -> bool {
+        let Refutation::Move {
+            choice,
+            step: Step::Proof(_),
+        } = refutation
+        else {
+            return false;
+        };
+        let GameState::Dissecting { dissection, .. } = &self.game.state else {
+            return false;
+        };
+        dissection
+            .windows(2)
+            .any(|pair| pair[0].tick == *choice && pair[1].tick.0 - pair[0].tick.0 > 1)
+    }
+
+    /// They say nothing until their clock ends.
+    fn silence(&self) -> End {
+        let them = self.us.opponent();
+        assert_eq!(self.game.turn, them);
+        let deadline = self.clock.deadline(them);
+        let last = Level::try_from(deadline).unwrap();
+        let early = self.clock.time_out(them, &self.game.state, last);
+        assert_eq!(early, Err(TimeoutTooEarly { blocks_left: 0 }));
+        let level = last.next().unwrap();
+        let outcome = self.clock.time_out(them, &self.game.state, level);
+        assert_eq!(outcome, Ok(Outcome::Loser(them)));
+        End::Won
+    }
+
+    /// What is known before they move: our claims stand.
+    fn check_forecast(&self) {
+        let mut truth = self.toy;
+        let found = forecast(&self.toy, &self.stakers, self.us, &self.game, &mut truth);
+        assert_eq!(found.outcome, Some(Outcome::Loser(self.us.opponent())));
+    }
+}
+
+fn dissecting(world: &World) -> (&[DissectionChunk], u8) {
+    match &world.game.state {
+        GameState::Dissecting {
+            dissection,
+            default_number_of_sections,
+        } => (dissection, *default_number_of_sections),
+        GameState::FinalMove { .. } => panic!("it is never their final move"),
+    }
+}
+
+fn play_step(choice: Tick, step: Step) -> Refutation {
+    Refutation::Move { choice, step }
+}
+
+#[test]
+fn the_facts_of_layer_1_judge_bytes_that_are_no_step() {
+    let facts = Facts::wasm(
+        crate::protocol::Protocol::Ushuaia,
+        RollupAddress([7; 20]),
+        Level::new(10),
+    );
+    let toy = Toy {
+        machine: Machine::Plain,
+        length: 1,
+    };
+    let world = World::open(
+        toy,
+        Bakers::Careful,
+        32,
+        Player::Alice,
+        true,
+        (state(1, 1), 1),
+    );
+    let garbage = play_step(Tick(0), Step::Proof(toy.proof(state(0, 0), None)));
+    let account = world.stakers.account(Player::Alice);
+    let ruling = judge(&facts, &world.stakers, &world.game, &account, &garbage);
+    assert_eq!(ruling, Err(Refusal::ProofBytes.into()));
+}
