@@ -1,4 +1,8 @@
 //! Many levels in a row: every state between inputs and kernel runs, and what each level changed.
+//!
+//! States inside a kernel run are taken from the reference machine, which goes through each level
+//! once. A `single_call_hash` is where the generator's batch function differs from single ticks;
+//! single ticks are what layer 1 enforces, so it is not ours to reproduce.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,27 +11,27 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::machine::{Line, Recorded, environment, failed, kernel, origination, same_state};
+use super::machine::{
+    Line, Recorded, environment, failed, has_keys, input, originated, same_state,
+};
+use super::ticks::same_phase;
 use super::{CheckError, Format, Lines};
 use crate::crypto::blake2b;
 use crate::protocol::{Level, StateHash};
-use crate::pvm::slow::{Machine, advance};
+use crate::pvm::slow::{Expects, Machine, advance};
 use crate::pvm::{
-    Environment, InputInfo, Key, LevelError, NotJudgeable, Observer, Phase, PvmError, RunTicks,
-    State, run_to_input,
+    Environment, Key, LevelError, NotJudgeable, Observer, Phase, PvmError, RunTicks, State,
+    run_to_input,
 };
 
 /// Runs of many levels.
 pub(super) const FORMAT: Format = Format {
     name: "many levels in a row",
     recognises: |_, first| {
-        [
-            "\"ticks_per_snapshot\"",
-            "\"origination_level\"",
-            "\"header\"",
-        ]
-        .iter()
-        .all(|part| first.contains(part))
+        has_keys(
+            first,
+            &["version", "ticks_per_snapshot", "origination_level"],
+        )
     },
     replay,
 };
@@ -63,6 +67,8 @@ struct Replay {
     state: State,
     /// States passed in the level, and how it ended.
     passed: Vec<Passed>,
+    /// The reference machine wherever it was asked for in this level, so that it only goes forward.
+    inside: BTreeMap<u128, Machine>,
     kernel_runs: u32,
     ended: Option<LevelError>,
     /// Level whose run was made.
@@ -76,11 +82,11 @@ fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
     let Some(header) = lines.next().transpose()? else {
         return Ok(0);
     };
-    let state = State::originate(&origination(&header)?, &kernel(&header, path)?);
     let mut replay = Replay {
         environment: environment(Recorded::from_header(&header)?),
-        state: state.map_err(|error| failed(&header, "origination", error))?,
+        state: originated(&header, path)?,
         passed: Vec::new(),
+        inside: BTreeMap::new(),
         kernel_runs: 0,
         ended: None,
         run: None,
@@ -88,10 +94,22 @@ fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
         compared: 0,
     };
     replay.listing = listing(&mut replay.state).map_err(|e| failed(&header, "durable", e))?;
+    let (mut last, mut ended) = (header.number, false);
     for line in lines {
-        replay.line(&line?)?;
+        let line = line?;
+        if ended {
+            return Err(line.malformed("a line after the final one"));
+        }
+        replay.line(&line)?;
+        (last, ended) = (line.number, line.text("type")? == "final");
     }
-    Ok(replay.compared)
+    if ended || replay.ended.is_some() {
+        return Ok(replay.compared);
+    }
+    Err(CheckError::Malformed {
+        line: last,
+        problem: "the run ends without its final line".to_owned(),
+    })
 }
 
 impl Replay {
@@ -110,7 +128,7 @@ impl Replay {
             }
             "input" => self.input(line)?,
             "boundary" => self.boundary(line)?,
-            "mid" => self.inside_a_run(line, "hash")?,
+            "mid" => self.mid(line)?,
             "reveal" => self.reveal(line)?,
             "reveal_exception" => self.reveal_exception(line)?,
             "level_end" => self.level_end(line)?,
@@ -121,13 +139,9 @@ impl Replay {
     }
 
     fn input(&mut self, line: &Line) -> Result<usize, CheckError> {
-        let level: i64 = line.number("level")?;
-        let info = InputInfo {
-            level: Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?,
-            counter: line.number("counter")?,
-        };
+        let (info, payload) = input(line)?;
         self.state
-            .set_input(info, &line.bytes("payload")?)
+            .set_input(info, &payload)
             .map_err(|error| failed(line, "input", error))?;
         same_state(line, &mut self.state)
     }
@@ -139,6 +153,7 @@ impl Replay {
             return Ok(());
         }
         self.run = Some(level);
+        self.inside.clear();
         let mut recorder = Recorder::default();
         let result = run_to_input(self.state.clone(), &self.environment, &mut recorder);
         self.passed = std::mem::take(&mut *recorder.0.borrow_mut());
@@ -178,9 +193,9 @@ impl Replay {
         same_state(line, &mut passed.state)
     }
 
-    /// A state in the middle of a kernel run: the reference engine goes there from its start.
-    fn inside_a_run(&self, line: &Line, hash: &str) -> Result<usize, CheckError> {
-        let tick: u128 = line.number("tick")?;
+    /// The reference machine at a tick inside a kernel run: on from the last place before, or from
+    /// the start of the run.
+    fn machine_at(&mut self, line: &Line, tick: u128) -> Result<&mut Machine, CheckError> {
         let start = self
             .passed
             .iter()
@@ -190,20 +205,41 @@ impl Replay {
         let Some(start) = start else {
             return Err(self.missing(line, &format!("the start of the run of tick {tick}")));
         };
-        let mut machine = Machine::new(start.clone())
-            .map_err(|error| failed(line, "start of the run", error))?
-            .listing(self.environment.listing);
+        let known = self.inside.range(start.current_tick..=tick).next_back();
+        let mut machine = match known {
+            Some((_, machine)) => machine.clone(),
+            None => Machine::new(start.clone())
+                .map_err(|error| failed(line, "start of the run", error))?
+                .listing(self.environment.listing),
+        };
         advance(&mut machine, tick, &self.environment)
             .map_err(|error| failed(line, "inside the run", error))?;
-        let found = machine
-            .hash()
-            .map_err(|error| failed(line, "hash", error))?;
-        line.same(
-            || format!("hash at tick {tick}"),
-            &line.text(hash)?.to_owned(),
-            &found.to_string(),
-        )?;
-        Ok(1)
+        let at = machine.state().current_tick;
+        Ok(self.inside.entry(at).insert_entry(machine).into_mut())
+    }
+
+    /// A state in the middle of a kernel run.
+    fn mid(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let tick: u128 = line.number("tick")?;
+        let snapshot = self.snapshot_of(tick);
+        if let (Some(snapshot), Some(_)) = (snapshot, line.field("ticks_from_snapshot")) {
+            line.same(
+                || format!("ticks from the snapshot to tick {tick}"),
+                &line.number::<u128>("ticks_from_snapshot")?,
+                &tick.saturating_sub(snapshot),
+            )?;
+        }
+        same_hash(line, self.machine_at(line, tick)?, "hash")?;
+        same_phase(line, self.machine_at(line, tick)?)?;
+        Ok(2)
+    }
+
+    fn snapshot_of(&self, tick: u128) -> Option<u128> {
+        let states = self.passed.iter().map(|passed| &passed.state);
+        states
+            .filter(|state| matches!(state.phase, Phase::Snapshot) && state.current_tick <= tick)
+            .map(|state| state.current_tick)
+            .max()
     }
 
     fn missing(&self, line: &Line, what: &str) -> CheckError {
@@ -211,35 +247,70 @@ impl Replay {
         failed(line, what, reason.unwrap_or_else(|| "none".to_owned()))
     }
 
-    fn reveal(&self, line: &Line) -> Result<usize, CheckError> {
-        let compared = self.inside_a_run(line, "hash_before")?;
-        if line.field("response").is_none() {
-            return Ok(compared);
-        }
+    /// The state that waits for a reveal, what it asks for, and the state with the answer.
+    fn reveal(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let tick: u128 = line.number("tick")?;
+        let request = self.request(line, tick)?;
         let level: i64 = line.number("level")?;
         let level = Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?;
         let found = self
             .environment
             .reveals
-            .answer(&line.bytes("request")?, Some(level))
+            .answer(&request, Some(level))
             .map_err(|error| failed(line, "reveal", error))?;
+        if line.field("response").is_some() {
+            line.same(
+                || "response to the reveal".to_owned(),
+                &line.text("response")?.to_ascii_lowercase(),
+                &hex::encode(&found),
+            )?;
+        }
+        let mut machine = self.machine_at(line, tick)?.clone();
+        let revealed = machine.reveal(&found);
+        revealed.map_err(|error| failed(line, "the reveal", error))?;
+        let after = machine.state().current_tick;
         line.same(
-            || "response to the reveal".to_owned(),
-            &line.text("response")?.to_owned(),
-            &hex::encode(found),
+            || "tick after the reveal".to_owned(),
+            &line.number::<u128>("tick_after")?,
+            &after,
         )?;
-        Ok(1)
+        same_hash(line, &mut machine, "hash")?;
+        self.inside.insert(after, machine);
+        Ok(5)
     }
 
-    fn reveal_exception(&self, line: &Line) -> Result<usize, CheckError> {
-        match &self.ended {
-            Some(LevelError::NotJudgeable(NotJudgeable::NoNextState { .. })) => Ok(1),
-            other => Err(failed(
+    /// What the state at a tick asks to be revealed, the state and the request compared.
+    fn request(&mut self, line: &Line, tick: u128) -> Result<Vec<u8>, CheckError> {
+        let machine = self.machine_at(line, tick)?;
+        same_hash(line, machine, "hash_before")?;
+        let Expects::Reveal(request) = machine.expects() else {
+            return Err(failed(
                 line,
-                "a run without a next state",
-                format!("{:?}", other.as_ref().map(ToString::to_string)),
-            )),
+                "a state that waits for a reveal",
+                machine.phase_name(),
+            ));
+        };
+        line.same(
+            || format!("request at tick {tick}"),
+            &line.text("request")?.to_ascii_lowercase(),
+            &hex::encode(&request),
+        )?;
+        Ok(request)
+    }
+
+    fn reveal_exception(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let ended = &self.ended;
+        if !matches!(
+            ended,
+            Some(LevelError::NotJudgeable(NotJudgeable::NoNextState { .. }))
+        ) {
+            let found = format!("{:?}", ended.as_ref().map(ToString::to_string));
+            return Err(failed(line, "a run without a next state", found));
         }
+        if line.field("hash_before").is_some() {
+            self.request(line, line.number("tick")?)?;
+        }
+        Ok(1)
     }
 
     fn state_hash(&mut self, line: &Line) -> Result<usize, CheckError> {
@@ -411,6 +482,17 @@ impl Replay {
         }
         Ok(1 + 2 * expected.len())
     }
+}
+
+fn same_hash(line: &Line, machine: &mut Machine, key: &str) -> Result<(), CheckError> {
+    let tick = machine.state().current_tick;
+    let found = machine.hash();
+    let found = found.map_err(|error| failed(line, "hash", error))?;
+    line.same(
+        || format!("{key} at tick {tick}"),
+        &line.text(key)?.to_ascii_lowercase(),
+        &found.to_string(),
+    )
 }
 
 /// Every value of the storage.

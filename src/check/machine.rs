@@ -11,7 +11,8 @@ use super::CheckError;
 use crate::protocol::{Level, PvmVersion};
 use crate::pvm::slow::SlowEngine;
 use crate::pvm::{
-    Activation, Engine, Environment, ListingOrder, Origination, PageId, RevealError, Reveals, State,
+    Activation, Engine, Environment, InputInfo, ListingOrder, Origination, PageId, RevealError,
+    Reveals, State,
 };
 
 /// One line of a vector file, with its number for messages.
@@ -71,15 +72,46 @@ impl Line {
     }
 }
 
-/// Version named `v0` to `v6`.
+/// Version named `v0` to `v6`, or as the machine itself names it.
 pub(super) fn version(line: &Line, key: &str) -> Result<PvmVersion, CheckError> {
     let name = line.text(key)?;
-    PvmVersion::ALL
-        .into_iter()
-        .zip(0..)
-        .find(|(_, number)| name == format!("v{number}"))
+    version_named(name).ok_or_else(|| line.malformed(format!("{name:?} is not a version")))
+}
+
+/// Version named `v0` to `v6`, or as the machine itself names it.
+pub(super) fn version_named(name: &str) -> Option<PvmVersion> {
+    let mut numbered = PvmVersion::ALL.into_iter().zip(0..);
+    let short = name.to_ascii_lowercase();
+    numbered
+        .find(|(version, number)| short == format!("v{number}") || name == version.text())
         .map(|(version, _)| version)
-        .ok_or_else(|| line.malformed(format!("{name:?} is not a version")))
+}
+
+/// Whether a line is a JSON object that has these keys.
+pub(super) fn has_keys(line: &str, keys: &[&str]) -> bool {
+    let json: Option<Value> = serde_json::from_str(line).ok();
+    json.is_some_and(|json| keys.iter().all(|key| json.get(key).is_some()))
+}
+
+/// The state a run begins with.
+pub(super) fn originated(header: &Line, vector: &Path) -> Result<State, CheckError> {
+    let mut state = State::originate(&origination(header)?, &kernel(header, vector)?)
+        .map_err(|error| failed(header, "origination", error))?;
+    if header.field("max_reboots").is_some() {
+        state.maximum_reboots = header.number("max_reboots")?;
+        state.reboot_counter = state.maximum_reboots.saturating_add(1);
+    }
+    Ok(state)
+}
+
+/// The place and bytes of an input line.
+pub(super) fn input(line: &Line) -> Result<(InputInfo, Vec<u8>), CheckError> {
+    let level: i64 = line.number("level")?;
+    let info = InputInfo {
+        level: Level::try_from(level).map_err(|error| line.malformed(error.to_string()))?,
+        counter: line.number("counter")?,
+    };
+    Ok((info, line.bytes("payload")?))
 }
 
 pub(super) fn origination(line: &Line) -> Result<Origination, CheckError> {
@@ -157,6 +189,12 @@ impl Recorded {
             recorded.metadata = line.bytes("metadata")?.try_into().ok();
         }
         Ok(recorded)
+    }
+
+    /// The answer that the file has for a request, if it has one.
+    pub(super) fn recorded(&self, request: &[u8], last_input: Option<Level>) -> Option<Vec<u8>> {
+        let verbatim = self.responses.get(request).cloned();
+        verbatim.or_else(|| Plain(self).answer(request, last_input).ok())
     }
 
     fn response(&self, request: &[u8], reason: &str) -> Result<Vec<u8>, RevealError> {

@@ -4,11 +4,14 @@
 //! never a pass. Refuses to know: where files come from. `watchtower check` and the golden tests
 //! call the same [`run`], so what the tests prove is what an operator can repeat.
 
+mod deltas;
 mod dissections;
 mod facts;
 mod games;
 mod host_calls;
 mod inbox;
+mod layout;
+mod leaves;
 mod levels;
 mod machine;
 mod outputs;
@@ -16,15 +19,18 @@ mod proofs;
 mod protocol;
 mod regressions;
 mod rollup;
+mod scripts;
 mod source;
 mod states;
 mod ticks;
 mod traces;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use scripts::LeftOut;
 pub use source::{Lines, SourceError};
 
 /// A file was compared whole and is equal.
@@ -34,6 +40,8 @@ pub struct Checked {
     pub format: &'static str,
     /// Number of facts compared.
     pub compared: usize,
+    /// What the reference deliberately does otherwise, in scripts of the WebAssembly standard.
+    pub left_out: BTreeMap<LeftOut, usize>,
 }
 
 /// The first place where a file and the program differ.
@@ -139,8 +147,9 @@ const FORMATS: &[Format] = &[
     inbox::PAYLOADS,
     inbox::LEVELS,
     regressions::FORMAT,
-    ticks::SCENARIO,
-    ticks::DELTA,
+    ticks::FORMAT,
+    deltas::FORMAT,
+    layout::FORMAT,
 ];
 
 /// Replays one vector file.
@@ -149,6 +158,14 @@ const FORMATS: &[Format] = &[
 /// [`CheckError`] when the file is unreadable, of no known format, malformed, or different.
 pub fn run(path: &Path) -> Result<Checked, CheckError> {
     let lines = Lines::open(path)?;
+    if scripts::recognises(lines.text()) {
+        let scripts::Script { compared, left_out } = scripts::replay(&lines)?;
+        return Ok(Checked {
+            format: scripts::NAME,
+            compared,
+            left_out,
+        });
+    }
     let first = lines.first().unwrap_or_default();
     let format = FORMATS
         .iter()
@@ -158,5 +175,6 @@ pub fn run(path: &Path) -> Result<Checked, CheckError> {
     Ok(Checked {
         format: format.name,
         compared,
+        left_out: BTreeMap::new(),
     })
 }

@@ -1,9 +1,12 @@
-//! Vector files as numbered lines, decompressed when their name ends in `.gz`.
+//! Vector files as numbered lines, decompressed when their first bytes say so.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
+
+/// What a compressed file begins with, whatever its name.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A vector file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +35,9 @@ impl Lines {
             error,
         };
         let mut bytes = std::fs::read(path).map_err(fail)?;
-        if path.extension().is_some_and(|extension| extension == "gz") {
+        if bytes.starts_with(&GZIP) {
             let mut plain = Vec::new();
-            GzDecoder::new(bytes.as_slice())
+            MultiGzDecoder::new(bytes.as_slice())
                 .read_to_end(&mut plain)
                 .map_err(fail)?;
             bytes = plain;
@@ -46,7 +49,7 @@ impl Lines {
     /// The first line, if there is one.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
-        self.text.lines().next()
+        self.numbered().next().map(|(_, line)| line)
     }
 
     /// The whole text.
@@ -59,6 +62,6 @@ impl Lines {
     pub fn numbered(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..)
             .zip(self.text.lines())
-            .filter(|(_, line)| !line.is_empty())
+            .filter(|(_, line)| !line.trim().is_empty())
     }
 }

@@ -1,361 +1,253 @@
-//! Runs of the reference machine: hash at every tick, and the leaves each tick sets and deletes.
+//! Runs of the reference machine: the hash at every tick, and all leaves at the end.
 //!
-//! A scenario gives inputs and hashes; it is replayed in memory, written to the tree where a hash
-//! is given. A delta gives the leaves of every state; it is replayed one tick at a time over the
-//! tree, as proofs are made. A difference is reported with its place in the tree.
+//! A run gives the kernel, inputs and hashes; it is replayed in memory, written to the tree where a
+//! hash is given. Batches are replayed as the single ticks they stand for.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::{CheckError, Difference, Format, Lines, same};
-use crate::merkle::Tree;
-use crate::protocol::{Level, PvmVersion};
-use crate::pvm::slow::{Expects, Machine};
-use crate::pvm::{InputInfo, Origination, Phase, State};
+use super::leaves::{Leaves, first_difference, leaves};
+use super::machine::{Line, Recorded, failed, has_keys, input, originated};
+use super::{CheckError, Format, Lines};
+use crate::pvm::Phase;
+use crate::pvm::slow::{Expects, Machine, SlowError};
 use crate::wasm::encoding::Style;
+use crate::wasm::fault::Fault;
 
 /// Runs with a hash at every tick.
-pub(super) const SCENARIO: Format = Format {
+pub(super) const FORMAT: Format = Format {
     name: "run of the reference machine",
-    recognises: |_, first| matches!(serde_json::from_str(first), Ok(Line::Header(header)) if header.first_level.is_none()),
-    replay: replay_scenario,
+    recognises: |_, first| {
+        let of_levels = ["first_level", "origination_level"];
+        has_keys(first, &["version", "ticks_per_snapshot"])
+            && !has_keys(first, &["state"])
+            && !of_levels.iter().any(|key| has_keys(first, &[key]))
+    },
+    replay,
 };
 
-/// Runs with the leaves that every tick changes.
-pub(super) const DELTA: Format = Format {
-    name: "leaves changed at every tick",
-    recognises: |_, first| serde_json::from_str::<Delta>(first).is_ok(),
-    replay: replay_delta,
-};
+/// The last line lists leaves of up to this many bytes, whole.
+const LONGEST_LISTED: usize = 600;
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Header(Header),
-    Event(Event),
-    Final(Final),
-}
-
-#[derive(Deserialize)]
-struct Header {
-    version: String,
-    ticks_per_snapshot: String,
-    outbox_validity_period: i32,
-    outbox_message_limit: u32,
-    max_reboots: u64,
-    kernel: String,
-    /// Runs over many levels have this one, and a format of their own.
-    #[serde(default)]
-    first_level: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    tick: String,
-    phase: String,
-    event: Kind,
-    hash: String,
-    level: Option<i32>,
-    counter: Option<u64>,
-    payload: Option<String>,
-    response: Option<String>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
+/// What a line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
     Boot,
     Input,
+    /// One tick.
     Step,
-    Skip,
-    Many,
+    /// Several ticks, as one.
+    Batch,
     Reveal,
+    /// A reveal after which there is no state.
+    RevealException,
 }
 
-#[derive(Deserialize)]
-struct Final {
-    #[serde(rename = "type")]
-    _final: FinalTag,
-    stuck: Option<String>,
-    leaves: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FinalTag {
-    Final,
-}
-
-#[derive(Deserialize)]
-struct Delta {
-    tick: String,
-    event: Kind,
-    hash: String,
-    set: BTreeMap<String, String>,
-    del: Vec<String>,
-}
-
-fn malformed(line: usize, problem: impl ToString) -> CheckError {
-    CheckError::Malformed {
-        line,
-        problem: problem.to_string(),
+impl Event {
+    pub(super) fn of(line: &Line) -> Result<Self, CheckError> {
+        Ok(match line.text("event")? {
+            "boot" => Self::Boot,
+            "input" => Self::Input,
+            "step" => Self::Step,
+            "skip" | "many" => Self::Batch,
+            "reveal" => Self::Reveal,
+            "reveal_exception" => Self::RevealException,
+            other => return Err(line.malformed(format!("unknown event {other:?}"))),
+        })
     }
 }
 
-fn failed(line: usize, what: &str, error: impl ToString) -> CheckError {
-    Difference {
-        line,
-        what: what.to_owned(),
-        expected: "a state".to_owned(),
-        found: error.to_string(),
-    }
-    .into()
+struct Replay {
+    machine: Machine,
+    reveals: Recorded,
+    booted: bool,
 }
 
-fn bytes(line: usize, text: &str) -> Result<Vec<u8>, CheckError> {
-    hex::decode(text).map_err(|error| malformed(line, error))
-}
-
-fn number<T: std::str::FromStr<Err: ToString>>(line: usize, text: &str) -> Result<T, CheckError> {
-    text.parse()
-        .map_err(|error: T::Err| malformed(line, error.to_string()))
-}
-
-fn version(line: usize, text: &str) -> Result<PvmVersion, CheckError> {
-    let digit = text.strip_prefix('v').and_then(|n| n.parse::<usize>().ok());
-    digit
-        .and_then(|n| PvmVersion::ALL.get(n).copied())
-        .ok_or_else(|| malformed(line, format!("unknown version {text}")))
-}
-
-/// The machine after origination.
-fn boot(line: usize, header: &Header) -> Result<Machine, CheckError> {
-    let origination = Origination {
-        version: version(line, &header.version)?,
-        ticks_per_snapshot: number(line, &header.ticks_per_snapshot)?,
-        outbox_validity_period: header.outbox_validity_period,
-        outbox_message_limit: header.outbox_message_limit,
+fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
+    let mut lines = lines.numbered().map(Line::parse);
+    let Some(header) = lines.next().transpose()? else {
+        return Ok(0);
     };
-    let kernel = bytes(line, &header.kernel)?;
-    let mut state = State::originate(&origination, &kernel)
-        .map_err(|error| failed(line, "origination", error))?;
-    state.maximum_reboots = u128::from(header.max_reboots);
-    state.reboot_counter = state.maximum_reboots.saturating_add(1);
-    Machine::new(state).map_err(|error| failed(line, "origination", error))
-}
-
-fn phase_of(machine: &Machine) -> &'static str {
-    machine.state().phase.tag()
-}
-
-fn tick_of(machine: &Machine) -> String {
-    machine.state().current_tick.to_string()
-}
-
-/// Takes `count` ticks, bulk padding included.
-fn run(machine: &mut Machine, count: u128) -> Result<(), String> {
-    let mut left = count;
-    while left > 0 {
-        let padded = machine.pad(left);
-        left = left.saturating_sub(padded);
-        if left > 0 && padded == 0 {
-            machine.tick().map_err(|error| error.to_string())?;
-            left = left.saturating_sub(1);
+    let machine = Machine::new(originated(&header, path)?);
+    let mut replay = Replay {
+        machine: machine.map_err(|error| failed(&header, "origination", error))?,
+        reveals: Recorded::from_header(&header)?,
+        booted: false,
+    };
+    let (mut compared, mut last) = (0, header.number);
+    let mut ended = false;
+    for line in lines {
+        let line = line?;
+        last = line.number;
+        if ended {
+            return Err(line.malformed("a line after the final one"));
         }
-    }
-    Ok(())
-}
-
-fn apply(machine: &mut Machine, line: usize, event: &Event) -> Result<(), CheckError> {
-    let what = format!("tick {}", event.tick);
-    let fail = |error: String| failed(line, &what, error);
-    match event.event {
-        Kind::Boot => Ok(()),
-        Kind::Input => {
-            let (Some(level), Some(counter), Some(payload)) =
-                (event.level, event.counter, &event.payload)
-            else {
-                return Err(malformed(line, "an input has level, counter and payload"));
-            };
-            let level = Level::try_from(level).map_err(|error| malformed(line, error))?;
-            let counter = u128::from(counter);
-            let info = InputInfo { level, counter };
-            machine
-                .set_input(info, &bytes(line, payload)?)
-                .map_err(|error| fail(error.to_string()))
-        }
-        // Some runs give only every thousandth tick.
-        Kind::Step | Kind::Skip | Kind::Many => {
-            let until: u128 = number(line, &event.tick)?;
-            let left = until.saturating_sub(machine.state().current_tick);
-            run(machine, left).map_err(fail)
-        }
-        Kind::Reveal => {
-            let response = event.response.as_deref().unwrap_or_default();
-            machine
-                .reveal(&bytes(line, response)?)
-                .map_err(|error| fail(error.to_string()))
-        }
-    }
-}
-
-fn replay_scenario(_: &Path, lines: Lines) -> Result<usize, CheckError> {
-    let (mut machine, mut compared) = (None, 0);
-    for (line, text) in lines.numbered() {
-        let parsed = serde_json::from_str(text).map_err(|error| malformed(line, error))?;
-        match (parsed, &mut machine) {
-            (Line::Header(header), None) => machine = Some(boot(line, &header)?),
-            (Line::Event(event), Some(machine)) => {
-                apply(machine, line, &event)?;
-                compared += compare(machine, line, &event)?;
+        compared += match line.json.get("type").and_then(serde_json::Value::as_str) {
+            Some("final") => {
+                ended = true;
+                replay.last(&line)?
             }
-            (Line::Final(end), Some(machine)) => compared += compare_final(machine, line, &end)?,
-            _ => return Err(malformed(line, "one header, then events")),
-        }
+            Some(other) => return Err(line.malformed(format!("unexpected line of type {other:?}"))),
+            None => replay.event(&line)?,
+        };
     }
-    Ok(compared)
+    if ended {
+        return Ok(compared);
+    }
+    Err(CheckError::Malformed {
+        line: last,
+        problem: "the run ends without its final line".to_owned(),
+    })
 }
 
-fn compare(machine: &mut Machine, line: usize, event: &Event) -> Result<usize, CheckError> {
-    let at = |what: &str| format!("{what} at tick {}", event.tick);
-    same(line, || "tick".to_owned(), &event.tick, &tick_of(machine))?;
-    let phase = event.phase.split(':').next().unwrap_or_default().to_owned();
-    same(line, || at("phase"), &phase, &phase_of(machine).to_owned())?;
+impl Replay {
+    fn event(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let event = Event::of(line)?;
+        if self.booted == (event == Event::Boot) {
+            return Err(line.malformed("a run boots once, and first"));
+        }
+        self.booted = true;
+        let what = format!("tick {}", line.number::<u128>("tick")?);
+        let fail = |error: SlowError| failed(line, &what, error);
+        match event {
+            Event::Boot => {}
+            Event::Input => {
+                let (info, payload) = input(line)?;
+                self.machine.set_input(info, &payload).map_err(fail)?;
+            }
+            Event::Step => drop(self.machine.tick().map_err(fail)?),
+            Event::Batch => self.batch(line)?,
+            Event::Reveal => {
+                let data = self.answer(line)?;
+                self.machine.reveal(&data).map_err(fail)?;
+            }
+            Event::RevealException => return self.exception(line),
+        }
+        same_state(line, &mut self.machine)
+    }
+
+    /// Goes on to the tick of the line, padding at once, reveals answered from the header.
+    fn batch(&mut self, line: &Line) -> Result<(), CheckError> {
+        let until: u128 = line.number("tick")?;
+        let fail = |error: SlowError| failed(line, "a batch of ticks", error);
+        loop {
+            let left = until.saturating_sub(self.machine.state().current_tick);
+            if left == 0 {
+                return Ok(());
+            }
+            if self.machine.pad(left) > 0 {
+                continue;
+            }
+            let level = self.machine.state().last_input.map(|info| info.level);
+            let answer = match self.machine.expects() {
+                Expects::Reveal(request) => self.reveals.recorded(&request, level),
+                _ => None,
+            };
+            match answer {
+                Some(data) => self.machine.reveal(&data).map_err(fail)?,
+                None => drop(self.machine.tick().map_err(fail)?),
+            }
+        }
+    }
+
+    /// The response of a reveal line, its request compared.
+    fn answer(&self, line: &Line) -> Result<Vec<u8>, CheckError> {
+        let request = match self.machine.expects() {
+            Expects::Reveal(request) => request,
+            other => {
+                // A reveal that nobody waits for is a tick, too.
+                return match line.field("response") {
+                    Some(_) => line.bytes("response"),
+                    None => Err(failed(
+                        line,
+                        "what the machine waits for",
+                        format!("{other:?}"),
+                    )),
+                };
+            }
+        };
+        if line.field("request").is_some() {
+            line.same(
+                || "request of the reveal".to_owned(),
+                &line.text("request")?.to_ascii_lowercase(),
+                &hex::encode(&request),
+            )?;
+        }
+        if line.field("response").is_some() {
+            return line.bytes("response");
+        }
+        let level = self.machine.state().last_input.map(|info| info.level);
+        let recorded = self.reveals.recorded(&request, level);
+        recorded.ok_or_else(|| line.malformed("a reveal without its response"))
+    }
+
+    fn exception(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let data = self.answer(line)?;
+        match self.machine.clone().reveal(&data) {
+            Err(SlowError::Fault(Fault::Raised(_))) => Ok(1),
+            other => Err(failed(
+                line,
+                "a reveal without a next state",
+                format!("{other:?}"),
+            )),
+        }
+    }
+
+    /// The last line shows all leaves up to some size.
+    fn last(&mut self, line: &Line) -> Result<usize, CheckError> {
+        let compared = same_state(line, &mut self.machine)?;
+        let Some(listed) = line.field("leaves").and_then(serde_json::Value::as_object) else {
+            return Err(line.malformed("no leaves"));
+        };
+        let listed: Leaves = listed
+            .iter()
+            .map(|(path, value)| (path.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect();
+        let fail = |error: &dyn std::fmt::Display| failed(line, "last state", error);
+        let tree = self.machine.encode(Style::Changed).map_err(|e| fail(&e))?;
+        let mut found = leaves(tree).map_err(|e| fail(&e))?;
+        found.retain(|path, value| value.len() <= 2 * LONGEST_LISTED || listed.contains_key(path));
+        match first_difference(line.number, "at the end", &listed, &found) {
+            Some(error) => Err(error),
+            None => Ok(compared + listed.len()),
+        }
+    }
+}
+
+/// Tick, phase, stuck error and hash of a machine.
+pub(super) fn same_state(line: &Line, machine: &mut Machine) -> Result<usize, CheckError> {
+    let tick: u128 = line.number("tick")?;
+    line.same(|| "tick".to_owned(), &tick, &machine.state().current_tick)?;
+    same_phase(line, machine)?;
     let hash = machine
         .hash()
-        .map_err(|error| failed(line, &at("hash"), error))?;
-    same(line, || at("hash"), &event.hash, &hash.to_string())?;
+        .map_err(|error| failed(line, &format!("hash at tick {tick}"), error))?;
+    line.same(
+        || format!("hash at tick {tick}"),
+        &line.text("hash")?.to_ascii_lowercase(),
+        &hash.to_string(),
+    )?;
     Ok(3)
 }
 
-/// The last line shows all leaves up to some size.
-fn compare_final(machine: &mut Machine, line: usize, end: &Final) -> Result<usize, CheckError> {
-    if let (Some(expected), Phase::Stuck(found)) = (&end.stuck, &machine.state().phase) {
-        same(line, || "error".to_owned(), expected, &found.to_string())?;
+/// The phase, with its continuation where the line has one, and the error of a stuck machine.
+pub(super) fn same_phase(line: &Line, machine: &Machine) -> Result<(), CheckError> {
+    let at = |what: &str| format!("{what} at tick {}", machine.state().current_tick);
+    if line.field("phase").is_some() {
+        let expected = line.text("phase")?;
+        let name = machine.phase_name();
+        let found = match expected.contains(':') {
+            true => name.as_str(),
+            false => machine.state().phase.tag(),
+        };
+        line.same(|| at("phase"), &expected, &found)?;
     }
-    let tree = machine
-        .encode(Style::Changed)
-        .map_err(|error| failed(line, "last state", error))?;
-    let found = leaves(tree).map_err(|error| failed(line, "last state", error))?;
-    for (path, value) in &end.leaves {
-        let nothing = String::new();
-        let found = found.get(path).unwrap_or(&nothing);
-        same(line, || path.clone(), value, found)?;
-    }
-    Ok(end.leaves.len())
-}
-
-/// All leaves of a tree by path.
-fn leaves(tree: &Tree) -> Result<BTreeMap<String, String>, crate::merkle::TreeError> {
-    fn walk(
-        tree: &Tree,
-        path: &str,
-        found: &mut BTreeMap<String, String>,
-    ) -> Result<(), crate::merkle::TreeError> {
-        for (name, child) in tree.list(&[], 0, None)? {
-            let path = if path.is_empty() {
-                name
-            } else {
-                format!("{path}/{name}")
-            };
-            match child.find(&[])? {
-                Some(bytes) => drop(found.insert(path, hex::encode(bytes))),
-                None => walk(&child, &path, found)?,
-            }
-        }
-        Ok(())
-    }
-    let mut found = BTreeMap::new();
-    walk(tree, "", &mut found)?;
-    Ok(found)
-}
-
-/// The first path where two states differ.
-fn first_difference(
-    line: usize,
-    tick: &str,
-    expected: &BTreeMap<String, String>,
-    found: &BTreeMap<String, String>,
-) -> Option<CheckError> {
-    let mut paths: Vec<&String> = expected.keys().chain(found.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    let shown = |value: Option<&String>| value.map_or_else(|| "nothing".to_owned(), Clone::clone);
-    let path = paths
-        .into_iter()
-        .find(|path| expected.get(*path) != found.get(*path))?;
-    Some(
-        Difference {
-            line,
-            what: format!("{path} at tick {tick}"),
-            expected: shown(expected.get(path)),
-            found: shown(found.get(path)),
-        }
-        .into(),
-    )
-}
-
-/// The tree with the changes of a line that cannot be computed from the file alone.
-fn adopt(line: usize, tree: &mut Tree, delta: &Delta) -> Result<(), CheckError> {
-    let fail = |error: crate::merkle::TreeError| failed(line, "tree", error);
-    for path in &delta.del {
-        let steps: Vec<&str> = path.split('/').collect();
-        tree.remove(&steps).map_err(fail)?;
-    }
-    for (path, value) in &delta.set {
-        let steps: Vec<&str> = path.split('/').collect();
-        tree.add(&steps, &bytes(line, value)?).map_err(fail)?;
+    if let Some(expected) = line.field("stuck") {
+        let found = match &machine.state().phase {
+            Phase::Stuck(error) => error.to_string(),
+            _ => "not stuck".to_owned(),
+        };
+        let expected = expected.as_str().unwrap_or_default().to_owned();
+        line.same(|| at("error"), &expected, &found)?;
     }
     Ok(())
-}
-
-fn replay_delta(_: &Path, lines: Lines) -> Result<usize, CheckError> {
-    let (mut tree, mut expected, mut compared) = (Tree::empty(), BTreeMap::new(), 0);
-    for (line, text) in lines.numbered() {
-        let delta: Delta = serde_json::from_str(text).map_err(|error| malformed(line, error))?;
-        for path in &delta.del {
-            expected.remove(path);
-        }
-        expected.extend(delta.set.clone());
-        match delta.event {
-            Kind::Boot | Kind::Input | Kind::Reveal => adopt(line, &mut tree, &delta)?,
-            Kind::Step | Kind::Skip | Kind::Many => {
-                advance(line, &mut tree, &delta)?;
-            }
-        }
-        let hash = tree.hash().map_err(|error| failed(line, "hash", error))?;
-        if hash.to_string() != delta.hash {
-            let found = leaves(&tree).map_err(|error| failed(line, "tree", error))?;
-            if let Some(error) = first_difference(line, &delta.tick, &expected, &found) {
-                return Err(error);
-            }
-        }
-        let what = || format!("hash at tick {}", delta.tick);
-        same(line, what, &delta.hash, &hash.to_string())?;
-        compared += 1;
-    }
-    Ok(compared)
-}
-
-/// Moves the tree to the tick of the line, decoded and encoded at every tick.
-fn advance(line: usize, tree: &mut Tree, delta: &Delta) -> Result<(), CheckError> {
-    let what = format!("tick {}", delta.tick);
-    let until: u128 = number(line, &delta.tick)?;
-    let fail = |error: crate::pvm::slow::SlowError| failed(line, &what, error);
-    loop {
-        let mut machine = Machine::decode(tree).map_err(fail)?;
-        let left = until.saturating_sub(machine.state().current_tick);
-        if left == 0 {
-            return Ok(());
-        }
-        if machine.expects() != Expects::Nothing {
-            return Err(failed(line, &what, "the state waits for an input"));
-        }
-        if machine.pad(left) == 0 {
-            machine.tick().map_err(fail)?;
-        }
-        *tree = machine.encode(Style::Exact).map_err(fail)?.clone();
-    }
 }

@@ -19,10 +19,10 @@ pub(super) fn read_input(
     let Some(input) = on.buffers.input.pop()? else {
         return Ok(done(0, 0));
     };
-    let counter = i32::try_from(input.counter).map_err(|_| Code::GenericInvalidAccess)?;
     let max_bytes = usize::try_from(max_bytes).map_err(|_| Code::MemoryInvalidAccess)?;
     let payload = input.payload.get(..max_bytes).unwrap_or(&input.payload);
     store(on.memory, destination, payload, on.edges)?;
+    let counter = i32::try_from(input.counter).map_err(|_| Code::GenericInvalidAccess)?;
     let info = [input.level.to_le_bytes(), counter.to_le_bytes()].concat();
     store(on.memory, info_address, &info, on.edges)?;
     let count = i32::try_from(payload.len()).unwrap_or(LIMIT);

@@ -89,6 +89,9 @@ impl Memory for Guest<'_> {
     }
 }
 
+/// Arguments of other types than the function's: nothing type-checks a kernel.
+const BAD_INPUT: &str = "Tezos_scoru_wasm.Host_funcs.Bad_input";
+
 /// For the one function that takes no memory.
 struct NoMemory;
 
@@ -174,16 +177,20 @@ impl HostFunctions for Host<'_> {
         if function.is_second_storage() {
             return outcome(Done::SecondStorage);
         }
-        let Some(values) = arguments(function, args) else {
-            return Err(raised("Tezos_scoru_wasm.Host_funcs.Bad_input"));
+        let values = arguments(function, args).ok_or_else(|| raised(BAD_INPUT));
+        // All functions but one look at their arguments before they look for the memory.
+        let (memories, values) = match function {
+            HostFunction::WriteDebug => (Some(memories.only()?), values?),
+            HostFunction::RevealMetadata => (None, values?),
+            _ => {
+                let values = values?;
+                (Some(memories.only()?), values)
+            }
         };
-        let mut none = NoMemory;
-        let mut guest;
-        let memory: &mut dyn Memory = if function == HostFunction::RevealMetadata {
-            &mut none
-        } else {
-            guest = Guest(RefCell::new(memories.only()?));
-            &mut guest
+        let (mut none, mut guest) = (NoMemory, None);
+        let memory: &mut dyn Memory = match memories {
+            None => &mut none,
+            Some(memory) => guest.insert(Guest(RefCell::new(memory))),
         };
         let mut context = HostContext {
             memory,

@@ -16,7 +16,7 @@ use crate::wasm::decode::DecodeKont;
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::eval::{self, Moment};
 use crate::wasm::fault::{Exception, Fault};
-use crate::wasm::init::{EvalState, InitKont, InitState, LinkState, Linked};
+use crate::wasm::init::{Aggregate, EvalState, InitKont, InitState, LinkState, Linked};
 use crate::wasm::instance::{Extern, FuncInst, ModuleKey, Name};
 use crate::wasm::lazy::{LazyBytes, LazyVec};
 
@@ -193,6 +193,24 @@ impl Machine {
             InputRequest::Nothing => Expects::Nothing,
             request => Expects::Input(request),
         }
+    }
+
+    /// The phase, and inside a kernel run the continuation it stands at: `eval:next`.
+    #[must_use]
+    pub fn phase_name(&self) -> String {
+        let continuation = match &self.run {
+            Some(Run::Init(init)) => Some(init_name(&init.kont)),
+            Some(Run::Eval(eval)) => Some(match &eval.config.step {
+                StepKont::Start { .. } => "start",
+                StepKont::Next { .. } => "next",
+                StepKont::ConsolidateLabelResult { .. } => "consolidate",
+                StepKont::Result(_) => "result",
+                StepKont::Trapped(_) => "trapped",
+            }),
+            _ => None,
+        };
+        let tag = self.state.phase.tag();
+        continuation.map_or_else(|| tag.to_owned(), |name| format!("{tag}:{name}"))
     }
 
     /// Where the data of a reveal that is waited for goes in memory.
@@ -452,6 +470,28 @@ impl Machine {
         }
         self.state.phase = Phase::Padding;
         Ok(Status::Running)
+    }
+}
+
+/// What a tick of initialisation works on.
+const fn init_name(kont: &InitKont) -> &'static str {
+    match kont {
+        InitKont::Start(_) => "start",
+        InitKont::AddImport(_) => "add_import",
+        InitKont::Types(..) => "type",
+        InitKont::Aggregate(_, Aggregate::Func(_)) => "func",
+        InitKont::Aggregate(_, Aggregate::Global(_)) => "global",
+        InitKont::Aggregate(_, Aggregate::Table(_)) => "table",
+        InitKont::Aggregate(_, Aggregate::Memory(_)) => "memory",
+        InitKont::AggregateConcat(..) => "aggregate_concat",
+        InitKont::Exports(..) => "exports",
+        InitKont::Elems(..) => "elems",
+        InitKont::Datas(..) => "datas",
+        InitKont::EsElem(..) => "es_elems",
+        InitKont::EsData(..) => "es_datas",
+        InitKont::JoinAdmin(..) => "join_admin",
+        InitKont::Eval(_) => "eval",
+        InitKont::Stop => "stop",
     }
 }
 

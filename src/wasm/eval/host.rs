@@ -3,6 +3,7 @@
 use crate::wasm::config::RevealRequest;
 use crate::wasm::fault::Fault;
 use crate::wasm::instance::{MemoryInst, Value};
+use crate::wasm::lazy::LazyVec;
 
 /// A memory as host functions reach it.
 pub trait GuestMemory {
@@ -46,8 +47,8 @@ fn signed(address: u64) -> i64 {
 pub enum Memories<'a> {
     /// None: the module is being initialised.
     DuringInit,
-    /// The caller's module has none or several.
-    NotOne,
+    /// Those of the caller's module; which there are is looked up when a function asks.
+    OfCaller(&'a mut LazyVec<MemoryInst>),
     /// The only one of the caller's module.
     One(&'a mut dyn GuestMemory),
 }
@@ -63,7 +64,8 @@ impl<'a> Memories<'a> {
                 "host functions must not access memory during initialisation",
             )),
             Self::One(memory) => Ok(memory),
-            Self::NotOne => Err(Fault::located(
+            Self::OfCaller(memories) if memories.len() == 1 => Ok(memories.write(0)?),
+            Self::OfCaller(_) => Err(Fault::located(
                 "caller module must have exactly 1 memory instance",
             )),
         }

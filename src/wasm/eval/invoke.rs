@@ -76,10 +76,8 @@ impl Context<'_> {
         let instance = lookup::module_mut(self.registry, caller)?;
         let memories = if self.init {
             Memories::DuringInit
-        } else if instance.memories.len() == 1 {
-            Memories::One(instance.memories.write(0)?)
         } else {
-            Memories::NotOne
+            Memories::OfCaller(&mut instance.memories)
         };
         match self.host.call(name, &args, memories)? {
             HostOutcome::Returned { results, ticks } => {

@@ -109,12 +109,15 @@ impl Machine {
     }
 
     /// Prepares the first call.
-    pub(super) fn enter(&mut self, function: &Function) {
+    pub(super) fn enter(&mut self, function: &Function, arguments: &[u64]) {
         Self::reserve(&mut self.registers, 0);
         self.start = 0;
         self.pc = function.entry;
         let frame = window(&mut self.registers, 0);
         frame[..usize::from(function.locals)].fill(0);
+        for (register, argument) in frame.iter_mut().zip(arguments) {
+            *register = *argument;
+        }
         self.now = self.now.saturating_add(u64::from(function.ticks));
     }
 

@@ -120,7 +120,7 @@ impl Compiled {
     /// # Errors
     /// [`RunError`].
     pub fn new(state: &mut EvalState) -> Result<Self, RunError> {
-        let (module, _) = first_call(&state.config)?;
+        let (module, ..) = first_call(&state.config)?;
         let instance = state.registry.read(&module)?;
         if instance.memories.len() != 1 {
             return Err(RunError::Declined("a module without exactly one memory"));
@@ -143,10 +143,13 @@ pub struct Run {
     origin: EvalState,
     module: ModuleKey,
     entry: u32,
+    /// Registers of the first call; kernels have none.
+    arguments: Vec<u64>,
 }
 
-/// The module and the function of a state that is about to make its first call.
-fn first_call(config: &Config) -> Result<(ModuleKey, FuncInst), RunError> {
+/// The module, the function and the arguments, last first, of a state that is about to make its
+/// first call.
+fn first_call(config: &Config) -> Result<(ModuleKey, FuncInst, LazyVec<Value>), RunError> {
     const OTHER: RunError = RunError::Declined("a state that is not before its first call");
     let StepKont::Start { top, rest } = &config.step else {
         return Err(OTHER);
@@ -159,11 +162,23 @@ fn first_call(config: &Config) -> Result<(ModuleKey, FuncInst), RunError> {
         return Err(OTHER);
     }
     match instructions.pop()? {
-        Admin::Invoke(function) if labels.top.code.values.is_empty() => {
-            Ok((top.frame.module.clone(), *function))
-        }
+        Admin::Invoke(function) => Ok((
+            top.frame.module.clone(),
+            *function,
+            labels.top.code.values.clone(),
+        )),
         _ => Err(OTHER),
     }
+}
+
+/// The registers of arguments, if they are those of the function.
+fn raw_arguments(function: &program::Function, mut arguments: LazyVec<Value>) -> Option<Vec<u64>> {
+    let mut arguments = arguments.to_items().ok()?;
+    arguments.reverse();
+    let types = arguments.iter().map(Value::ty);
+    let params = function.params.iter().copied();
+    let same = types.eq(params.map(crate::wasm::ast::ValueType::Num));
+    same.then(|| arguments.iter().filter_map(raw_of).collect())
 }
 
 impl Run {
@@ -172,7 +187,7 @@ impl Run {
     /// # Errors
     /// [`RunError`].
     pub fn new(compiled: &Compiled, mut origin: EvalState) -> Result<Self, RunError> {
-        let (module, function) = first_call(&origin.config)?;
+        let (module, function, arguments) = first_call(&origin.config)?;
         let FuncInst::Native { func, .. } = function else {
             return Err(RunError::Declined("a host function as the kernel's entry"));
         };
@@ -183,10 +198,11 @@ impl Run {
             .position(|found| found.kind == Kind::Native && found.body == func.body)
             .and_then(|entry| u32::try_from(entry).ok())
             .ok_or(RunError::Declined("the kernel's entry"))?;
-        let takes = program.functions.get(entry as usize);
-        if takes.is_none_or(|function| !function.params.is_empty()) {
-            return Err(RunError::Declined("an entry with parameters"));
-        }
+        let arguments = program
+            .functions
+            .get(entry as usize)
+            .and_then(|function| raw_arguments(function, arguments))
+            .ok_or(RunError::Declined("an entry without its arguments"))?;
         let limit = origin.config.stack_size_limit;
         let instance = origin.registry.read(&module)?;
         let globals = instance.globals.to_items()?;
@@ -216,6 +232,7 @@ impl Run {
             origin,
             module,
             entry,
+            arguments,
         })
     }
 
@@ -238,7 +255,7 @@ impl Run {
                 if target < needed.unsigned_abs() {
                     return Ok(Status::Near);
                 }
-                self.machine.enter(entry);
+                self.machine.enter(entry, &self.arguments);
             }
             Phase::Running if self.machine.now >= target => return Ok(Status::Near),
             Phase::Running => {}
@@ -385,6 +402,37 @@ impl Run {
         self.origin.registry = registry;
     }
 
+    /// What the function of a finished run returned, the first result first.
+    ///
+    /// # Errors
+    /// [`Fault`] when the run has not finished.
+    pub fn results(&self) -> Result<Vec<Value>, Fault> {
+        let program = &self.compiled.program;
+        let at = program.code.get(self.machine.pc as usize);
+        let function = program.functions.get(self.entry as usize);
+        let (
+            Phase::Ended(Status::Finished { .. }),
+            Some(code::Op::Return { src, .. }),
+            Some(entry),
+        ) = (&self.phase, at, function)
+        else {
+            return Err(inconsistent("a result"));
+        };
+        let from = self.machine.start.saturating_add(usize::from(*src));
+        let registers = self.machine.registers.get(from..).unwrap_or_default();
+        let results = entry.results.iter().zip(registers);
+        Ok(results.map(|(ty, raw)| value_of(*ty, *raw)).collect())
+    }
+
+    /// The instance as the run has left it so far.
+    ///
+    /// # Errors
+    /// [`Fault`] of the containers.
+    pub fn registry(&mut self) -> Result<crate::wasm::instance::Registry, Fault> {
+        self.settle()?;
+        Ok(self.origin.registry.clone())
+    }
+
     fn rebuild(
         &self,
         place: program::Place,
@@ -448,6 +496,8 @@ impl Run {
         };
         let mut labels = labels.clone();
         labels.top.code.instructions.pop()?;
+        let count = i32::try_from(self.arguments.len()).unwrap_or_default();
+        labels.top.code.values = labels.top.code.values.split(count)?.1;
         Ok(FrameStack {
             arity: *arity,
             frame: frame.clone(),
