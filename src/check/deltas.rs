@@ -111,16 +111,16 @@ fn change(line: &Line, tree: &mut Tree, set: &Set, deleted: &[&str]) -> Result<(
     Ok(())
 }
 
-/// Moves the tree to the tick of the line, decoded and encoded at every tick.
+/// Moves the tree to the tick of the line: decoded, moved, encoded, as for a proof.
 fn advance(line: &Line, tree: &mut Tree) -> Result<(), CheckError> {
     let until: u128 = line.number("tick")?;
     let what = format!("tick {until}");
     let fail = |error: SlowError| failed(line, &what, error);
+    let mut machine = Machine::decode(tree).map_err(fail)?;
     loop {
-        let mut machine = Machine::decode(tree).map_err(fail)?;
         let left = until.saturating_sub(machine.state().current_tick);
         if left == 0 {
-            return same_phase(line, &machine);
+            break;
         }
         if machine.expects() != Expects::Nothing {
             return Err(failed(line, &what, "the state waits for an input"));
@@ -128,8 +128,9 @@ fn advance(line: &Line, tree: &mut Tree) -> Result<(), CheckError> {
         if machine.pad(left) == 0 {
             machine.tick().map_err(fail)?;
         }
-        *tree = machine.encode(Style::Exact).map_err(fail)?.clone();
     }
+    *tree = machine.encode(Style::Exact).map_err(fail)?.clone();
+    same_phase(line, &machine)
 }
 
 /// Both trees have the hash of the line.

@@ -68,22 +68,50 @@ pub(super) struct Script {
 
 /// Whether a file is a script: an S-expression, after comments.
 pub(super) fn recognises(text: &str) -> bool {
+    let expression = uncommented(text).strip_prefix('(');
+    expression.is_some_and(|inside| {
+        let word = uncommented(inside);
+        ["module", "assert_", "invoke", "register", "get"]
+            .iter()
+            .any(|start| word.starts_with(start))
+    })
+}
+
+/// The text after white space and comments; block comments nest.
+fn uncommented(text: &str) -> &str {
     let mut rest = text.trim_start();
     loop {
-        rest = match rest.strip_prefix(";;") {
-            Some(comment) => comment.split_once('\n').map_or("", |(_, rest)| rest),
-            None => match rest.strip_prefix("(;") {
-                Some(comment) => comment.split_once(";)").map_or("", |(_, rest)| rest),
-                None => break,
-            },
+        if let Some(comment) = rest.strip_prefix(";;") {
+            rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if rest.starts_with("(;") {
+            rest = after_block(rest);
+        } else {
+            return rest;
         }
-        .trim_start();
+        rest = rest.trim_start();
     }
-    rest.starts_with('(')
-        && rest.get(1..).is_some_and(|rest| {
-            rest.trim_start()
-                .starts_with(|c: char| c.is_ascii_lowercase())
-        })
+}
+
+/// The text after a block comment.
+fn after_block(text: &str) -> &str {
+    let (mut depth, mut rest) = (0_usize, text);
+    while let Some(at) = rest.find(|c| c == '(' || c == ';') {
+        let from = rest.get(at..).unwrap_or_default();
+        let step = if from.starts_with("(;") {
+            depth = depth.saturating_add(1);
+            2
+        } else if from.starts_with(";)") {
+            depth = depth.saturating_sub(1);
+            2
+        } else {
+            1
+        };
+        rest = from.get(step..).unwrap_or_default();
+        if depth == 0 {
+            return rest;
+        }
+    }
+    ""
 }
 
 /// A directive that does not hold: what was asked, what was found.

@@ -130,8 +130,8 @@ fn spectest(item: &str) -> Option<Extern> {
 struct Defined {
     key: ModuleKey,
     exports: BTreeMap<String, ExportDesc>,
-    /// Whether it imports functions of other modules, which run mode does not have.
-    imports_code: bool,
+    /// Modules whose functions it imports; run mode has only those of one module.
+    calls: Vec<ModuleKey>,
 }
 
 /// What a name of the script stands for.
@@ -205,8 +205,14 @@ impl World {
     pub(super) fn left_out(&self, name: Option<&str>) -> Option<LeftOut> {
         match self.slot(name).ok()? {
             Slot::LeftOut(reason) => Some(*reason),
-            Slot::Instance(key) => self.shared.contains(key).then_some(LeftOut::Shared),
+            Slot::Instance(key) => self.is_shared(key).then_some(LeftOut::Shared),
         }
+    }
+
+    /// Whether a module, or one whose functions it calls, has something in common with another.
+    fn is_shared(&self, key: &ModuleKey) -> bool {
+        let mut calls = self.defined.get(key).into_iter().flat_map(|one| &one.calls);
+        self.shared.contains(key) || calls.any(|called| self.is_shared(called))
     }
 
     /// Defines and instantiates a module; the script goes on with it.
@@ -258,11 +264,13 @@ impl World {
         };
         let fail = |fault: Fault| no_result("imports", &fault);
         let mut externs = Vec::new();
-        let mut imports_code = false;
+        let mut calls = Vec::new();
         for import in module.imports.to_items().map_err(fail)? {
             match self.import(&import)? {
                 Ok(Some(item)) => {
-                    imports_code |= matches!(&item, Extern::Func(FuncInst::Native { .. }));
+                    if let Extern::Func(FuncInst::Native { module, .. }) = &item {
+                        calls.push(module.clone());
+                    }
                     externs.push(item);
                 }
                 Ok(None) => return Ok(Outcome::Failed("unknown import".to_owned())),
@@ -277,7 +285,7 @@ impl World {
         let defined = Defined {
             key: key.clone(),
             exports: exports.collect(),
-            imports_code,
+            calls,
         };
         let link = LinkState {
             offset: module.imports.len(),
@@ -398,15 +406,21 @@ impl World {
             return Err(failure(name, "a function", "another export"));
         };
         args.reverse();
+        let results = function.ty().results.len();
         let code = Code {
             values: LazyVec::from_items(args),
             instructions: LazyVec::singleton(Admin::Invoke(Box::new(function))),
         };
+        let mut config = Config::new(STACK_LIMIT, defined.key.clone(), code);
+        if let StepKont::Start { top, .. } = &mut config.step {
+            // A script's call takes as many values as the function returns; a kernel's takes all.
+            top.arity = Some(results);
+        }
         let first = EvalState {
-            config: Config::new(STACK_LIMIT, defined.key.clone(), code),
+            config,
             registry: self.registry.clone(),
         };
-        let fast = if defined.imports_code {
+        let fast = if !defined.calls.is_empty() {
             None
         } else {
             by_run(first.clone()).map_err(what)?
