@@ -18,7 +18,7 @@ use super::ticks::same_phase;
 use super::{CheckError, Format, Lines};
 use crate::crypto::blake2b;
 use crate::protocol::{Level, StateHash};
-use crate::pvm::slow::{Expects, Machine, advance};
+use crate::pvm::slow::{Course, Expects};
 use crate::pvm::{
     Environment, Key, LevelError, NotJudgeable, Observer, Phase, PvmError, RunTicks, State,
     run_to_input,
@@ -68,7 +68,7 @@ struct Replay {
     /// States passed in the level, and how it ended.
     passed: Vec<Passed>,
     /// The reference machine wherever it was asked for in this level, so that it only goes forward.
-    inside: BTreeMap<u128, Machine>,
+    inside: BTreeMap<u128, Course>,
     kernel_runs: u32,
     ended: Option<LevelError>,
     /// Level whose run was made.
@@ -195,7 +195,7 @@ impl Replay {
 
     /// The reference machine at a tick inside a kernel run: on from the last place before, or from
     /// the start of the run.
-    fn machine_at(&mut self, line: &Line, tick: u128) -> Result<&mut Machine, CheckError> {
+    fn course_at(&mut self, line: &Line, tick: u128) -> Result<&mut Course, CheckError> {
         let start = self
             .passed
             .iter()
@@ -206,16 +206,16 @@ impl Replay {
             return Err(self.missing(line, &format!("the start of the run of tick {tick}")));
         };
         let known = self.inside.range(start.current_tick..=tick).next_back();
-        let mut machine = match known {
-            Some((_, machine)) => machine.clone(),
-            None => Machine::new(start.clone())
-                .map_err(|error| failed(line, "start of the run", error))?
-                .listing(self.environment.listing),
+        let mut course = match known {
+            Some((_, course)) => course.clone(),
+            None => Course::new(start.clone(), &self.environment)
+                .map_err(|error| failed(line, "start of the run", error))?,
         };
-        advance(&mut machine, tick, &self.environment)
+        course
+            .advance(tick, &self.environment)
             .map_err(|error| failed(line, "inside the run", error))?;
-        let at = machine.state().current_tick;
-        Ok(self.inside.entry(at).insert_entry(machine).into_mut())
+        let at = course.tick();
+        Ok(self.inside.entry(at).insert_entry(course).into_mut())
     }
 
     /// A state in the middle of a kernel run.
@@ -229,8 +229,13 @@ impl Replay {
                 &tick.saturating_sub(snapshot),
             )?;
         }
-        same_hash(line, self.machine_at(line, tick)?, "hash")?;
-        same_phase(line, self.machine_at(line, tick)?)?;
+        let course = self.course_at(line, tick)?;
+        same_hash(line, course, "hash")?;
+        let machine = course.machine();
+        same_phase(
+            line,
+            machine.map_err(|error| failed(line, "the state", error))?,
+        )?;
         Ok(2)
     }
 
@@ -265,24 +270,22 @@ impl Replay {
                 &hex::encode(&found),
             )?;
         }
-        let mut machine = self.machine_at(line, tick)?.clone();
-        let revealed = machine.reveal(&found);
-        revealed.map_err(|error| failed(line, "the reveal", error))?;
-        let after = machine.state().current_tick;
+        let after: u128 = line.number("tick_after")?;
         line.same(
             || "tick after the reveal".to_owned(),
-            &line.number::<u128>("tick_after")?,
             &after,
+            &tick.saturating_add(1),
         )?;
-        same_hash(line, &mut machine, "hash")?;
-        self.inside.insert(after, machine);
+        same_hash(line, self.course_at(line, after)?, "hash")?;
         Ok(5)
     }
 
     /// What the state at a tick asks to be revealed, the state and the request compared.
     fn request(&mut self, line: &Line, tick: u128) -> Result<Vec<u8>, CheckError> {
-        let machine = self.machine_at(line, tick)?;
-        same_hash(line, machine, "hash_before")?;
+        let course = self.course_at(line, tick)?;
+        same_hash(line, course, "hash_before")?;
+        let machine = course.machine();
+        let machine = machine.map_err(|error| failed(line, "the state", error))?;
         let Expects::Reveal(request) = machine.expects() else {
             return Err(failed(
                 line,
@@ -484,9 +487,9 @@ impl Replay {
     }
 }
 
-fn same_hash(line: &Line, machine: &mut Machine, key: &str) -> Result<(), CheckError> {
-    let tick = machine.state().current_tick;
-    let found = machine.hash();
+fn same_hash(line: &Line, course: &mut Course, key: &str) -> Result<(), CheckError> {
+    let tick = course.tick();
+    let found = course.hash();
     let found = found.map_err(|error| failed(line, "hash", error))?;
     line.same(
         || format!("{key} at tick {tick}"),

@@ -91,6 +91,11 @@ pub(super) enum Command {
     /// Prints the first difference of each file with both values; exits with 0 only if every
     /// file is equal.
     Check(CheckArgs),
+    /// Ask the reference machine: its state, hash or proof at any tick
+    ///
+    /// On a kernel file, with inputs in a JSON file; or on a level of a followed rollup, offline.
+    /// Ticks count from the origination of the kernel, or from the state before the level.
+    Pvm(PvmArgs),
     /// Show the journal: everything seen, computed and concluded
     Log(LogArgs),
     /// Say how each rollup stands, from the journal; works beside a running tower
@@ -444,6 +449,84 @@ pub(super) struct CheckArgs {
     /// Vector files, plain or .gz
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PvmArgs {
+    #[command(subcommand)]
+    pub(super) command: PvmCommand,
+}
+
+/// What the machine runs.
+#[derive(Debug, Args)]
+pub(super) struct PvmSource {
+    /// Kernel file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rollup", "level"])]
+    pub(super) kernel: Option<PathBuf>,
+    /// What the kernel is given: {"version": "v6", "ticks_per_snapshot": 50000000000000,
+    /// "outbox_validity_period": 241920, "outbox_message_limit": 100, "metadata": HEX,
+    /// "reveals": {REQUEST: ANSWER, …}, "levels": [{"level": 10, "messages": [HEX, …]}, …]};
+    /// all of it may be left out, messages include those of the protocol
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub(super) inputs: Option<PathBuf>,
+    /// The rollup, where the journal watches several
+    #[arg(long, value_name = "ROLLUP")]
+    pub(super) rollup: Option<String>,
+    /// The level of the rollup
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) level: Option<i64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PvmCommand {
+    /// Print state hashes at ticks
+    Trace {
+        #[command(flatten)]
+        source: PvmSource,
+        /// These ticks
+        #[arg(
+            long,
+            value_name = "TICK",
+            value_delimiter = ',',
+            required_unless_present = "every"
+        )]
+        ticks: Vec<u128>,
+        /// Every so many ticks up to the next input request
+        #[arg(long, value_name = "TICKS")]
+        every: Option<u128>,
+    },
+    /// Describe the state at a tick: phase, calls, operands, what comes next
+    State {
+        #[command(flatten)]
+        source: PvmSource,
+        /// The tick
+        #[arg(long)]
+        tick: u128,
+    },
+    /// Prove the tick that leads from a state to the next
+    Prove {
+        #[command(flatten)]
+        source: PvmSource,
+        /// The tick of the state
+        #[arg(long)]
+        tick: u128,
+        /// Where the proof goes: one line of JSON, which `pvm verify` and `check` read
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Verify proofs as layer 1 does, on what they show alone; exits with 12 when one does not hold
+    Verify {
+        /// File of `pvm prove`
+        proof: PathBuf,
+    },
+    /// Print every leaf and directory of the state at a tick, one JSON object a line
+    Dump {
+        #[command(flatten)]
+        source: PvmSource,
+        /// The tick
+        #[arg(long)]
+        tick: u128,
+    },
 }
 
 #[derive(Debug, Args)]

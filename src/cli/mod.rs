@@ -22,6 +22,7 @@ mod log;
 mod manual;
 mod output;
 mod rehearse;
+mod pvm;
 mod replay;
 mod status;
 
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Replay(command) => replay::replay(&cli.config()?, command),
         Command::State(command) => replay::state(&cli.config()?, command),
         Command::Check(command) => check::run(command),
+        Command::Pvm(command) => pvm::run(&cli.config()?, command),
         Command::Log(command) => log::run(&cli.config()?, command),
         Command::Status(command) => status::run(&cli.config()?, command),
         Command::Inspect(command) => inspect::run(cli, command),

@@ -11,7 +11,7 @@ use super::output::{is_terminal, line, start_logs};
 use crate::config::Config;
 use crate::journal::{Reader, RollupRow};
 use crate::protocol::{Dialected, Level, RollupAddress};
-use crate::pvm::{Key, PreimageFolder};
+use crate::pvm::{Key, PreimageFolder, Timeline};
 use crate::tower::{KeptReveals, Runner, RunnerError, States, offline, rollup_folder};
 
 /// Runs levels again and compares each state with the journalled one.
@@ -124,6 +124,22 @@ pub(super) fn state(config: &Config, command: &StateArgs) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The machine over a level that was followed.
+pub(super) fn timeline(
+    config: &Config,
+    rollup: Option<&str>,
+    at: i64,
+) -> Result<Timeline, Failure> {
+    let reader = Reader::open(&config.journal_path())?;
+    let rollup = chosen(&reader, rollup)?;
+    let absent = || Failure::said(Exit::Data, format!("level {at} was not followed"));
+    let at = level("--level", Some(at))?.ok_or_else(absent)?;
+    let before = at.previous().ok_or_else(absent)?;
+    let block = reader.blocks_between(at, at)?.pop().ok_or_else(absent)?;
+    let mut runner = open(config, &rollup, States::Store)?;
+    runner.timeline(before, &block).map_err(data)
 }
 
 fn data(error: RunnerError) -> Failure {

@@ -14,8 +14,8 @@ use crate::journal::{BlockRow, JournalError, Reader, RollupRow, StateRow};
 use crate::merkle::{Store, StoreError};
 use crate::protocol::{Level, Protocol, StateHash};
 use crate::pvm::{
-    Environment, LevelError, LevelOutcome, NotJudgeable, PvmError, Quiet, RevealError, State,
-    run_level,
+    Environment, LevelError, LevelOutcome, NotJudgeable, PvmError, Quiet, RevealError, RunError,
+    State, Timeline, run_level,
 };
 
 /// States kept in memory, for short reorganisations.
@@ -227,6 +227,29 @@ impl Runner {
             return Err(RunnerError::OtherKernel);
         }
         Ok(state)
+    }
+
+    /// The machine over the level of one block, from the state at the level before it.
+    ///
+    /// # Errors
+    /// [`RunnerError`].
+    pub fn timeline(&mut self, before: Level, block: &BlockRow) -> Result<Timeline, RunnerError> {
+        let level = block.level;
+        let inbox = self.reader.inbox(&block.hash)?.ok_or(RunnerError::Absent {
+            what: "inbox",
+            level,
+        })?;
+        let state = self.state_at(before)?;
+        let messages = vec![(level, inbox.messages.into())];
+        let made = Timeline::new(state, messages, self.environment.clone());
+        made.map_err(|error| match error {
+            RunError::State(error) => RunnerError::State(error),
+            RunError::NotJudgeable(reason) => RunnerError::NotJudgeable { level, reason },
+            RunError::Declined(declined) => RunnerError::NotJudgeable {
+                level,
+                reason: NotJudgeable::NeedsReference(declined),
+            },
+        })
     }
 
     /// Runs the level of one block from the state before it.

@@ -38,6 +38,9 @@ pub enum LeftOut {
     Shared,
     /// A custom section is skipped whole; its name need not be one.
     CustomName,
+    /// Some instructions on vectors of floats are decoded, but a state that holds one has no
+    /// encoding: the machine stops there.
+    NotEncodable,
     /// A directive of proposals that the machine does not have.
     Proposal,
 }
@@ -52,6 +55,7 @@ impl LeftOut {
             Self::TextForm => "the text form is not read by the machine",
             Self::Shared => "nothing but functions is shared between modules",
             Self::CustomName => "names of custom sections are not checked",
+            Self::NotEncodable => "states with these instructions have no encoding",
             Self::Proposal => "not a directive of the core scripts",
         }
     }

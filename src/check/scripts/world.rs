@@ -426,7 +426,10 @@ impl World {
             by_run(first.clone()).map_err(what)?
         };
         let limit = if fast.is_some() { EXACT } else { PATIENCE };
-        let exact = exactly(first, limit).map_err(what)?;
+        let exact = match exactly(first, limit) {
+            Err(Fault::Unencodable(_)) => return Ok(Outcome::LeftOut(LeftOut::NotEncodable)),
+            other => other.map_err(what)?,
+        };
         let (outcome, registry) = match (exact, fast) {
             (Some(exact), Some(fast)) => {
                 agree(name, &defined.key, exact.clone(), fast)?;
