@@ -322,7 +322,7 @@ fn verify(path: &Path) -> Result<Exit, Failure> {
         };
         let raw = bytes("proof", &written.proof)?;
         let verified = Proof::decode(&raw)
-            .map_err(slow::ProveError::from)
+            .map_err(|error| slow::ProveError::Proof(error.into()))
             .and_then(|proof| slow::verify(&proof, &input).map(|_| proof));
         match verified {
             Ok(proof) => line(format!(
