@@ -21,8 +21,8 @@ mod keys;
 mod log;
 mod manual;
 mod output;
-mod rehearse;
 mod pvm;
+mod rehearse;
 mod replay;
 mod status;
 
