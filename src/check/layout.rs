@@ -1,8 +1,8 @@
 //! Every path template that a state was seen to have, with examples and phases.
 //!
 //! The listing is made again from the runs it was made from, which lie beside it in `delta/`: each
-//! is replayed by the machine, and only what its encoder writes counts. A run that writes a path
-//! the listing does not have was made after it and is left out.
+//! is replayed by the machine, and only what its encoder writes counts. Runs made after the listing
+//! are left out: they write paths that it does not have, or make the writes too many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -123,19 +123,68 @@ fn replay(path: &Path, lines: Lines) -> Result<usize, CheckError> {
         }
     }
     let mut all = Run::new();
-    for file in runs(path)? {
-        let run = replayed(&file)?;
-        if run
-            .keys()
-            .all(|template| listed.contains(template.as_str()))
-        {
-            merge(&mut all, run);
-        }
+    for run in chosen(&lines, path)? {
+        merge(&mut all, run);
     }
     for line in &lines {
         compare(line, all.get(line.text("template")?))?;
     }
     Ok(6 * lines.len())
+}
+
+/// The runs the listing was made from: all that write nothing else, less those that it never
+/// names and that would make the writes too many.
+fn chosen(lines: &[Line], path: &Path) -> Result<Vec<Run>, CheckError> {
+    let mut templates = BTreeSet::new();
+    let mut named = BTreeSet::new();
+    let mut wanted = 0_usize;
+    for line in lines {
+        templates.insert(line.text("template")?);
+        wanted = wanted.saturating_add(line.number("writes")?);
+        let first = line.json.pointer("/first_seen/0").and_then(Value::as_str);
+        named.insert(first.unwrap_or_default());
+    }
+    let (mut certain, mut open) = (Vec::new(), Vec::new());
+    for file in runs(path)? {
+        let run = replayed(&file)?;
+        if !run
+            .keys()
+            .all(|template| templates.contains(template.as_str()))
+        {
+            continue;
+        }
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let is_named = named.contains(name.trim_end_matches(".gz"));
+        certain.push((is_named, run));
+    }
+    let writes = |run: &Run| -> usize { run.values().map(|seen| seen.writes).sum() };
+    for (index, (is_named, run)) in certain.iter().enumerate() {
+        if !is_named && open.len() < 12 {
+            open.push((index, writes(run)));
+        }
+    }
+    let total: usize = certain.iter().map(|(_, run)| writes(run)).sum();
+    let too_many = total.checked_sub(wanted);
+    let subset = too_many.and_then(|too_many| {
+        (0..1_usize << open.len()).find(|subset| {
+            let left_out = open.iter().enumerate();
+            let sum: usize = left_out
+                .filter(|(bit, _)| subset & (1 << bit) != 0)
+                .map(|(_, (_, writes))| *writes)
+                .sum();
+            sum == too_many
+        })
+    });
+    let subset = subset.unwrap_or_default();
+    let is_left_out = |index: usize| {
+        let mut bits = open.iter().enumerate();
+        bits.any(|(bit, (left_out, _))| *left_out == index && subset & (1 << bit) != 0)
+    };
+    let runs = certain.into_iter().enumerate();
+    Ok(runs
+        .filter(|(index, _)| !is_left_out(*index))
+        .map(|(_, (_, run))| run)
+        .collect())
 }
 
 fn merge(all: &mut Run, run: Run) {

@@ -4,6 +4,7 @@
 //! where there is none. Upstream: `game_move` of `refutation_game.ml`, `game_helpers.ml`.
 
 use super::judge::{Rules, Ruling, judge};
+use super::proof::Flaw;
 use super::truth::{Truth, Unplayable};
 use super::{Section, Shape, choose, interior_ticks};
 use crate::codec::Writer;
@@ -61,6 +62,12 @@ pub fn answer<R: Rules>(
                 stop: *refuted_stop,
                 ours: state_at(refuted_stop.tick, truth)?,
             };
+            if agreed_start.state.is_none() {
+                return Err(Unplayable::Indefensible {
+                    distance: section.distance(),
+                    flaw: Flaw::NoStart(agreed_start.tick),
+                });
+            }
             (section, Step::Proof(truth.prove(game, agreed_start.tick)?))
         }
     };
@@ -85,7 +92,7 @@ fn check_ruling(section: &Section, ruling: &Ruling) -> Result<(), Unplayable> {
     let Some(flaw) = flaw.clone() else {
         return Ok(());
     };
-    let distance = section.stop.tick.0.abs_diff(section.start.tick.0);
+    let distance = section.distance();
     let drawn = matches!(
         ruling,
         Ruling::Ended {
@@ -126,7 +133,7 @@ fn narrow<R: Rules>(
         stop: section.stop.tick,
         sections,
     };
-    if shape.stop.0.abs_diff(shape.start.0) == 1 {
+    if section.distance() == 1 {
         return Ok(Step::Proof(truth.prove(game, shape.start)?));
     }
     let ticks = interior_ticks(rules.machine(), &shape);

@@ -14,6 +14,14 @@ pub struct Section {
     pub ours: Option<StateHash>,
 }
 
+impl Section {
+    /// Its length in ticks.
+    #[must_use]
+    pub const fn distance(&self) -> u128 {
+        self.stop.tick.0.abs_diff(self.start.tick.0)
+    }
+}
+
 /// A dissection leaves nothing to attack: the node that served it contradicts itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unchoosable {

@@ -1,4 +1,7 @@
 //! The shape of an honest dissection: the reference player's, tick for tick.
+//!
+//! Layer 1 accepts it for four sections or more; it requires 32. With fewer, some lengths divide so
+//! badly that the last section is longer than half.
 
 use super::Machine;
 use crate::protocol::Tick;

@@ -76,9 +76,8 @@ fn of_final_move(
     let next = Tick(start.tick.0.saturating_add(1));
     let states = state_at(start.tick, truth).and_then(|at| Ok((at, state_at(next, truth)?)));
     match states {
-        Ok((at, _)) if at.is_none() || at != start.state => {
-            Forecast::unknown(Unchoosable::DisputedStart.into())
-        }
+        Ok((at, _)) if at != start.state => Forecast::unknown(Unchoosable::DisputedStart.into()),
+        Ok((None, _)) => Forecast::of(Outcome::Draw),
         Ok((_, after)) if after == stop.state => Forecast::of(Outcome::Loser(turn.opponent())),
         Ok(_) => Forecast::of(Outcome::Draw),
         Err(obstacle) => Forecast::unknown(obstacle),
@@ -88,8 +87,9 @@ fn of_final_move(
 fn is_proof_next(game: &Game, truth: &mut dyn Truth) -> bool {
     match &game.state {
         GameState::FinalMove { .. } => true,
-        GameState::Dissecting { dissection, .. } => disputed(dissection, truth)
-            .is_ok_and(|section| section.stop.tick.0.abs_diff(section.start.tick.0) == 1),
+        GameState::Dissecting { dissection, .. } => {
+            disputed(dissection, truth).is_ok_and(|section| section.distance() == 1)
+        }
     }
 }
 

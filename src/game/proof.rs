@@ -29,6 +29,9 @@ pub enum Flaw {
         /// State the proof starts from.
         found: StateHash,
     },
+    /// Nothing was agreed that a proof could start from: the machine is said to be stuck before.
+    #[error("no state was agreed at tick {0} that a proof could start from")]
+    NoStart(Tick),
     /// The bytes of the inbox proof are not one.
     #[error("the inbox proof does not decode: {0}")]
     InboxBytes(String),

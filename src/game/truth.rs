@@ -63,8 +63,10 @@ pub enum Unplayable {
         .0.page_index, .0.slot_index, .0.published_level
     )]
     DalPage(PageId),
-    /// A wrong proof of a section of several ticks left a claim that no single proof confirms:
-    /// playing draws, and so does the clock. Only the opponent's losing its stake elsewhere helps.
+    /// A wrong proof left a claim of ours that no proof can confirm, true as it is: of a section of
+    /// several ticks (bakers' validation keeps such proofs out of blocks, the protocol does not),
+    /// or of one that starts where we said that the machine is stuck (nothing keeps those out).
+    /// Playing draws, and so does the clock. Only the opponent's losing its stake elsewhere helps.
     #[error("a section of {distance} ticks is to be confirmed, which no proof can: {flaw}")]
     Indefensible {
         /// Ticks of the section.

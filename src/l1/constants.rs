@@ -79,8 +79,8 @@ pub struct ChainConstants {
     pub reveals: Option<RevealActivation>,
     /// Least seconds between blocks.
     pub minimal_block_delay: Option<u64>,
-    /// Gas that operations may use.
-    pub gas: GasLimits,
+    /// Gas that operations may use; only who sends needs it.
+    pub gas: Option<GasLimits>,
 }
 
 /// Gas that operations may use.
@@ -119,10 +119,9 @@ impl ChainConstants {
                 .get("minimal_block_delay")
                 .and_then(Value::as_str)
                 .and_then(|text| text.parse().ok()),
-            gas: GasLimits {
-                operation: gas(json, "hard_gas_limit_per_operation")?,
-                block: gas(json, "hard_gas_limit_per_block")?,
-            },
+            gas: optional(json, "hard_gas_limit_per_operation")?
+                .zip(optional(json, "hard_gas_limit_per_block")?)
+                .map(|(operation, block)| GasLimits { operation, block }),
         })
     }
 }
@@ -138,10 +137,6 @@ fn dialect_of(json: &Value) -> Dialect {
     } else {
         Dialect::Modern
     }
-}
-
-fn gas(json: &Value, key: &str) -> Result<Gas, Fault> {
-    optional(json, key)?.ok_or_else(|| Fault::Unexpected(format!("constant {key:?} is missing")))
 }
 
 fn optional<T: serde::de::DeserializeOwned>(json: &Value, key: &str) -> Result<Option<T>, Fault> {

@@ -13,7 +13,7 @@ use super::entry::{Entry, EntryError};
 use super::intention::{Intention, Wanted};
 use crate::l1::{Block, BlockId, BlockRef, Client, Fault, L1Error};
 use crate::protocol::operation::Form;
-use crate::protocol::{Level, Mutez, RollupAddress, Timestamp};
+use crate::protocol::{BlockHash, Level, Mutez, RollupAddress, Timestamp};
 use crate::signer::{Gate, KeyError, Moment, SignError};
 
 /// Keeps entries. What is written must be on disk when the future ends.
@@ -36,6 +36,9 @@ pub enum DriverError {
     /// The nodes do not tell what is needed.
     #[error(transparent)]
     Node(#[from] L1Error),
+    /// The chain does not say how much gas operations may use.
+    #[error("the constants of block {0} have no gas limits")]
+    NoGasLimits(BlockHash),
     /// Entries cannot be kept.
     #[error(transparent)]
     Scribe(#[from] ScribeError),
@@ -297,6 +300,7 @@ pub(super) async fn view(
 ) -> Result<View, DriverError> {
     let block = BlockId::Hash(head.hash);
     let constants = client.constants(block).await?;
+    let gas = constants.gas.ok_or(DriverError::NoGasLimits(head.hash))?;
     let there = client.account(&account, block).await?;
     let back = depth.min(u32::try_from(head.level.get()).unwrap_or(0));
     let anchor = client
@@ -309,8 +313,8 @@ pub(super) async fn view(
         anchor,
         form: form(&constants),
         limits: Limits {
-            content_gas: constants.gas.operation,
-            block_gas: constants.gas.block,
+            content_gas: gas.operation,
+            block_gas: gas.block,
             ttl: constants.rollup.operation_ttl,
         },
         counter: there.counter,

@@ -36,8 +36,6 @@ pub enum LeftOut {
     /// Tables, memories and globals are held by value: the machine links host functions only, so
     /// nothing is shared between modules.
     Shared,
-    /// A custom section is skipped whole; its name need not be one.
-    CustomName,
     /// Some instructions on vectors of floats are decoded, but a state that holds one has no
     /// encoding: the machine stops there.
     NotEncodable,
@@ -54,7 +52,6 @@ impl LeftOut {
             Self::NotValidated => "modules are not validated",
             Self::TextForm => "the text form is not read by the machine",
             Self::Shared => "nothing but functions is shared between modules",
-            Self::CustomName => "names of custom sections are not checked",
             Self::NotEncodable => "states with these instructions have no encoding",
             Self::Proposal => "not a directive of the core scripts",
         }
@@ -73,12 +70,8 @@ pub(super) struct Script {
 /// Whether a file is a script: an S-expression, after comments.
 pub(super) fn recognises(text: &str) -> bool {
     let expression = uncommented(text).strip_prefix('(');
-    expression.is_some_and(|inside| {
-        let word = uncommented(inside);
-        ["module", "assert_", "invoke", "register", "get"]
-            .iter()
-            .any(|start| word.starts_with(start))
-    })
+    expression
+        .is_some_and(|inside| uncommented(inside).starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 /// The text after white space and comments; block comments nest.
@@ -253,7 +246,6 @@ fn held(world: &mut World, directive: WastDirective<'_>) -> Held {
 fn refused(bytes: &[u8], message: &str) -> Held {
     const TEXT: &str = "malformed UTF-8 encoding";
     match world::decode(bytes)? {
-        Ok(_) if message == TEXT => Ok(Some(LeftOut::CustomName)),
         Ok(_) => Err(failure("malformed module", message, "a module")),
         Err(exception) => {
             // Past its first byte, a bad character is an exception without a text.
