@@ -60,7 +60,9 @@ fn message(tree: &Tree, level: Level, index: u64) -> Result<Option<Vec<u8>>, Pvm
     if tag.as_deref() != Some(b"Some") {
         return Ok(None);
     }
-    Buffers::decode(tree)?.output.message(level.get(), index)
+    Buffers::decode(tree)?
+        .output
+        .message(level.get(), u128::from(index))
 }
 
 impl OutputProof {
