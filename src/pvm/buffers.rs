@@ -292,26 +292,6 @@ impl Outbox {
     }
 }
 
-impl Outbox {
-    /// One message of a level; none when there is no such place. Reads no other message.
-    pub(crate) fn message(&self, level: i32, index: u64) -> Result<Option<Vec<u8>>, PvmError> {
-        let range = self.range();
-        if !range.is_some_and(|(first, last)| (first..=last).contains(&level)) {
-            return Ok(None);
-        }
-        let vector = Vector::decode(&self.outboxes, &[&level.to_string()])?;
-        let index = i128::from(index);
-        if index >= vector.length {
-            return Ok(None);
-        }
-        let key = vector.key(index)?;
-        let read = required(&vector.contents, &[&key], |r| {
-            r.dynamic("output message", 1 << 20).map(<[u8]>::to_vec)
-        });
-        read.map(Some)
-    }
-}
-
 /// Both buffers.
 #[derive(Debug, Clone)]
 pub struct Buffers {

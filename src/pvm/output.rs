@@ -62,7 +62,7 @@ fn message(tree: &Tree, level: Level, index: u64) -> Result<Option<Vec<u8>>, Pvm
     }
     Buffers::decode(tree)?
         .output
-        .message(level.get(), index.into())
+        .message(level.get(), u128::from(index))
 }
 
 impl OutputProof {
