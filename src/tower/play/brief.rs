@@ -27,7 +27,8 @@ pub(super) struct RollupBrief {
     pub(super) stakes: Stakes,
     pub(super) own: BTreeMap<Level, Own>,
     pub(super) verdicts: BTreeMap<CommitmentHash, Judgement>,
-    /// Whether the state is at the tip: else verdicts may still be missing.
+    /// Whether the state is as far as it can be for now: else verdicts may still be missing. What
+    /// is known is played on all the same.
     pub(super) is_current: bool,
 }
 
@@ -43,14 +44,14 @@ impl Brief {
             tip: model.tip,
             lattice: model.lattice.clone(),
             rollups: rollups
-                .map(|(address, rollup)| (*address, RollupBrief::of(rollup, model.tip)))
+                .map(|(address, rollup)| (*address, RollupBrief::of(rollup, model.goal())))
                 .collect(),
         })
     }
 }
 
 impl RollupBrief {
-    fn of(watched: &Watched, tip: Place) -> Self {
+    fn of(watched: &Watched, goal: Place) -> Self {
         let stakes = watched.stakes.recent();
         let (_, cemented) = stakes.last_cemented();
         let below = watched.own.range(..cemented).rev().take(KEPT_BELOW);
@@ -64,7 +65,7 @@ impl RollupBrief {
             .collect();
         Self {
             dialect: watched.dialect,
-            is_current: watched.reached.block == tip.block,
+            is_current: watched.reached.block == goal.block || watched.blocked.is_some(),
             stakes,
             own,
             verdicts,

@@ -266,7 +266,8 @@ impl Player {
         let mut wanted = Vec::new();
         let mut is_finished = !brief.rollups.is_empty();
         let mut is_current = true;
-        for rollup in brief.rollups.keys() {
+        for (rollup, of_rollup) in &brief.rollups {
+            is_current &= of_rollup.is_current;
             match self.think_of(&brief, *rollup).await {
                 Some((more, finished)) => {
                     wanted.extend(more);
@@ -303,9 +304,6 @@ impl Player {
         rollup: RollupAddress,
     ) -> Option<(Vec<Wanted>, bool)> {
         let of_rollup = brief.rollups.get(&rollup)?;
-        if !of_rollup.is_current {
-            return None;
-        }
         let known = self
             .seen
             .get(&rollup)
