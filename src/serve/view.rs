@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::alert::{EndpointStanding, GameStanding, RollupStanding, Standing, Unverified};
 use crate::journal::{JournalError, Reader};
 use crate::protocol::{Level, RollupAddress};
-use crate::tower::Status;
+use crate::tower::{GameStatus, PlayStatus, Stage, Status, Turn};
 
 /// How the tower stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -186,10 +186,7 @@ impl View {
             commitment_period: outlook.commitment_period,
             rollups,
             sources: sources.collect(),
-            play: PlayView {
-                mode: "observe".into(),
-                ..PlayView::default()
-            },
+            play: of_play(&status.play),
             disk_free: disk_free(data_dir),
         })
     }
@@ -212,6 +209,7 @@ impl View {
             rollups: self.rollups.iter().filter_map(|r| self.of(r)).collect(),
             endpoints: endpoints.collect(),
             oldest_pending: None,
+            // Alarms of the tower say what it needs, and when it is short.
             balance: None,
             disk_free: self.disk_free,
         }
