@@ -48,7 +48,10 @@ const CONFINED: &[(&str, &[&str])] = &[
             "cli",
         ],
     ),
-    ("reqwest", &["l1", "signer", "alert", "sim", "tower"]),
+    (
+        "reqwest",
+        &["l1", "signer", "alert", "serve", "sim", "tower"],
+    ),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

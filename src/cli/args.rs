@@ -126,6 +126,9 @@ pub(super) enum Command {
     ///
     /// Exits with 12 when a game is not won.
     Rehearse(RehearseArgs),
+    /// What people were told: list, acknowledge, prove that messages arrive
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Look at node, history, disk and preimages, and say what to fix
     ///
     /// Exits with 13 when there is something to fix.
@@ -206,6 +209,9 @@ pub(super) struct FollowArgs {
     pub(super) rollup: RollupFlags,
     #[command(flatten)]
     pub(super) node: NodeFlags,
+    /// Where metrics, health and API are served: address and port, or none
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<String>,
     /// Stop once this level is reached and judged; the exit code then tells the verdict
     #[arg(long, value_name = "LEVEL")]
     pub(super) until: Option<i64>,
@@ -453,7 +459,8 @@ pub(super) struct LogArgs {
     pub(super) rollup: Option<String>,
     /// Only these kinds: run, run-end, rollup, block, reorganisation, inbox, state, unknown,
     /// commitment, published, operation, verdict, conflict, alarm, game, position, game-end, move,
-    /// decision, consent, sent, assertion, hold. Without it, all but the three
+    /// decision, consent, sent, assertion, hold, alert, alert-step, notification, delivery. Without
+    /// it, all but the three
     /// that every level has (block, inbox, state)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) kind: Vec<String>,
@@ -479,6 +486,35 @@ pub(super) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertsCommand {
+    /// List alerts that are open; works beside a running tower
+    List {
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that somebody takes care of an alert: it is not told again
+    Ack {
+        /// Number of the alert
+        id: u64,
+        /// Who
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Send a test through every channel now, and say what came of it
+    ///
+    /// Exits with 13 when a channel does not work.
+    Test {
+        /// Only this channel
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -536,7 +572,7 @@ fn given(key: &str, flag: &'static str, values: Vec<String>) -> Option<Given> {
     })
 }
 
-fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given> {
+pub(super) fn single(key: &str, flag: &'static str, value: &Option<String>) -> Option<Given> {
     given(key, flag, value.clone().into_iter().collect())
 }
 

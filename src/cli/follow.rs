@@ -13,6 +13,7 @@ use super::keys::signing_key;
 use super::output::{is_terminal, runtime, start_logs};
 use crate::config::{Config, LogFormat};
 use crate::protocol::Level;
+use crate::serve::attend;
 use crate::signer::Key;
 use crate::tower::{Outcome, Status, TowerError, follow};
 
@@ -29,12 +30,14 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         let (sender, receiver) = watch::channel(Status::default());
+        let key = key(config).await?;
+        let attended = attend(config, receiver.clone(), &stop).await?;
         if is_terminal() && config.log_format == LogFormat::Human {
             tokio::spawn(show_progress(receiver));
         }
-        follow(config, key(config).await?, until, None, sender, stop)
-            .await
-            .map_err(Failure::from)
+        let outcome = follow(config, key, until, None, sender, stop).await;
+        attended.end().await;
+        Ok::<_, Failure>(outcome?)
     })?;
     Ok(if until.is_some() {
         verdict(&outcome)

@@ -3,6 +3,7 @@
 //! Promises: bad input gets one clear line; the exit code tells scripts what happened
 //! ([`Exit`]). Refuses to know: protocol rules.
 
+mod alerts;
 mod args;
 mod brake;
 mod check;
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             let mut more = command.rollup.given();
             more.extend(command.node.given());
             more.extend(command.play.given());
+            more.extend(args::single("serve.listen", "--listen", &command.listen));
             follow::run(&cli.config_with(more)?, command)
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),
@@ -81,5 +83,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Manual(command) => manual::manual(command),
         Command::Completions(command) => manual::completions(command),
         Command::Keys(command) => keys::run(&cli.config()?, command),
+        Command::Alerts(command) => alerts::run(&cli.config()?, command),
     }
 }

@@ -5,17 +5,19 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::channels::CHANNEL_KEYS;
 use super::settings::{ROLLUP_KEYS, SETTINGS, unknown};
 use super::{ConfigError, Given, Origin};
 
 /// What a file says.
 pub(super) struct Parsed {
     pub(super) settings: Vec<Given>,
-    pub(super) rollups: Vec<RollupTable>,
+    pub(super) rollups: Vec<Table>,
+    pub(super) channels: Vec<Table>,
 }
 
-/// One `[[rollup]]` table.
-pub(super) struct RollupTable {
+/// One table of a list, such as a `[[rollup]]`.
+pub(super) struct Table {
     pub(super) settings: Vec<Given>,
     pub(super) origin: Origin,
 }
@@ -54,13 +56,29 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, ConfigError> {
     let mut parsed = Parsed {
         settings: Vec::new(),
         rollups: Vec::new(),
+        channels: Vec::new(),
     };
     for (key, value) in table.get_ref() {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("rollup", DeValue::Array(tables)) => {
                 for table in tables.iter() {
-                    parsed.rollups.push(rollup(&place, table)?);
+                    parsed
+                        .rollups
+                        .push(listed(&place, table, "rollup", ROLLUP_KEYS)?);
                 }
+            }
+            ("channel", DeValue::Array(tables)) => {
+                for table in tables.iter() {
+                    parsed
+                        .channels
+                        .push(listed(&place, table, "channel", CHANNEL_KEYS)?);
+                }
+            }
+            ("channel", _) => {
+                return Err(place.wrong(
+                    key.span().start,
+                    "channels are written as [[channel]], with two brackets, one table for each",
+                ));
             }
             ("rollup", _) => {
                 return Err(place.wrong(
@@ -100,23 +118,28 @@ fn setting(
     given(place, key, name, value)
 }
 
-fn rollup(place: &Place<'_>, table: &Spanned<DeValue<'_>>) -> Result<RollupTable, ConfigError> {
+fn listed(
+    place: &Place<'_>,
+    table: &Spanned<DeValue<'_>>,
+    what: &str,
+    known: &[&str],
+) -> Result<Table, ConfigError> {
     let DeValue::Table(keys) = table.get_ref() else {
         return Err(place.wrong(
             table.span().start,
-            "rollups are written as [[rollup]] tables",
+            format!("{what}s are written as [[{what}]] tables"),
         ));
     };
     let mut settings = Vec::new();
     for (name, value) in keys {
         let key = name.get_ref().as_ref();
-        if !ROLLUP_KEYS.contains(&key) {
-            let problem = unknown("key", key, ROLLUP_KEYS.iter().copied());
-            return Err(place.wrong(name.span().start, format!("{problem} (in [[rollup]])")));
+        if !known.contains(&key) {
+            let problem = unknown("key", key, known.iter().copied());
+            return Err(place.wrong(name.span().start, format!("{problem} (in [[{what}]])")));
         }
         settings.push(given(place, key.to_owned(), name, value)?);
     }
-    Ok(RollupTable {
+    Ok(Table {
         settings,
         origin: place.origin(table.span().start),
     })

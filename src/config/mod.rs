@@ -5,6 +5,7 @@
 //! `WATCHTOWER_NODE_ENDPOINTS`); an unknown key is refused with the nearest known one. Refuses to
 //! know: how flags are spelled (the command line does) and what the values are used for.
 
+mod channels;
 mod file;
 mod play;
 mod settings;
@@ -14,6 +15,7 @@ mod signer;
 mod tests;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -141,6 +143,14 @@ pub struct Config {
     pub signer: SignerConfig,
     /// How far the tower goes, and how it plays.
     pub play: PlayConfig,
+    /// Who is told of what, and how.
+    pub alerts: crate::alert::Settings,
+    /// Time between heartbeats, wherever they go.
+    pub heartbeat_every: Duration,
+    /// Where metrics, health and API are served, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// Names under which people reach them.
+    pub hosts: Vec<String>,
     /// What to log, in the directives of `tracing`.
     pub log: String,
     /// How logs look.
@@ -162,6 +172,10 @@ impl Default for Config {
             store_limit: 200 << 30,
             signer: SignerConfig::default(),
             play: PlayConfig::default(),
+            alerts: crate::alert::Settings::default(),
+            heartbeat_every: Duration::from_secs(60),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9732))),
+            hosts: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Human,
         }
@@ -243,6 +257,10 @@ impl Config {
         }
         for rollup in parsed.rollups {
             self.rollups.push(settings::rollup(rollup)?);
+        }
+        for channel in parsed.channels {
+            let channel = channels::channel(channel)?;
+            self.alerts.channels.push(channel);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Config, ConfigError, EdgePolicy, Given, LogFormat, RollupConfig};
+use crate::alert::{Heartbeat, Located};
 use crate::protocol::{Mutez, RollupAddress};
 
 /// One setting of the tower.
@@ -407,13 +408,156 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        key: "alerts.name",
+        help: "what the tower calls itself in messages",
+        list: false,
+        default: "\"watchtower\"",
+        apply: |config, values| {
+            config.alerts.name = filled(values)?.to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.templates",
+        help: "directory whose files stand in for the message templates of the program",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.alerts.templates = Some(PathBuf::from(filled(values)?));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.public_url",
+        help: "where people reach the tower's pages, for the links in messages",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.alerts.public_url = Some(http_url(filled(values)?)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.runbook_url",
+        help: "where people read the runbook, for the links in messages",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            config.alerts.runbook_url = Some(http_url(filled(values)?)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.heartbeat_url",
+        help: "URL that hears from the tower while it is alive, and raises the alarm when it does not",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let url = Located::Here(http_url(filled(values)?)?);
+            heartbeat(config).url = url;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.heartbeat_url_file",
+        help: "file with that URL, when it is a secret",
+        list: false,
+        default: "\"\"",
+        apply: |config, values| {
+            let url = Located::File(filled(values)?.into());
+            heartbeat(config).url = url;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.heartbeat_seconds",
+        help: "time between heartbeats",
+        list: false,
+        default: "60",
+        apply: |config, values| {
+            config.heartbeat_every = Duration::from_secs(number(values, 5, 86_400)?);
+            if let Some(heartbeat) = &mut config.alerts.heartbeat {
+                heartbeat.every = config.heartbeat_every;
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.test_hours",
+        help: "time between alerts that only prove delivery; 0 for none",
+        list: false,
+        default: "24",
+        apply: |config, values| {
+            let hours = number(values, 0, 24 * 365)?;
+            config.alerts.test_every =
+                (hours > 0).then(|| Duration::from_secs(hours.saturating_mul(3600)));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.escalate_minutes",
+        help: "time until a critical alert that nobody acknowledged is told again",
+        list: false,
+        default: "15",
+        apply: |config, values| {
+            let minutes = number(values, 1, 24 * 60)?;
+            config.alerts.escalate_after = Duration::from_secs(minutes.saturating_mul(60));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "alerts.per_hour",
+        help: "alerts told in an hour, before the others wait for a digest",
+        list: false,
+        default: "20",
+        apply: |config, values| {
+            config.alerts.per_hour =
+                u32::try_from(number(values, 1, 1000)?).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "serve.listen",
+        help: "address and port of metrics, health and API; none to serve nothing",
+        list: false,
+        default: "\"127.0.0.1:9732\"",
+        apply: |config, values| {
+            config.listen = match filled(values)? {
+                "none" => None,
+                text => Some(text.parse().map_err(|_| {
+                    format!("{text:?} is not an address with a port, such as 127.0.0.1:9732")
+                })?),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "serve.hosts",
+        help: "names under which people reach it, besides its address and localhost",
+        list: true,
+        default: "[]",
+        apply: |config, values| {
+            config.hosts = values.to_vec();
+            Ok(())
+        },
+    },
 ];
+
+/// The heartbeat being configured, whichever of its keys comes first.
+fn heartbeat(config: &mut Config) -> &mut Heartbeat {
+    let every = config.heartbeat_every;
+    config.alerts.heartbeat.get_or_insert_with(|| Heartbeat {
+        url: Located::Here(String::new()),
+        every,
+    })
+}
 
 /// Keys of a `[[rollup]]` table.
 pub(super) const ROLLUP_KEYS: &[&str] = &["address", "kernel", "preimages", "preimage_endpoints"];
 
 /// One `[[rollup]]` table of the file, understood.
-pub(super) fn rollup(table: super::file::RollupTable) -> Result<RollupConfig, ConfigError> {
+pub(super) fn rollup(table: super::file::Table) -> Result<RollupConfig, ConfigError> {
     let wrong = |given: &Given, problem: String| ConfigError::Wrong {
         origin: given.origin.clone(),
         problem: format!("rollup.{}: {problem}", given.key),
@@ -465,7 +609,7 @@ fn distinct(rollups: &[RollupConfig]) -> Result<(), String> {
     }
 }
 
-fn filled(values: &[String]) -> Result<&str, String> {
+pub(super) fn filled(values: &[String]) -> Result<&str, String> {
     match values {
         [value] if value.trim().is_empty() => Err("empty".into()),
         [value] => Ok(value),
@@ -473,7 +617,7 @@ fn filled(values: &[String]) -> Result<&str, String> {
     }
 }
 
-fn number(values: &[String], least: u64, most: u64) -> Result<u64, String> {
+pub(super) fn number(values: &[String], least: u64, most: u64) -> Result<u64, String> {
     let text = filled(values)?;
     text.replace('_', "")
         .parse()
@@ -490,7 +634,7 @@ fn yes_or_no(values: &[String]) -> Result<bool, String> {
     }
 }
 
-fn http_url(text: &str) -> Result<String, String> {
+pub(super) fn http_url(text: &str) -> Result<String, String> {
     let host = text
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"))

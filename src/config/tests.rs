@@ -183,5 +183,52 @@ fn a_remote_signer_may_name_its_account_at_the_end() {
         load("[signer]\npassphrase = \"x\"", &[], &[])
             .unwrap_err()
             .contains("did you mean \"signer.passphrase_file\"?")
+}
+
+#[test]
+fn the_example_of_alerts_is_understood() {
+    let config = load(include_str!("../../contrib/alerts.toml"), &[], &[]).unwrap();
+    let names: Vec<_> = config
+        .alerts
+        .channels
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["team", "chat", "night", "phones", "telegram", "automation"]
+    );
+    let heartbeat = config.alerts.heartbeat.unwrap();
+    assert_eq!(heartbeat.every, Duration::from_secs(60));
+    assert_eq!(config.listen.unwrap().port(), 9732);
+    let off = load("[serve]\nlisten = \"none\"\n", &[], &[]).unwrap();
+    assert_eq!(off.listen, None);
+}
+
+#[test]
+fn errors_of_channels_name_the_line() {
+    refused(
+        "[[channel]]\nkind = \"email\"\nserver = \"a\"\nfrom = \"b@c\"\n",
+        "config.toml line 1: channel.to: it is needed here",
+    );
+    refused(
+        "[[channel]]\nkind = \"fax\"\n",
+        "config.toml line 2: channel.kind: \"fax\" is none of email, webhook, slack, discord, telegram, pagerduty, ntfy",
+    );
+    refused(
+        "[[channel]]\nkind = \"slack\"\nserver = \"a\"\n",
+        "config.toml line 3: channel.server: a channel of kind slack has no such key",
+    );
+    refused(
+        "[[channel]]\nkind = \"slack\"\nseverity = \"loud\"\n",
+        "config.toml line 3: channel.severity: \"loud\" is none of notice, warning, critical",
+    );
+    refused(
+        "[[channel]]\nkidn = \"slack\"\n",
+        "config.toml line 2: unknown key \"kidn\": did you mean \"kind\"? (in [[channel]])",
+    );
+    refused(
+        "[serve]\nlisten = \"9732\"\n",
+        "config.toml line 2: serve.listen: \"9732\" is not an address with a port, such as 127.0.0.1:9732",
     );
 }

@@ -2,6 +2,7 @@
 
 use super::chain::{BackfillRow, ConstantsRow};
 use super::play::PlayEntry;
+use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,
@@ -60,6 +61,14 @@ pub enum Entry {
     Alarm(Alarm),
     /// Something decided or done.
     Play(Box<PlayEntry>),
+    /// An alert was raised.
+    Alert(AlertRow),
+    /// Something became of an alert.
+    AlertStep(AlertStepRow),
+    /// A message was queued.
+    Notification(NotificationRow),
+    /// A message was tried.
+    Delivery(DeliveryRow),
 }
 
 /// A rollup under watch.

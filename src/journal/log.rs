@@ -60,11 +60,19 @@ pub enum LogKind {
     Assertion,
     /// Sending stopped, or let go on.
     Hold,
+    /// An alert.
+    Alert,
+    /// What became of an alert.
+    AlertStep,
+    /// A message to people.
+    Notification,
+    /// A try to deliver a message.
+    Delivery,
 }
 
 impl LogKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Run,
         Self::RunEnd,
         Self::Rollup,
@@ -88,6 +96,10 @@ impl LogKind {
         Self::Sent,
         Self::Assertion,
         Self::Hold,
+        Self::Alert,
+        Self::AlertStep,
+        Self::Notification,
+        Self::Delivery,
     ];
 
     /// Its name on the command line and in JSON.
@@ -117,6 +129,10 @@ impl LogKind {
             Self::Sent => "sent",
             Self::Assertion => "assertion",
             Self::Hold => "hold",
+            Self::Alert => "alert",
+            Self::AlertStep => "alert-step",
+            Self::Notification => "notification",
+            Self::Delivery => "delivery",
         }
     }
 
@@ -157,7 +173,20 @@ impl LogKind {
             Self::Sent => "operation",
             Self::Assertion => "assertion",
             Self::Hold => "hold",
+            Self::Alert => "alert",
+            Self::AlertStep => "alert_step",
+            Self::Notification => "notification",
+            Self::Delivery => "delivery",
         }
+    }
+
+    /// Whether rows of it come from telling people, not from the chain or what was made of it.
+    #[must_use]
+    pub const fn is_telling(self) -> bool {
+        matches!(
+            self,
+            Self::Alert | Self::AlertStep | Self::Notification | Self::Delivery
+        )
     }
 
     /// Columns and tables to read; the first four columns are seq, at, level, rollup's address.
@@ -264,12 +293,35 @@ impl LogKind {
                 "t.seq, t.at, NULL, r.address, t.hold, t.state AS turned, t.reason
                  FROM hold t LEFT JOIN rollup r ON t.rollup = r.seq"
             }
+            Self::Alert => {
+                "t.seq, t.at, t.level, r.address, t.id AS alert, t.severity, t.nature, t.rule,
+                 t.subject, t.message, t.slack, t.stake
+                 FROM alert t LEFT JOIN rollup r ON t.rollup = r.seq"
+            }
+            Self::AlertStep => {
+                "t.seq, t.at, NULL, NULL, t.alert, t.step, t.severity, t.detail FROM alert_step t"
+            }
+            Self::Notification => {
+                "t.seq, t.at, NULL, NULL, t.id AS notification, t.channel, t.occasion, t.note,
+                 t.alerts FROM notification t"
+            }
+            Self::Delivery => {
+                "t.seq, t.at, NULL, NULL, t.notification, t.attempt, t.outcome, t.problem
+                 FROM delivery t"
+            }
         }
     }
 
     const fn level_column(self) -> &'static str {
         match self {
-            Self::Run | Self::RunEnd | Self::Move | Self::Sent | Self::Hold => "NULL",
+            Self::Run
+            | Self::RunEnd
+            | Self::Move
+            | Self::Sent
+            | Self::Hold
+            | Self::AlertStep
+            | Self::Notification
+            | Self::Delivery => "NULL",
             Self::Rollup => "t.origination_level",
             Self::Reorganisation => "t.fork_level",
             _ => "t.level",
@@ -283,7 +335,10 @@ impl LogKind {
             | Self::Block
             | Self::Reorganisation
             | Self::Inbox
-            | Self::Sent => "NULL",
+            | Self::Sent
+            | Self::AlertStep
+            | Self::Notification
+            | Self::Delivery => "NULL",
             Self::Rollup => "t.address",
             _ => "r.address",
         }

@@ -1,10 +1,11 @@
 //! The journal: everything seen, computed and concluded, in SQLite, written before it is acted on.
 //!
-//! Promises: one writer on its own thread; [`Journal::write`] returns only when the entries are on
-//! disk, all of them or none; rows are never deleted; writing an entry a second time changes
+//! Promises: one writing thread for each handle opened, each row numbered inside its transaction;
+//! [`Journal::write`] returns only when the entries are on disk, all of them or none; rows are never deleted; writing an entry a second time changes
 //! nothing, so a crash between two effects is repaired by deriving them again. Readers never block
 //! the writer. Refuses a schema newer than itself. Refuses to know: what anybody concludes from it.
 
+mod alerts;
 mod backup;
 mod chain;
 mod entry;
@@ -22,6 +23,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use alerts::{
+    AlertRow, AlertStepRow, ChannelCount, DeliveryOutcome, DeliveryRow, Nature, NotificationRow,
+    Step, Waiting,
+};
 pub use backup::{Sound, back_up, restore, verify};
 pub use chain::{BackfillRow, ConstantsRow};
 pub use entry::{

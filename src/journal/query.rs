@@ -393,6 +393,44 @@ impl Reader {
         )
     }
 
+    /// Published commitments above the last cemented one without a verdict of true or false: inbox
+    /// level and level of the first publication (where that is unknown, the earliest it can have).
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn unverified(&self, rollup: &RollupAddress) -> Result<Vec<(Level, Level)>> {
+        self.many(
+            "SELECT p.level, min(ifnull(p.published_level, p.level + 1))
+             FROM published AS p LEFT JOIN block AS b ON p.block = b.seq
+             WHERE p.rollup = (SELECT seq FROM rollup WHERE address = ?1)
+               AND ifnull(b.reverted, 0) = 0
+               AND p.level > ifnull(
+                 (SELECT max(json_extract(o.detail, '$.cemented_level'))
+                  FROM rollup_operation AS o JOIN block AS ob ON o.block = ob.seq
+                  WHERE o.rollup = p.rollup AND ob.reverted = 0 AND json_valid(o.detail)), -1)
+               AND NOT EXISTS
+                 (SELECT 1 FROM verdict AS v LEFT JOIN block AS vb ON v.block = vb.seq
+                  WHERE v.rollup = p.rollup AND v.commitment = p.hash
+                    AND v.verdict <> 'not judgeable' AND ifnull(vb.reverted, 0) = 0)
+             GROUP BY p.hash ORDER BY 2, 1",
+            [rollup.0],
+            |row| Ok((level(row, 0)?, level(row, 1)?)),
+        )
+    }
+
+    /// How often an alarm of a kind was raised.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn alarms_of(&self, kind: &str) -> Result<u64> {
+        let count: Option<i64> = self.one(
+            "SELECT count(*) FROM alarm WHERE kind = ?1",
+            [kind],
+            |row| row.get(0),
+        )?;
+        Ok(count.unwrap_or(0).unsigned_abs())
+    }
+
     /// Conflicts seen on the chain in force, by inbox level.
     ///
     /// # Errors
@@ -509,7 +547,7 @@ fn dialect(row: &Row<'_>, column: usize) -> rusqlite::Result<Dialect> {
     }
 }
 
-fn severity(word: &str) -> Option<Severity> {
+pub(super) fn severity(word: &str) -> Option<Severity> {
     [Severity::Notice, Severity::Warning, Severity::Critical]
         .into_iter()
         .find(|severity| severity.word() == word)

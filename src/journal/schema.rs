@@ -9,6 +9,7 @@ use crate::crypto::blake2b;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_journal.sql"),
     include_str!("../../migrations/0002_play.sql"),
+    include_str!("../../migrations/0003_alerts.sql"),
     include_str!("../../migrations/0004_chain.sql"),
 ];
 

@@ -5,6 +5,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::{Connection, Statement, ToSql, Transaction};
 
+use super::alerts::{
+    AlertRow, AlertStepRow, DeliveryRow, NotificationRow, joined, signed as number,
+};
 use super::entry::{
     Alarm, BlockRow, ConflictRow, Entry, InboxRow, Judgement, OperationRow, PublishedRow,
     Reorganisation, RollupRow, StateRow, UnknownRow, VerdictRow,
@@ -45,11 +48,10 @@ impl Handle {
 
 /// Starts the thread; it ends when the last handle is gone.
 pub(super) fn start(connection: Connection, context: Context) -> Result<Handle, JournalError> {
-    let next = next_sequence(&connection).map_err(|error| context.database(&error))?;
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::Builder::new()
         .name("journal".into())
-        .spawn(move || serve(connection, &context, next, &receiver))
+        .spawn(move || serve(connection, &context, &receiver))
         .map_err(|_| JournalError::Closed)?;
     Ok(Handle(sender))
 }
@@ -66,23 +68,35 @@ fn next_sequence(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(last.saturating_add(1))
 }
 
-fn serve(mut connection: Connection, context: &Context, first: i64, requests: &Receiver<Request>) {
-    let mut next = first;
+fn serve(mut connection: Connection, context: &Context, requests: &Receiver<Request>) {
+    let mut place = None;
     while let Ok(Request { entries, done }) = requests.recv() {
-        let result = write(&mut connection, next, &entries);
-        match result {
-            Ok(reached) => {
-                next = reached;
-                done(Ok(()));
-            }
-            Err(error) => done(Err(context.database(&error))),
-        }
+        let result = write(&mut connection, place, &entries);
+        place = result.as_ref().ok().copied();
+        done(result.map(|_| ()).map_err(|error| context.database(&error)));
     }
 }
 
-fn write(connection: &mut Connection, next: i64, entries: &[Entry]) -> rusqlite::Result<i64> {
+/// The next number to give, and the file's version it was true for.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    next: i64,
+    /// Changes when another connection, of this process or another, has written.
+    version: i64,
+}
+
+fn write(
+    connection: &mut Connection,
+    place: Option<Place>,
+    entries: &[Entry],
+) -> rusqlite::Result<Place> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version = transaction.pragma_query_value(None, "data_version", |row| row.get(0))?;
+    let next = match place.filter(|place| place.version == version) {
+        Some(place) => place.next,
+        None => next_sequence(&transaction)?,
+    };
     let reached = {
         let mut batch = Batch {
             transaction: &transaction,
@@ -96,7 +110,10 @@ fn write(connection: &mut Connection, next: i64, entries: &[Entry]) -> rusqlite:
         batch.next
     };
     transaction.commit()?;
-    Ok(reached)
+    Ok(Place {
+        next: reached,
+        version,
+    })
 }
 
 /// One transaction in progress. Statements are prepared once per batch.
@@ -163,6 +180,10 @@ impl Batch<'_> {
             Entry::Conflict(row) => self.conflict(row),
             Entry::Alarm(row) => self.alarm(row),
             Entry::Play(entry) => self.play(entry),
+            Entry::Alert(row) => self.alert(row),
+            Entry::AlertStep(row) => self.alert_step(row),
+            Entry::Notification(row) => self.notification(row),
+            Entry::Delivery(row) => self.delivery(row),
         }
         .map(|_| ())
     }
@@ -413,6 +434,75 @@ impl Batch<'_> {
                 &row.kind,
                 &row.subject,
                 &row.message,
+            ],
+        )
+    }
+
+    fn alert(&mut self, row: &AlertRow) -> rusqlite::Result<usize> {
+        self.row(
+            "INSERT INTO alert (seq, at, id, time, rollup, level, severity, nature, rule, subject,
+                                message, slack, stake, source)
+             VALUES (?1, ?2, ?3, ?4, (SELECT seq FROM rollup WHERE address = ?5), ?6, ?7, ?8, ?9,
+                     ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (id) DO NOTHING",
+            &[
+                &number(row.id),
+                &row.time,
+                &row.rollup.map(|rollup| rollup.0),
+                &row.level.map(|level| level.get()),
+                &row.severity.word(),
+                &row.nature.word(),
+                &row.rule,
+                &row.subject,
+                &row.message,
+                &row.slack,
+                &row.stake.map(number),
+                &row.source,
+            ],
+        )
+    }
+
+    fn alert_step(&mut self, row: &AlertStepRow) -> rusqlite::Result<usize> {
+        self.row(
+            "INSERT INTO alert_step (seq, at, alert, time, step, severity, detail, source)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            &[
+                &number(row.alert),
+                &row.time,
+                &row.step.word(),
+                &row.severity.word(),
+                &row.detail,
+                &row.source,
+            ],
+        )
+    }
+
+    fn notification(&mut self, row: &NotificationRow) -> rusqlite::Result<usize> {
+        self.row(
+            "INSERT INTO notification (seq, at, id, time, channel, occasion, note, alerts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+            &[
+                &number(row.id),
+                &row.time,
+                &row.channel,
+                &row.occasion,
+                &row.note,
+                &joined(&row.alerts),
+            ],
+        )
+    }
+
+    fn delivery(&mut self, row: &DeliveryRow) -> rusqlite::Result<usize> {
+        self.row(
+            "INSERT INTO delivery (seq, at, notification, time, attempt, outcome, problem, retry)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            &[
+                &number(row.notification),
+                &row.time,
+                &row.attempt,
+                &row.outcome.word(),
+                &row.problem,
+                &row.retry,
             ],
         )
     }

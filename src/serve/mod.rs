@@ -1,3 +1,25 @@
-//! Metrics, health, JSON API: read-only, localhost by default.
+//! Metrics, health, JSON API, live events: read-only, localhost by default.
 //!
-//! Promises: reads status only. Refuses to know: how decisions are made.
+//! Promises: reads the tower's status and the journal, and changes nothing but one thing: an alert
+//! is acknowledged by whoever holds its signed link. Every series and every answer is described
+//! (`metrics`, `openapi.json`), and tests hold the descriptions to the answers. Refuses to know:
+//! how decisions are made.
+
+mod acknowledge;
+mod api;
+mod attend;
+mod events;
+mod fill;
+mod health;
+mod http;
+mod metrics;
+mod routes;
+mod view;
+
+pub use attend::{Attended, attend};
+pub use fill::{Figures, fill};
+pub use health::{Health, health, readiness};
+pub use http::{Limits, serve};
+pub use metrics::{Meter, MeterKind, Metrics, PROCESS, Watched, meters, reference};
+pub use routes::{OPENAPI, Site, router};
+pub use view::{GameView, PlayView, RollupView, SourceView, View};

@@ -16,6 +16,8 @@ type Parameters = [i64; 4];
 struct Known {
     parameters: BTreeMap<Level, Parameters>,
     activation: Option<Activation>,
+    /// Challenge window and commitment period.
+    lengths: Option<(u32, u32)>,
 }
 
 /// What is known so far; clones share it.
@@ -30,6 +32,7 @@ impl ChainFacts {
         level: Level,
         constants: &ChainConstants,
     ) -> Option<ConstantsRow> {
+        self.hear(constants);
         let is_on = constants.dal.is_some_and(|dal| dal.feature_enable);
         let dal = constants.dal.map(|dal| {
             [
@@ -59,6 +62,13 @@ impl ChainFacts {
             ],
         };
         self.take(&row).then_some(row)
+    }
+
+    /// Takes in how long things last now.
+    pub(super) fn hear(&self, constants: &ChainConstants) {
+        let rollup = &constants.rollup;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.lengths = Some((rollup.challenge_window, rollup.commitment_period));
     }
 
     /// Takes in a journalled row; whether anything in it is new.
@@ -92,6 +102,12 @@ impl ChainFacts {
             facts.take(row);
         }
         Ok((!rows.is_empty()).then_some(facts))
+    }
+
+    /// Blocks of the challenge window and between commitments, as last heard.
+    pub(super) fn lengths(&self) -> Option<(u32, u32)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.lengths
     }
 
     pub(super) fn activation(&self) -> Activation {

@@ -17,6 +17,7 @@ mod genesis;
 mod lattice;
 mod mode;
 mod model;
+mod outlook;
 mod play;
 mod policy;
 mod resume;
@@ -38,6 +39,7 @@ pub use genesis::GenesisError;
 pub use lattice::Lattice;
 pub use mode::{Capabilities, Playing, Publishing};
 pub use model::{Model, Place, Tally};
+pub use outlook::{Machine, Outlook, Source};
 pub use play::{
     BRAKE, Caps, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
     release,
@@ -46,7 +48,7 @@ pub use policy::{
     Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, SeenGame, Task,
     Wait, WaitReason, Wish, Work,
 };
-pub use resume::ResumeError;
+pub use resume::{ResumeError, stakes_of};
 pub use reveals::KeptReveals;
 pub use run::{Listener, Outcome};
 pub use runner::{Runner, RunnerError};

@@ -5,7 +5,7 @@
 use super::facts::fact_of;
 use super::lattice::Lattice;
 use super::model::{Distrust, Model, Own, Place, Watched};
-use super::stakes::{Conflict, Fact};
+use super::stakes::{Conflict, Fact, Stakes};
 use crate::journal::{JournalError, OperationRow, PublishedRow, Reader, RollupRow};
 use crate::protocol::{BlockHash, Commitment, Level, Protocol, RollupAddress};
 
@@ -88,6 +88,17 @@ impl Model {
         }
         Ok(model)
     }
+}
+
+/// The commitment tree of a rollup with its stakers, as the record tells it.
+///
+/// # Errors
+/// [`ResumeError`] when the journal cannot be read.
+pub fn stakes_of(reader: &Reader, row: &RollupRow) -> Result<Stakes, ResumeError> {
+    let genesis = Commitment::genesis(row.genesis_state, row.origination_level);
+    let mut watched = Watched::new(row.address, row.dialect, genesis, BlockHash([0; 32]));
+    watched.take_facts(reader)?;
+    Ok(watched.stakes)
 }
 
 impl Watched {

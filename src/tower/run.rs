@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::announce;
 use super::event::{Decision, Effect, Event, News};
 use super::model::{Model, Place, Tally};
+use super::outlook::Outlook;
 use super::play::{Brief, Running, Tidings};
 use super::setup::{Ready, TowerError};
 use super::status::Status;
@@ -22,6 +23,8 @@ use crate::protocol::{Level, RollupAddress};
 
 /// Events taken in at once: one transaction.
 const BATCH: usize = 512;
+/// How often the status is shown while nothing happens.
+const TURN: std::time::Duration = std::time::Duration::from_secs(30);
 /// Levels asked for, at most, when the node's storage is read for stakes.
 const STORED_LEVELS: usize = 4096;
 
@@ -137,6 +140,11 @@ impl Loop {
         loop {
             let first = tokio::select! {
                 event = self.events.recv() => event,
+                // Nothing happens, but the loop turns: whoever watches it must see that.
+                () = tokio::time::sleep(TURN) => {
+                    self.show();
+                    continue;
+                }
                 () = self.stop.cancelled() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
@@ -167,9 +175,21 @@ impl Loop {
                 .flatten();
         }
         let done = self.perform(decision).await?;
-        self.status.send_modify(|status| status.take(&self.model));
+        self.show();
         self.brief();
         Ok(done)
+    }
+
+    /// Shows how the tower stands.
+    fn show(&self) {
+        let outlook = Outlook::of(
+            &self.model,
+            &self.ready.client,
+            &self.ready.chain,
+            |rollup| self.workers.get(rollup).map(Worker::counts),
+        );
+        self.status
+            .send_modify(|status| status.take(&self.model, outlook));
     }
 
     /// Journals, then acts; whether everything asked for is done.

@@ -17,6 +17,7 @@ use super::engines::environment;
 use super::feed::Feed;
 use super::genesis::{GenesisError, Started, base, first_entries, kernel_path, start};
 use super::model::Model;
+use super::outlook::compare_nodes;
 use super::play::{self, HandsError, Parts};
 use super::resume::ResumeError;
 use super::reveals::Sources;
@@ -113,6 +114,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> TowerError + '_ {
 pub(super) struct Ready {
     pub(super) journal: Journal,
     pub(super) client: Client,
+    pub(super) chain: ChainFacts,
     /// Held for as long as the tower runs.
     _lock: File,
 }
@@ -194,6 +196,7 @@ pub async fn follow(
         workers.insert(address, worker);
         parts.push(part);
     }
+    let known = chain.clone();
     let interest = Interest {
         rollups: addresses.iter().copied().collect(),
         accounts: play::account(config, key.as_ref()).into_iter().collect(),
@@ -212,6 +215,13 @@ pub async fn follow(
     })
     .await?;
     let feed = feed(config, &client, &journal, chain, interest, &sender, &stop)?;
+    let comparing = compare_nodes(
+        client.clone(),
+        journal.reader()?,
+        known.clone(),
+        stop.child_token(),
+    );
+    let comparing = tokio::spawn(comparing);
     let feed = feed.start();
     let mut backfills = Vec::new();
     for row in late.into_values() {
@@ -228,6 +238,7 @@ pub async fn follow(
     let ready = Ready {
         journal,
         client,
+        chain: known,
         _lock: lock,
     };
     let running = Loop {
@@ -244,6 +255,7 @@ pub async fn follow(
     let outcome = running.run().await;
     feed.abort();
     backfills.iter().for_each(tokio::task::JoinHandle::abort);
+    comparing.abort();
     outcome
 }
 

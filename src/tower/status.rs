@@ -1,6 +1,7 @@
 //! What the tower shows of itself while it runs: plain data, replaced after every batch.
 
 use super::model::{Model, Place, Tally};
+use super::outlook::Outlook;
 use crate::protocol::{Dialected, Level, Mutez, Player, PublicKeyHash};
 
 /// How the tower stands.
@@ -14,6 +15,8 @@ pub struct Status {
     pub rollups: Vec<RollupStatus>,
     /// How play stands.
     pub play: PlayStatus,
+    /// Figures beside the model.
+    pub outlook: Outlook,
 }
 
 /// How one rollup stands.
@@ -109,7 +112,7 @@ pub struct GameStatus {
 
 impl Status {
     /// Takes over what the model says; play speaks for itself.
-    pub(super) fn take(&mut self, model: &Model) {
+    pub(super) fn take(&mut self, model: &Model, outlook: Outlook) {
         let rollups = model.rollups.values().map(|rollup| RollupStatus {
             address: rollup.address.text(rollup.dialect),
             origination: rollup.genesis.inbox_level,
@@ -123,5 +126,6 @@ impl Status {
         self.tip = Some(model.tip.level);
         self.head = model.head;
         self.rollups = rollups.collect();
+        self.outlook = outlook;
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::alarms;
 use super::event::Event;
 use super::model::Place;
+use super::outlook::Counts;
 use super::runner::{CHUNK, Runner, RunnerError};
 use crate::crypto::Hash;
 use crate::journal::{StateRow, UnknownRow};
@@ -93,6 +94,7 @@ pub(super) struct Worker {
     mailbox: Arc<Mailbox>,
     interrupt: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    counts: Arc<Counts>,
 }
 
 impl Worker {
@@ -106,12 +108,14 @@ impl Worker {
         let mailbox = Arc::new(Mailbox::default());
         let interrupt = Arc::clone(&runner.environment.interrupt);
         let clock = Arc::new(Clock::new());
+        let counts = Arc::new(Counts::default());
         let mut work = Work {
             runner,
             limits,
             events,
             mailbox: Arc::clone(&mailbox),
             clock: Arc::clone(&clock),
+            counts: Arc::clone(&counts),
             told: None,
             blocked: None,
             pruned_bytes: 0,
@@ -130,7 +134,13 @@ impl Worker {
             mailbox,
             interrupt,
             threads: vec![runs, watches],
+            counts,
         })
+    }
+
+    /// What it has done since the start.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Asks for the state of a block; an older request not yet begun is forgotten.
@@ -205,6 +215,7 @@ struct Work {
     events: mpsc::Sender<Event>,
     mailbox: Arc<Mailbox>,
     clock: Arc<Clock>,
+    counts: Arc<Counts>,
     /// The last state told, and in which epoch.
     told: Option<(u64, Place)>,
     /// Where it cannot go on, in which epoch, and the preimage that would help.
@@ -304,8 +315,10 @@ impl Work {
                     return Ok(());
                 }
                 self.clock.begin();
+                let begun = Instant::now();
                 let outcome = self.runner.run(&state, &block);
                 self.clock.end();
+                self.counts.ran(begun.elapsed());
                 match outcome {
                     Ok((next, row)) => {
                         place = Place {
@@ -391,6 +404,7 @@ impl Work {
             );
         }
         let size = store.size().bytes;
+        self.counts.stored(size);
         if size > self.limits.store_bytes {
             let rollup = self.runner.rollup.address;
             self.tell(Event::Trouble(alarms::store_size(

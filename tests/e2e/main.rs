@@ -7,5 +7,6 @@ mod crashes;
 mod following;
 mod joining;
 mod refusals;
+mod served;
 mod trouble;
 mod world;
