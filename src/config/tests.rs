@@ -183,6 +183,7 @@ fn a_remote_signer_may_name_its_account_at_the_end() {
         load("[signer]\npassphrase = \"x\"", &[], &[])
             .unwrap_err()
             .contains("did you mean \"signer.passphrase_file\"?")
+    );
 }
 
 #[test]

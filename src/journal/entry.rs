@@ -1,8 +1,8 @@
 //! What can be journalled: one type per kind of entry, closed.
 
+use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
 use super::chain::{BackfillRow, ConstantsRow};
 use super::play::PlayEntry;
-use super::alerts::{AlertRow, AlertStepRow, DeliveryRow, NotificationRow};
 use crate::crypto::{Dialect, Hash};
 use crate::protocol::{
     BlockHash, ChainId, Commitment, CommitmentHash, InboxHash, Level, ProtocolHash, PublicKeyHash,

@@ -215,6 +215,18 @@ impl View {
         }
     }
 
+    /// Why nothing is sent for a rollup: a reason of its own, or one of all.
+    fn hold_of(&self, rollup: &str) -> Option<String> {
+        let is_of_another = |hold: &&String| {
+            let others = self.rollups.iter().filter(|other| other.address != rollup);
+            others
+                .into_iter()
+                .any(|other| hold.starts_with(&other.address))
+        };
+        let holds = &self.play.holds;
+        holds.iter().find(|hold| !is_of_another(hold)).cloned()
+    }
+
     fn of(&self, rollup: &RollupView) -> Option<RollupStanding> {
         let (address, _) = RollupAddress::of_any_dialect(&rollup.address).ok()?;
         let reached = Level::try_from(rollup.reached_level).ok()?;
@@ -237,12 +249,7 @@ impl View {
                 })
             }),
             games: games.filter_map(of_game).collect(),
-            brake: self
-                .play
-                .holds
-                .iter()
-                .find(|hold| !hold.starts_with("sr1") && !hold.starts_with("scr1") || hold.starts_with(&rollup.address))
-                .cloned(),
+            brake: self.hold_of(&rollup.address),
         })
     }
 }
@@ -287,7 +294,12 @@ fn shown(game: &GameStatus) -> GameView {
         our_blocks: game.our_blocks_left,
         their_blocks: game.their_blocks_left,
         slack: game.slack,
-        forecast: game.forecast.unwrap_or("unknown").to_owned(),
+        forecast: match game.forecast {
+            Some("we win") => "ours",
+            Some("they win") => "theirs",
+            _ => "unknown",
+        }
+        .to_owned(),
         not_playable: game.not_playable.clone(),
     }
 }
