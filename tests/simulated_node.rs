@@ -63,10 +63,7 @@ fn eventful(setup: Setup) -> (Scenario, RollupAddress) {
         },
     );
     scenario.plan(Level::new(5), Act::messages(4, &[b"three"]));
-    let lie = From {
-        level: Level::new(1),
-        message: 0,
-    };
+    let lie = From::level(Level::new(1));
     scenario.employ(
         [
             Actor::new(5, rollup, Strategy::Honest),

@@ -166,10 +166,7 @@ fn write_story(scenario: &mut crate::sim::Scenario, dialect: Dialect) -> Result<
         let text = format!("W\x08/greetingblock {step}");
         scenario.plan(at(step), Act::messages(USER, &[text.as_bytes()]));
     }
-    let lie = From {
-        level: at(PERIOD * (LIE - 1) + 1),
-        message: 0,
-    };
+    let lie = From::level(at(PERIOD * (LIE - 1) + 1));
     scenario.hire(Actor::new(HONEST, rollup, Strategy::Honest).cementing());
     scenario.hire(Actor::new(LIAR, rollup, Strategy::WrongState(lie)));
     let account = |index| {

@@ -118,7 +118,7 @@ fn people(chain: &Devnet, kernel: &[u8], command: &DevnetArgs) -> Result<RollupA
         scenario.hire(Actor::new(HONEST, rollup, Strategy::Honest).cementing());
         if let Some(blocks) = command.liar_after {
             let level = origin.plus(blocks).unwrap_or(origin);
-            let lie = Strategy::WrongState(From { level, message: 0 });
+            let lie = Strategy::WrongState(From::level(level));
             scenario.hire(Actor::new(LIAR, rollup, lie));
         }
         Ok(rollup)

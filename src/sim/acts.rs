@@ -9,7 +9,7 @@ use super::apply::{price, signature_price};
 use super::contracts::Destination;
 use super::errors::Trace;
 use crate::codec::Micheline;
-use crate::protocol::operation::{Action, Content};
+use crate::protocol::operation::{Action, Content, Refutation, Step};
 use crate::protocol::{
     Commitment, CommitmentHash, Counter, Gas, Mutez, PublicKeyHash, RollupAddress, StorageBytes,
 };
@@ -206,6 +206,13 @@ pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -
     let size = match &action {
         Action::Originate(origination) => origination.kernel.len(),
         Action::AddMessages { messages } => messages.iter().map(Vec::len).sum(),
+        Action::Refute {
+            refutation: Refutation::Move { step, .. },
+            ..
+        } => match step {
+            Step::Dissection(chunks) => chunks.len().saturating_mul(48),
+            Step::Proof(proof) => proof.pvm_step.len().saturating_add(4_096),
+        },
         _ => 0,
     };
     // Over the mempool's threshold whatever the small fields weigh.

@@ -263,6 +263,13 @@ impl Mempool {
 }
 
 impl Waiting {
+    /// Whole steps of two mutez per unit of gas that it pays; usual fees are below the first.
+    #[must_use]
+    pub fn rank(&self) -> u64 {
+        self.valid
+            .map_or(0, |valid| valid.fee.0 / valid.gas.saturating_mul(2).max(1))
+    }
+
     /// The node's JSON for it; streams and lists of refusals name the protocol.
     #[must_use]
     pub(crate) fn json(&self, form: Form, protocol: Option<Protocol>) -> Value {

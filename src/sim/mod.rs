@@ -6,8 +6,8 @@
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
 //! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `streams`,
 //! `control`.
-//! Who is on it: `accounts`, `actors`, `truth`,
-//! `contracts`, `acts`, `scenario`. All together: `devnet`.
+//! Who is on it: `accounts`, `actors`, `truth`, `trace`,
+//! `contracts`, `acts`, `scenario`. All together: `devnet`; named situations: `drills`.
 
 mod accounts;
 mod actors;
@@ -20,6 +20,7 @@ mod contracts;
 mod control;
 mod devnet;
 mod dialect;
+mod drills;
 mod errors;
 mod ledger;
 mod mempool;
@@ -31,6 +32,7 @@ mod rules;
 mod scenario;
 mod server;
 mod streams;
+mod trace;
 mod truth;
 mod validate;
 mod weather;
@@ -39,14 +41,18 @@ mod weather;
 mod tests;
 
 pub use accounts::Person;
-pub use actors::{Actor, Cementing, From, Period, Strategy, Truth};
+pub use actors::{
+    Actor, Cementing, From, Opens, Pace, Period, Play, Slip, SlipKind, Strategy, Timeouts, Truth,
+};
 pub use acts::{Act, ActError, Deed};
 pub use block::Block;
 pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
+pub use drills::{Drill, Fate, Lengths, Opponent, Report, Staged, Traffic, suite};
 pub use errors::{ErrorKind, RuleError, Trace};
 pub use parameters::{DalSizes, Parameters};
-pub use scenario::{Refusal, Scenario, Setup};
+pub use scenario::{Event, Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
+pub use trace::{Meddling, States};
 pub use truth::{Engines, MachineTruth, Preimages};
-pub use weather::Weather;
+pub use weather::{Carriage, Weather};

@@ -7,19 +7,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::{Person, bootstrap};
-use super::actors::{Actor, Strategy, Truth};
+use super::actors::{Actor, Memories, Strategy, Truth, View};
 use super::acts::{Act, ActError, Deed, content, malformed, parsed};
 use super::block::Block;
-use super::chain::{Chain, ChainError, Config};
+use super::chain::{Abandoned, Chain, ChainError, Config};
 use super::contracts::{Script, relay_argument};
 use super::ledger::{Account, Owner};
 use super::mempool::Class;
 use super::parameters::Parameters;
 use super::truth::Preimages;
 use super::validate::bls_suite;
+use super::weather::Carriage;
 use crate::codec::Micheline;
 use crate::crypto::{Dialect, blake2b, blake2b_20};
 use crate::protocol::operation::{
@@ -97,6 +99,21 @@ impl Setup {
     }
 }
 
+/// Something that befalls the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The newest blocks are replaced by one more.
+    Reorganise {
+        /// How many.
+        depth: u32,
+        /// What becomes of their operations.
+        abandoned: Abandoned,
+    },
+    /// Operations reach bakers in another way from now on.
+    Carry(Carriage),
+}
+
 /// A refusal met while the script was followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -115,7 +132,10 @@ pub struct Scenario {
     people: Vec<Person>,
     relay: ContractHash,
     script: BTreeMap<Level, Vec<Act>>,
+    events: BTreeMap<Level, Vec<Event>>,
     actors: Vec<Actor>,
+    /// What each of them remembers.
+    memories: Vec<Memories>,
     truth: Option<Box<dyn Truth>>,
     preimages: Preimages,
     refusals: Vec<Refusal>,
@@ -155,7 +175,9 @@ impl Scenario {
             people,
             relay,
             script: BTreeMap::new(),
+            events: BTreeMap::new(),
             actors: Vec::new(),
+            memories: Vec::new(),
             truth: None,
             preimages: Preimages::default(),
             refusals: Vec::new(),
@@ -196,6 +218,11 @@ impl Scenario {
         self.script.entry(level).or_default().push(act);
     }
 
+    /// Lets `event` befall the chain before the block of `level` is made.
+    pub fn expect(&mut self, level: Level, event: Event) {
+        self.events.entry(level).or_default().push(event);
+    }
+
     /// Lets stakers act at every block, by what `truth` knows.
     pub fn employ(&mut self, actors: impl IntoIterator<Item = Actor>, truth: Box<dyn Truth>) {
         self.actors.extend(actors);
@@ -232,18 +259,38 @@ impl Scenario {
     /// [`ChainError::NoLevel`] above the last level.
     pub fn advance(&mut self) -> Result<(), ChainError> {
         let next = self.chain.next_context()?.level;
-        for act in self.script.remove(&next).unwrap_or_default() {
-            if let Err(error) = self.act(&act) {
-                self.refusals.push(Refusal {
-                    level: next,
-                    act,
-                    reason: error.to_string(),
-                });
+        for event in self.events.remove(&next).unwrap_or_default() {
+            self.befall(event)?;
+        }
+        // A reorganisation makes a block of its own.
+        let next = self.chain.next_context()?.level;
+        while let Some(entry) = self.script.first_entry().filter(|e| *e.key() <= next) {
+            for act in entry.remove() {
+                if let Err(error) = self.act(&act) {
+                    self.refusals.push(Refusal {
+                        level: next,
+                        act,
+                        reason: error.to_string(),
+                    });
+                }
             }
         }
         self.let_actors_act();
         self.chain.bake()?;
         Ok(())
+    }
+
+    fn befall(&mut self, event: Event) -> Result<(), ChainError> {
+        match event {
+            Event::Carry(carriage) => {
+                self.chain.carry(carriage);
+                Ok(())
+            }
+            Event::Reorganise { depth, abandoned } => {
+                self.chain
+                    .reorganise(depth, depth.saturating_add(1), abandoned)
+            }
+        }
     }
 
     /// Advances until the head is at `level`.
@@ -275,7 +322,8 @@ impl Scenario {
         let Some(mut truth) = self.truth.take() else {
             return;
         };
-        for actor in self.actors.clone() {
+        self.memories.resize_with(self.actors.len(), Memories::new);
+        for (place, actor) in self.actors.clone().into_iter().enumerate() {
             let Some(me) = self.person(actor.account).map(Person::account) else {
                 continue;
             };
@@ -286,10 +334,22 @@ impl Scenario {
                 Strategy::Freeloader { of, .. } => self.person(of).map(Person::account),
                 _ => None,
             };
-            let action = actor.decide(&self.chain, truth.as_mut(), me, copied);
-            if let Some(action) = action
-                && let Err(error) = self.sign_and_inject(actor.account, vec![action])
-            {
+            let Some(memories) = self.memories.get_mut(place) else {
+                continue;
+            };
+            let mut view = View {
+                chain: &self.chain,
+                truth: truth.as_mut(),
+                me,
+                copied,
+            };
+            let actions = actor.decide(&mut view, memories);
+            if actions.is_empty() {
+                continue;
+            }
+            let sent = self.sign_paying(actor.account, actions, actor.fees);
+            let sent = sent.and_then(|bytes| self.send(&bytes));
+            if let Err(error) = sent {
                 tracing::debug!(account = %me, %error, "actor refused");
             }
         }
@@ -316,8 +376,12 @@ impl Scenario {
         actions: Vec<Action>,
     ) -> Result<OperationHash, ActError> {
         let bytes = self.sign(by, actions)?;
-        let hash = OperationHash(blake2b(&bytes).0);
-        match self.chain.receive(&bytes) {
+        self.send(&bytes)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<OperationHash, ActError> {
+        let hash = OperationHash(blake2b(bytes).0);
+        match self.chain.receive(bytes) {
             Ok(hash) => Ok(hash),
             Err(_) if self.waits(&hash) => Ok(hash),
             Err(errors) => Err(ActError::Refused(errors)),
@@ -336,12 +400,19 @@ impl Scenario {
     /// # Errors
     /// [`ActError`].
     pub fn sign(&self, by: u32, actions: Vec<Action>) -> Result<Vec<u8>, ActError> {
+        self.sign_paying(by, actions, 1)
+    }
+
+    /// The same with a multiple of the usual fees.
+    fn sign_paying(&self, by: u32, actions: Vec<Action>, fees: u32) -> Result<Vec<u8>, ActError> {
         let person = self.person(by).ok_or(ActError::NoAccount(by))?;
         let form = self.chain.form();
         let mut counter = self.next_counter(person.account());
         let mut contents = Vec::new();
         for action in actions {
-            contents.push(content(person.account(), counter, action));
+            let mut content = content(person.account(), counter, action);
+            content.fee = Mutez(content.fee.0.saturating_mul(fees.into()));
+            contents.push(content);
             counter = Counter(counter.0.saturating_add(1));
         }
         let branch = self.chain.head().hash;

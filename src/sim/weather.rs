@@ -41,6 +41,29 @@ pub struct Weather {
     pub loses_operations: bool,
 }
 
+/// How the network carries operations to bakers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Carriage {
+    /// One operation in this many is lost on its way.
+    pub loses_every: Option<u32>,
+    /// Blocks for which every operation waits.
+    pub delay: u32,
+    /// The newest operation comes first.
+    pub reversed: bool,
+    /// Every operation comes again after its block.
+    pub duplicates: bool,
+}
+
+impl Carriage {
+    /// Whether the `nth` operation (from 1) is lost.
+    #[must_use]
+    pub fn loses(&self, nth: u32) -> bool {
+        self.loses_every
+            .is_some_and(|every| every > 0 && nth.is_multiple_of(every))
+    }
+}
+
 /// What the weather does to one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -77,10 +77,7 @@ impl World {
 
     /// Lets a liar stake, who lies from `blocks` above the origination on.
     pub(crate) fn hire_liar(&self, blocks: u32) {
-        let lie = From {
-            level: self.level(blocks),
-            message: 0,
-        };
+        let lie = From::level(self.level(blocks));
         self.chain.shared.with(|scenario| {
             scenario.hire(Actor::new(LIAR, self.rollup, Strategy::WrongState(lie)));
         });

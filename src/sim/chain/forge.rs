@@ -63,7 +63,7 @@ impl Chain {
         let mut operations = Vec::new();
         let limit = pending.context.parameters.gas_per_block;
         let mut gas: u64 = 0;
-        for waiting in self.chosen(limit) {
+        for waiting in self.offered(limit) {
             let form = self.form();
             let valid = validate(&pending.context, form, &waiting.signed, Signatures::Ignored).ok();
             let Some(valid) = valid.filter(|valid| gas.saturating_add(valid.gas) <= limit) else {
@@ -75,6 +75,17 @@ impl Chain {
             operations.push(Arc::new(included));
         }
         operations
+    }
+
+    /// What a baker takes, in its order: who pays much more comes first.
+    fn offered(&self, gas_limit: u64) -> Vec<&Waiting> {
+        let mut offered = self.chosen(gas_limit);
+        offered.retain(|waiting| self.has_arrived(&waiting.hash));
+        if self.carriage.reversed {
+            offered.reverse();
+        }
+        offered.sort_by_key(|waiting| std::cmp::Reverse(waiting.rank()));
+        offered
     }
 
     /// The waiting operations that a baker takes, oldest first. Those that pay less than the usual

@@ -10,15 +10,18 @@ mod pool;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::block::{self, Block, Rules};
 use super::context::Context;
 use super::ledger::Ledger;
 use super::mempool::Mempool;
 use super::parameters::Parameters;
+use super::weather::Carriage;
 use crate::crypto::Dialect;
 use crate::inbox;
 use crate::protocol::operation::Form;
-use crate::protocol::{BlockHash, ChainId, Level, Protocol, PublicKeyHash};
+use crate::protocol::{BlockHash, ChainId, Level, OperationHash, Protocol, PublicKeyHash};
 use pool::Moved;
 
 /// What fixes a chain before its first block.
@@ -68,7 +71,8 @@ pub enum ChainError {
 }
 
 /// What becomes of the operations of abandoned blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Abandoned {
     /// They wait again, as on a node.
     Returned,
@@ -89,6 +93,10 @@ pub struct Chain {
     /// Every block there was, in order of application.
     applied: Vec<Arc<Block>>,
     mempool: Mempool,
+    carriage: Carriage,
+    /// Number and level of arrival of what came in while the carriage was not plain.
+    arrivals: HashMap<OperationHash, Level>,
+    arrived: u32,
 }
 
 impl Chain {
@@ -106,6 +114,9 @@ impl Chain {
             heads: Vec::new(),
             applied: Vec::new(),
             mempool: Mempool::default(),
+            carriage: Carriage::default(),
+            arrivals: HashMap::new(),
+            arrived: 0,
         };
         chain.adopt(Arc::new(genesis));
         let activation = chain.activation_block()?;
@@ -167,6 +178,11 @@ impl Chain {
     #[must_use]
     pub const fn mempool(&self) -> &Mempool {
         &self.mempool
+    }
+
+    /// Changes how operations reach bakers from now on.
+    pub const fn carry(&mut self, carriage: Carriage) {
+        self.carriage = carriage;
     }
 
     /// State after the head.
@@ -260,6 +276,9 @@ impl Chain {
         let block = Arc::new(self.propose(0)?);
         self.adopt(Arc::clone(&block));
         self.reclassify(Moved::Ahead);
+        if self.carriage.duplicates {
+            self.repeat(&block);
+        }
         Ok(block)
     }
 

@@ -14,6 +14,7 @@ use crate::sim::block::Block;
 use crate::sim::errors::{Decimal, RuleError, Trace};
 use crate::sim::mempool::{Class, Waiting, needed_fee};
 use crate::sim::validate::{Signatures, Valid, validate};
+use crate::sim::weather::Carriage;
 
 /// How the head moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,9 @@ impl Chain {
         if let Some(error) = waiting.error {
             return Err(error);
         }
-        self.mempool.put(waiting);
+        if !self.arrives(hash) {
+            self.mempool.put(waiting);
+        }
         Ok(hash)
     }
 
@@ -56,7 +59,7 @@ impl Chain {
         let signed = self.parse(bytes)?;
         let waiting = self.filtered(self.classify(signed, hash, bytes.len()));
         let error = waiting.error.clone();
-        if self.is_live(&waiting.signed.operation.branch) {
+        if self.is_live(&waiting.signed.operation.branch) && !self.arrives(hash) {
             self.mempool.put(waiting);
         }
         error.map_or(Ok(hash), Err)
@@ -72,6 +75,35 @@ impl Chain {
     /// Lifts the ban on one operation, or on all.
     pub fn unban(&mut self, hash: Option<&OperationHash>) {
         self.mempool.unban(hash);
+    }
+
+    /// Notes an arrival; whether the network loses the operation.
+    fn arrives(&mut self, hash: OperationHash) -> bool {
+        if self.carriage == Carriage::default() || self.arrivals.contains_key(&hash) {
+            return false;
+        }
+        self.arrivals.insert(hash, self.level());
+        self.arrived = self.arrived.saturating_add(1);
+        self.carriage.loses(self.arrived)
+    }
+
+    /// Whether an operation has waited for as long as the network makes it.
+    pub(super) fn has_arrived(&self, hash: &OperationHash) -> bool {
+        let waited = self.arrivals.get(hash);
+        let waited = waited.and_then(|since| self.level().since(*since));
+        waited.is_none_or(|blocks| blocks >= self.carriage.delay)
+    }
+
+    /// Lets the operations of a block come in again.
+    pub(super) fn repeat(&mut self, block: &Block) {
+        let form = self.form();
+        for included in &block.operations {
+            if let Ok(bytes) = included.signed.to_bytes(form)
+                && let Err(refusal) = self.receive(&bytes)
+            {
+                tracing::debug!(%refusal, "an operation came again");
+            }
+        }
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<SignedOperation, Trace> {

@@ -3,10 +3,7 @@ use crate::protocol::{Level, Protocol};
 use crate::sim::actors::{Actor, From, Strategy};
 
 fn from(level: u16) -> From {
-    From {
-        level: Level::new(level),
-        message: 0,
-    }
+    From::level(Level::new(level))
 }
 
 #[test]

@@ -118,10 +118,7 @@ async fn blocks_are_named_as_on_a_node() {
 #[tokio::test]
 async fn operations_and_rollups_have_the_nodes_json() {
     let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
-    let wrong = From {
-        level: Level::new(12),
-        message: 0,
-    };
+    let wrong = From::level(Level::new(12));
     scenario.employ(
         [
             Actor::new(1, rollup, Strategy::Honest),

@@ -2,6 +2,7 @@
 
 mod actors;
 mod blocks;
+mod drills;
 mod games;
 mod http;
 mod judged;

@@ -1,0 +1,252 @@
+//! What came of a drill, read off the chain: who lied, who played, who was slashed, what it cost.
+//!
+//! Promises: nothing is taken from the defender's word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::protocol::operation::{Action, Content, Refutation, Stakers, Step};
+use crate::protocol::{CommitmentHash, Level, Mutez, PublicKeyHash, RollupAddress};
+use crate::sim::receipts::{Receipt, Status};
+use crate::sim::rules::game::Side;
+use crate::sim::scenario::Scenario;
+
+/// How a game of the defender went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fate {
+    /// The other player.
+    pub opponent: PublicKeyHash,
+    /// Level of its opening.
+    pub opened: Level,
+    /// Level of its end.
+    pub ended: Option<Level>,
+    /// The node's word for the result: the loser and why, or a draw.
+    pub result: Option<Value>,
+}
+
+/// What came of a drill.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Level of the first publication that differs from the defender's.
+    pub lied: Option<Level>,
+    /// Level at which the first game was opened.
+    pub detected: Option<Level>,
+    /// Games of the defender, in order of opening.
+    pub games: Vec<Fate>,
+    /// Dissections that the defender made.
+    pub dissections: u32,
+    /// Proofs that the defender gave.
+    pub proofs: u32,
+    /// Moves that opponents made.
+    pub opposing_moves: u32,
+    /// Operations of the defender that failed.
+    pub failed: u32,
+    /// Fewest blocks that the defender's clock had left when it moved.
+    pub least_left: Option<i64>,
+    /// Fees that the defender paid.
+    pub fees: Mutez,
+    /// Stakers that lost their bond, in order.
+    pub slashed: Vec<PublicKeyHash>,
+    /// Whether the defender lost its bond.
+    pub lost: bool,
+    /// Whether nobody has a stake on another branch than the defender, and no game is under way.
+    pub is_over: bool,
+}
+
+impl Report {
+    /// Whether the defender stands and nobody against it does.
+    #[must_use]
+    pub fn is_won(&self) -> bool {
+        self.is_over && !self.lost
+    }
+
+    /// Reads the chain.
+    #[must_use]
+    pub fn of(scenario: &Scenario, rollup: &RollupAddress, defender: u32) -> Self {
+        let Some(me) = scenario.person(defender).map(super::super::Person::account) else {
+            return Self::default();
+        };
+        let mut reading = Reading {
+            me,
+            rollup: *rollup,
+            report: Self::default(),
+            published: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+        };
+        reading.read(scenario);
+        reading.report
+    }
+}
+
+/// Reading a chain block by block.
+struct Reading {
+    me: PublicKeyHash,
+    rollup: RollupAddress,
+    report: Report,
+    /// Who published what, and when first.
+    published: BTreeMap<CommitmentHash, (Level, BTreeSet<PublicKeyHash>)>,
+    /// Blocks that the defender had left at the end of the block before, by game.
+    clocks: BTreeMap<Stakers, i64>,
+}
+
+impl Reading {
+    fn read(&mut self, scenario: &Scenario) {
+        let chain = scenario.chain();
+        let mut level = Level::ZERO;
+        while let Some(block) = chain.at(level) {
+            for included in &block.operations {
+                let contents = &included.signed.operation.contents;
+                for (content, receipt) in contents.iter().zip(&included.receipts) {
+                    self.content(level, content, receipt);
+                }
+            }
+            if let Some(context) = &block.context
+                && let Ok(stored) = context.rollup(&self.rollup)
+            {
+                self.note_clocks(level, stored);
+            }
+            let Some(next) = level.next() else { break };
+            level = next;
+        }
+        let ours: BTreeSet<_> = self
+            .published
+            .iter()
+            .filter(|(_, (_, by))| by.contains(&self.me))
+            .map(|(hash, _)| *hash)
+            .collect();
+        let others = self
+            .published
+            .iter()
+            .filter(|(hash, _)| !ours.contains(*hash));
+        self.report.lied = others.map(|(_, (level, _))| *level).min();
+        let Ok(stored) = chain.context().rollup(&self.rollup) else {
+            return;
+        };
+        let against = |index| {
+            let stands = stored.stakers_of.iter();
+            let stands = stands.filter(|(_, stakers)| stakers.contains(index));
+            stands.into_iter().any(|(hash, _)| !ours.contains(hash))
+        };
+        let has_lied = self.report.lied.is_some();
+        let anybody = stored.staker_index.values().any(against);
+        self.report.is_over = has_lied && !anybody && stored.games.is_empty();
+        self.report.lost = self.report.slashed.contains(&self.me);
+    }
+
+    fn note_clocks(&mut self, level: Level, stored: &crate::sim::rollup::Rollup) {
+        self.clocks.clear();
+        for (players, clock) in &stored.timeouts {
+            let (side, budget) = if players.alice() == self.me {
+                (Side::Alice, clock.alice)
+            } else if players.bob() == self.me {
+                (Side::Bob, clock.bob)
+            } else {
+                continue;
+            };
+            let is_mine = stored
+                .games
+                .get(players)
+                .is_some_and(|game| game.turn == side);
+            if is_mine {
+                let waited = i64::from(level.get()) - i64::from(clock.last_turn.get());
+                self.clocks.insert(*players, budget.saturating_sub(waited));
+            }
+        }
+    }
+
+    fn content(&mut self, level: Level, content: &Content, receipt: &Receipt) {
+        let is_mine = content.source == self.me;
+        if is_mine {
+            let fees = self.report.fees.plus(content.fee);
+            self.report.fees = fees.unwrap_or(self.report.fees);
+        }
+        let Status::Applied(effects) = &receipt.status else {
+            self.report.failed += u32::from(is_mine);
+            return;
+        };
+        match &content.action {
+            Action::Publish { rollup, commitment } if *rollup == self.rollup => {
+                let known = self.published.entry(commitment.hash());
+                let known = known.or_insert_with(|| (level, BTreeSet::new()));
+                known.1.insert(content.source);
+            }
+            Action::Refute {
+                rollup,
+                opponent,
+                refutation,
+            } if *rollup == self.rollup => {
+                let players = Stakers::new(content.source, *opponent);
+                self.refutation(level, content.source, players, refutation);
+                self.ended(level, players, effects.fields.get("game_status"));
+            }
+            Action::Timeout { rollup, stakers } if *rollup == self.rollup => {
+                self.ended(level, *stakers, effects.fields.get("game_status"));
+            }
+            _ => {}
+        }
+    }
+
+    fn refutation(
+        &mut self,
+        level: Level,
+        player: PublicKeyHash,
+        players: Stakers,
+        refutation: &Refutation,
+    ) {
+        let concerns_me = players.alice() == self.me || players.bob() == self.me;
+        if !concerns_me {
+            return;
+        }
+        let report = &mut self.report;
+        let Refutation::Move { step, .. } = refutation else {
+            report.detected = report.detected.or(Some(level));
+            let opponent = if players.alice() == self.me {
+                players.bob()
+            } else {
+                players.alice()
+            };
+            report.games.push(Fate {
+                opponent,
+                opened: level,
+                ended: None,
+                result: None,
+            });
+            return;
+        };
+        if player != self.me {
+            report.opposing_moves += 1;
+            return;
+        }
+        match step {
+            Step::Dissection(_) => report.dissections += 1,
+            Step::Proof(_) => report.proofs += 1,
+        }
+        if let Some(left) = self.clocks.get(&players) {
+            let left = left.saturating_sub(1);
+            report.least_left = Some(report.least_left.map_or(left, |least| least.min(left)));
+        }
+    }
+
+    fn ended(&mut self, level: Level, players: Stakers, status: Option<&Value>) {
+        let Some(result) = status.and_then(|status| status.get("result")) else {
+            return;
+        };
+        let loser = result.get("player").and_then(Value::as_str);
+        for player in [players.alice(), players.bob()] {
+            let has_lost = loser.is_none_or(|loser| loser == player.to_string());
+            if has_lost && !self.report.slashed.contains(&player) {
+                self.report.slashed.push(player);
+            }
+        }
+        let open = self.report.games.iter_mut().rev().find(|game| {
+            let of = Stakers::new(self.me, game.opponent);
+            of == players && game.ended.is_none()
+        });
+        if let Some(game) = open {
+            game.ended = Some(level);
+            game.result = Some(result.clone());
+        }
+    }
+}
