@@ -12,6 +12,7 @@ use crate::sim::block::{self, Block, Header, Rules};
 use crate::sim::context::Context;
 use crate::sim::mempool::{Class, Waiting};
 use crate::sim::receipts::Included;
+use crate::sim::rules::filter::Filter;
 use crate::sim::validate::{Signatures, Valid, validate};
 
 /// Bytes that the manager operations of a block may take together (`main.ml`, validation passes).
@@ -63,7 +64,11 @@ impl Chain {
         let mut operations = Vec::new();
         let limit = pending.context.parameters.gas_per_block;
         let mut gas: u64 = 0;
+        let mut filter = Filter::new(self.context());
         for waiting in self.offered(limit) {
+            if !filter.admits(&waiting.signed) {
+                continue;
+            }
             let form = self.form();
             let valid = validate(&pending.context, form, &waiting.signed, Signatures::Ignored).ok();
             let Some(valid) = valid.filter(|valid| gas.saturating_add(valid.gas) <= limit) else {

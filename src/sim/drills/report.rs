@@ -51,7 +51,7 @@ pub struct Report {
     pub slashed: Vec<PublicKeyHash>,
     /// Whether the defender lost its bond.
     pub lost: bool,
-    /// Whether nobody has a stake on another branch than the defender, and no game is under way.
+    /// Whether nobody has a stake on another branch than the defender, who plays no game any more.
     pub is_over: bool,
 }
 
@@ -131,7 +131,9 @@ impl Reading {
         };
         let has_lied = self.report.lied.is_some();
         let anybody = stored.staker_index.values().any(against);
-        self.report.is_over = has_lied && !anybody && stored.games.is_empty();
+        let is_mine = |players: &Stakers| players.alice() == self.me || players.bob() == self.me;
+        let plays = stored.games.keys().any(is_mine);
+        self.report.is_over = has_lied && !anybody && !plays;
         self.report.lost = self.report.slashed.contains(&self.me);
     }
 

@@ -2,7 +2,8 @@
 //! class of adversary.
 //!
 //! Left out, with the reason: pages of the data availability layer and their parameters (the layer is
-//! off on this chain) and the RISC-V machine (no network enables it).
+//! off on this chain) and the RISC-V machine (no network enables it). A corrupted information about
+//! the level alone is no lie here: the kernel of the drills keeps nothing of it.
 
 use super::{Drill, Lengths, Opponent, Traffic};
 use crate::protocol::{Level, Protocol};
@@ -336,14 +337,11 @@ fn inputs() -> Vec<Drill> {
             Meddling::SkipsEnd { level },
         ),
         other(
-            "corrupts_info",
-            "names another predecessor",
-            Meddling::CorruptsInfo { level },
-        ),
-        other(
             "replays",
             "reads the first level again",
-            Meddling::Replays { level },
+            Meddling::Replays {
+                level: Level::new(12),
+            },
         ),
         reveals,
     ]

@@ -5,6 +5,7 @@
 
 pub(crate) mod cement;
 pub(crate) mod dissection;
+pub(crate) mod filter;
 pub(crate) mod game;
 pub(crate) mod originate;
 pub(crate) mod outbox;

@@ -251,3 +251,83 @@ fn conflicts_are_found_by_walking_the_current_period() {
     assert_eq!(found(13), Ok(Some((d.right.1, d.wrong.1))));
     assert_eq!(found(12), Ok(None));
 }
+
+/// A game in its final move, which the side that owes the second proof lets pass.
+fn undecided(protocol: Protocol) -> (Dispute, Stakers) {
+    let mut d = dispute(protocol);
+    game::open(&mut d.context, d.rollup, d.right, d.wrong).unwrap();
+    let players = Stakers::new(d.right.0, d.wrong.0);
+    let game = d.context.rollup_mut(&d.rollup).unwrap();
+    let game = game.games.get_mut(&players).unwrap();
+    let game::State::Dissecting { dissection, .. } = &game.state else {
+        panic!("a game begins with a dissection");
+    };
+    game.state = game::State::FinalMove {
+        agreed_start: dissection[0],
+        refuted_stop: dissection[1],
+    };
+    d.context.level = Level::new(43);
+    (d, players)
+}
+
+#[test]
+fn a_final_move_that_nobody_makes_is_a_draw_and_both_are_slashed() {
+    let (mut d, players) = undecided(Protocol::Ushuaia);
+    let played = game::timeout(&mut d.context, d.rollup, players).unwrap();
+    assert_eq!(played.outcome, Some(game::Outcome::Draw));
+    assert_eq!(played.movements.len(), 2, "two bonds, no reward");
+    let stored = d.context.rollup(&d.rollup).unwrap();
+    assert!(stored.games.is_empty() && stored.staker_index.is_empty());
+}
+
+#[test]
+fn until_oxford_a_draw_left_its_game_and_the_migration_cleaned_it() {
+    let (mut d, players) = undecided(Protocol::Nairobi);
+    game::timeout(&mut d.context, d.rollup, players).unwrap();
+    let stored = d.context.rollup(&d.rollup).unwrap();
+    assert!(stored.games.contains_key(&players) && stored.staker_index.is_empty());
+    // Its next move finds both stakes gone and wants to take them all the same.
+    let step = dissection(&d, 1_000, 5);
+    assert_eq!(
+        id(game::play(
+            &mut d.context,
+            d.rollup,
+            d.right.0,
+            d.wrong.0,
+            Tick(0),
+            &step
+        )),
+        "smart_rollup_not_staked"
+    );
+    let parameters = d.context.parameters.clone();
+    d.context.migrate(Protocol::Oxford, parameters);
+    assert!(d.context.rollup(&d.rollup).unwrap().games.is_empty());
+}
+
+#[test]
+fn a_staker_who_beat_two_is_rewarded_for_each_and_their_own_game_is_a_draw() {
+    let mut d = dispute(Protocol::Ushuaia);
+    let root = genesis(&d.context, &d.rollup);
+    let other = (d.third, claim(root, 12, 3));
+    stake::publish(&mut d.context, d.rollup, other.0, &other.1).unwrap();
+    let other = (other.0, other.1.hash());
+    for (one, two) in [(d.right, d.wrong), (d.right, other), (d.wrong, other)] {
+        game::open(&mut d.context, d.rollup, two, one).unwrap();
+    }
+    d.context.level = Level::new(43);
+    let winner = Owner::Implicit(d.right.0);
+    let before = d.context.ledger.balance(winner);
+    for loser in [d.wrong.0, d.third] {
+        let players = Stakers::new(d.right.0, loser);
+        let played = game::timeout(&mut d.context, d.rollup, players).unwrap();
+        let expected = game::Outcome::Loser(loser, game::Reason::Timeout);
+        assert_eq!(played.outcome, Some(expected));
+    }
+    let rewards = Mutez(10_000_000_000);
+    let after = d.context.ledger.balance(winner);
+    assert_eq!(after, before.plus(rewards).unwrap());
+    let step = dissection(&d, 1_000, 5);
+    let played = game::play(&mut d.context, d.rollup, d.third, d.wrong.0, Tick(0), &step).unwrap();
+    assert_eq!(played.outcome, Some(game::Outcome::Draw));
+    assert!(played.movements.is_empty());
+}

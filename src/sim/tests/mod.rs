@@ -6,6 +6,7 @@ mod drills;
 mod games;
 mod http;
 mod judged;
+mod outbox;
 mod pool;
 mod stakes;
 

@@ -1,0 +1,68 @@
+//! The simulated layer 1: a long chain with ten stakers, and a whole dispute, chain and both players.
+
+use std::sync::Arc;
+
+use divan::Bencher;
+use watchtower::crypto::blake2b_concat;
+use watchtower::protocol::{Level, Protocol, RollupAddress, StateHash};
+use watchtower::pvm::{fast, slow};
+use watchtower::sim::{
+    Actor, Chain, Engines, Parameters, Period, Scenario, Setup, Strategy, Truth, suite,
+};
+
+fn main() {
+    divan::main();
+}
+
+/// States without a machine: what is measured is the chain.
+#[derive(Debug)]
+struct Invented;
+
+impl Truth for Invented {
+    fn period(
+        &mut self,
+        _: &Chain,
+        rollup: &RollupAddress,
+        from: Level,
+        to: Level,
+    ) -> Option<Period> {
+        let state = blake2b_concat(&[rollup.as_bytes(), &to.get().to_be_bytes()]);
+        Some(Period {
+            state: StateHash::from(state),
+            ticks: u64::from(to.since(from)?) * 11_000_000_000,
+        })
+    }
+}
+
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn ten_thousand_blocks_with_ten_stakers(bencher: Bencher<'_, '_>) {
+    bencher.bench_local(|| {
+        let parameters = Parameters::mainnet(Protocol::Ushuaia).with_lengths(10, 40, 20);
+        let mut scenario = Scenario::new(Setup::of(Protocol::Ushuaia, parameters)).unwrap();
+        let rollup = scenario.originate(0, b"\0asm\x01\0\0\0").unwrap();
+        let actors =
+            (0..10).map(|account| Actor::new(account, rollup, Strategy::Honest).cementing());
+        scenario.employ(actors, Box::new(Invented));
+        scenario.advance_to(Level::new(10_000)).unwrap();
+        scenario.chain().level()
+    });
+}
+
+#[divan::bench(args = ["inbox_proof", "pvm_proof_2", "parallel_games_1"], sample_count = 3)]
+fn a_whole_dispute(bencher: Bencher<'_, '_>, name: &str) {
+    let drill = suite()
+        .into_iter()
+        .find(|drill| drill.name == name)
+        .unwrap();
+    let engines = Engines {
+        fast: Some(Arc::new(fast::FastEngine::new(fast::Options::default()))),
+        reference: Arc::new(slow::SlowEngine),
+    };
+    bencher.bench_local(|| {
+        let mut staged = drill.stage(engines.clone()).unwrap();
+        staged.defend();
+        let report = staged.run().unwrap();
+        assert!(report.is_won());
+        report
+    });
+}
