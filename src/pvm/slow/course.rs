@@ -352,6 +352,14 @@ impl Course {
         match native.advance(&mut self.machine, until, environment)? {
             Went::There => {
                 self.machine.state.current_tick = until;
+                // The last ticks are single ones, among which the run may end.
+                let exact = native.machine(&self.machine, environment)?;
+                if exact.run.is_none() {
+                    self.machine = exact;
+                    self.inside = Inside::Exact;
+                } else {
+                    self.exact = Some(Box::new(exact));
+                }
             }
             Went::Padding => self.inside = Inside::Exact,
             Went::Raised(error) => return self.stuck(error),

@@ -157,7 +157,8 @@ impl Native {
         })
     }
 
-    /// The machine at the tick where `outer` stands, which is not before the evaluation's own.
+    /// The machine at the tick where `outer` stands, which is not before the evaluation's own; or,
+    /// without the inside of a run, where the run ends before it.
     pub(super) fn machine(
         &mut self,
         outer: &Machine,
@@ -177,7 +178,7 @@ impl Native {
         machine.state.current_tick = self.from.saturating_add(u128::from(tick));
         machine.state.phase = Phase::Running(Running::Eval, Tree::empty());
         machine.run = Some(Run::Eval(eval));
-        while machine.state.current_tick < target {
+        while machine.state.current_tick < target && machine.run.is_some() {
             let before = machine.state.current_tick;
             machine.some_ticks(target, environment)?;
             if machine.state.current_tick == before {
