@@ -1,5 +1,7 @@
 //! The simulated layer 1: a long chain with ten stakers, and a whole dispute, chain and both players.
 
+#![allow(clippy::unwrap_used)] // a bench that cannot go on should stop
+
 use std::sync::Arc;
 
 use divan::Bencher;

@@ -40,7 +40,7 @@ struct Arena {
 }
 
 struct Tower {
-    task: JoinHandle<Result<Outcome, TowerError>>,
+    task: JoinHandle<Result<Outcome, Box<TowerError>>>,
     status: watch::Receiver<Status>,
     stop: CancellationToken,
 }
@@ -143,7 +143,9 @@ impl Arena {
         // The future holds a connection to the journal and so stays on one thread.
         let handle = self.runtime.handle().clone();
         let task = self.runtime.spawn_blocking(move || {
-            handle.block_on(follow(&config, key, None, None, sender, stopped))
+            handle
+                .block_on(follow(&config, key, None, None, sender, stopped))
+                .map_err(Box::new)
         });
         self.tower = Some(Tower { task, status, stop });
     }
