@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::alert::{EndpointStanding, GameStanding, RollupStanding, Standing, Unverified};
 use crate::journal::{JournalError, Reader};
 use crate::protocol::{Level, RollupAddress};
-use crate::tower::Status;
+use crate::tower::{GameStatus, PlayStatus, Stage, Status, Turn};
 
 /// How the tower stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -186,10 +186,7 @@ impl View {
             commitment_period: outlook.commitment_period,
             rollups,
             sources: sources.collect(),
-            play: PlayView {
-                mode: "observe".into(),
-                ..PlayView::default()
-            },
+            play: of_play(&status.play),
             disk_free: disk_free(data_dir),
         })
     }
@@ -212,9 +209,22 @@ impl View {
             rollups: self.rollups.iter().filter_map(|r| self.of(r)).collect(),
             endpoints: endpoints.collect(),
             oldest_pending: None,
+            // Alarms of the tower say what it needs, and when it is short.
             balance: None,
             disk_free: self.disk_free,
         }
+    }
+
+    /// Why nothing is sent for a rollup: a reason of its own, or one of all.
+    fn hold_of(&self, rollup: &str) -> Option<String> {
+        let is_of_another = |hold: &&String| {
+            let others = self.rollups.iter().filter(|other| other.address != rollup);
+            others
+                .into_iter()
+                .any(|other| hold.starts_with(&other.address))
+        };
+        let holds = &self.play.holds;
+        holds.iter().find(|hold| !is_of_another(hold)).cloned()
     }
 
     fn of(&self, rollup: &RollupView) -> Option<RollupStanding> {
@@ -239,8 +249,58 @@ impl View {
                 })
             }),
             games: games.filter_map(of_game).collect(),
-            brake: self.play.holds.first().cloned(),
+            brake: self.hold_of(&rollup.address),
         })
+    }
+}
+
+fn of_play(play: &PlayStatus) -> PlayView {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let [won, lost, drawn] = play.ended;
+    let holds = play.holds.iter().map(|(rollup, reason)| match rollup {
+        Some(rollup) => format!("{rollup}: {reason}"),
+        None => (*reason).to_owned(),
+    });
+    PlayView {
+        mode: play.mode.to_owned(),
+        account: play.account.map(|account| account.to_string()),
+        balance: play.balance.map(|balance| balance.0.to_string()),
+        holds: holds.collect(),
+        bonded: play.bonded.clone(),
+        games: play.games.iter().map(shown).collect(),
+        wanted: count(play.wanted),
+        working: count(play.working),
+        won,
+        lost,
+        drawn,
+    }
+}
+
+fn shown(game: &GameStatus) -> GameView {
+    GameView {
+        rollup: game.rollup.clone(),
+        opponent: game.opponent.to_string(),
+        level: game.inbox_level.get(),
+        start_level: game.start.get(),
+        turn: match game.turn {
+            Turn::Ours => "ours",
+            Turn::Theirs => "theirs",
+        },
+        stage: match game.stage {
+            Stage::Dissecting => "dissecting",
+            Stage::FinalMove => "final move",
+        },
+        width: game.width.to_string(),
+        our_blocks: game.our_blocks_left,
+        their_blocks: game.their_blocks_left,
+        slack: game.slack,
+        forecast: match game.forecast {
+            Some("we win") => "ours",
+            Some("they win") => "theirs",
+            _ => "unknown",
+        }
+        .to_owned(),
+        not_playable: game.not_playable.clone(),
     }
 }
 

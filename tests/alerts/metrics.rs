@@ -166,7 +166,7 @@ fn what_is_seen_is_what_is_counted() {
         "watchtower_oldest_unverified_level{rollup=\"sr1a\"} 60",
         "watchtower_run_seconds_total{rollup=\"sr1a\"} 1.5",
         "watchtower_state_latency_seconds{rollup=\"sr1a\"} 1",
-        "watchtower_game_least_slack_blocks{rollup=\"sr1a\"} +Inf",
+        "watchtower_game_least_slack_blocks{rollup=\"sr1a\"} inf",
         "watchtower_balance_mutez NaN",
         "watchtower_disk_free_bytes 7",
     ] {
