@@ -30,11 +30,12 @@ pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         let (sender, receiver) = watch::channel(Status::default());
+        let key = key(config).await?;
         let attended = attend(config, receiver.clone(), &stop).await?;
         if is_terminal() && config.log_format == LogFormat::Human {
             tokio::spawn(show_progress(receiver));
         }
-        let outcome = follow(config, key(config).await?, until, None, sender, stop).await;
+        let outcome = follow(config, key, until, None, sender, stop).await;
         attended.end().await;
         Ok::<_, Failure>(outcome?)
     })?;

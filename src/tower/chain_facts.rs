@@ -32,11 +32,7 @@ impl ChainFacts {
         level: Level,
         constants: &ChainConstants,
     ) -> Option<ConstantsRow> {
-        let rollup = &constants.rollup;
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .lengths = Some((rollup.challenge_window, rollup.commitment_period));
+        self.hear(constants);
         let is_on = constants.dal.is_some_and(|dal| dal.feature_enable);
         let dal = constants.dal.map(|dal| {
             [
@@ -66,6 +62,13 @@ impl ChainFacts {
             ],
         };
         self.take(&row).then_some(row)
+    }
+
+    /// Takes in how long things last now.
+    pub(super) fn hear(&self, constants: &ChainConstants) {
+        let rollup = &constants.rollup;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.lengths = Some((rollup.challenge_window, rollup.commitment_period));
     }
 
     /// Takes in a journalled row; whether anything in it is new.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::chain_facts::ChainFacts;
 use super::model::Model;
 use crate::journal::Reader;
-use crate::l1::{BlockRef, Client, FINALITY};
+use crate::l1::{BlockId, BlockRef, Client, FINALITY};
 use crate::protocol::Dialected;
 use tokio_util::sync::CancellationToken;
 
@@ -125,8 +125,19 @@ impl Outlook {
 
 /// Compares the nodes from time to time: who lags, and who has other final blocks. What comes of
 /// it is in the client's health.
-pub(super) async fn compare_nodes(client: Client, reader: Reader, stop: CancellationToken) {
+pub(super) async fn compare_nodes(
+    client: Client,
+    reader: Reader,
+    chain: ChainFacts,
+    stop: CancellationToken,
+) {
     loop {
+        // After a restart nobody else may ask for them.
+        if chain.lengths().is_none()
+            && let Ok(constants) = client.constants(BlockId::Head).await
+        {
+            chain.hear(&constants);
+        }
         tokio::select! {
             () = tokio::time::sleep(COMPARED) => {}
             () = stop.cancelled() => return,

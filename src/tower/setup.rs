@@ -215,7 +215,12 @@ pub async fn follow(
     })
     .await?;
     let feed = feed(config, &client, &journal, chain, interest, &sender, &stop)?;
-    let comparing = compare_nodes(client.clone(), journal.reader()?, stop.child_token());
+    let comparing = compare_nodes(
+        client.clone(),
+        journal.reader()?,
+        known.clone(),
+        stop.child_token(),
+    );
     let comparing = tokio::spawn(comparing);
     let feed = feed.start();
     let mut backfills = Vec::new();
