@@ -8,11 +8,13 @@
 mod acknowledge;
 mod api;
 mod attend;
+mod board;
 mod events;
 mod fill;
 mod health;
 mod http;
 mod metrics;
+mod page;
 mod routes;
 mod view;
 

@@ -16,7 +16,7 @@ use super::fill::{Figures, fill};
 use super::health::{Health, health, readiness};
 use super::metrics::Metrics;
 use super::view::View;
-use super::{acknowledge, api, events};
+use super::{acknowledge, api, board, events, page};
 use crate::alert::{Handle, Plan, Tokens};
 use crate::journal::{JournalError, Reader};
 
@@ -135,12 +135,13 @@ impl Site {
 
 /// Every path.
 pub fn router(site: Arc<Site>) -> Router {
-    Router::new()
+    page::page()
         .route("/metrics", get(metrics))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/board", get(whole_board))
         .route("/api/v1/rollups", get(rollups))
         .route("/api/v1/rollups/{rollup}", get(rollup))
         .route("/api/v1/rollups/{rollup}/commitments", get(commitments))
@@ -212,6 +213,12 @@ fn as_json(value: &impl serde::Serialize) -> Answer {
 
 async fn status(State(site): State<Arc<Site>>) -> Answer {
     as_json(&*site.now_seen())
+}
+
+async fn whole_board(State(site): State<Arc<Site>>) -> Answer {
+    let view = site.now_seen();
+    let found = site.ask(move |reader| board::board(reader, &view)).await?;
+    Ok(axum::Json(found))
 }
 
 async fn rollups(State(site): State<Arc<Site>>) -> Answer {

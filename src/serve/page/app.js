@@ -29,7 +29,7 @@ const empty = (text) => make("p", { class: "empty" }, text);
 const short = (hash) => (hash && hash.length > 16 ? `${hash.slice(0, 9)}…${hash.slice(-4)}` : hash || "");
 const hashed = (hash) => make("span", { class: "hash", title: hash }, short(hash));
 const tez = (mutez) => `${(Number(mutez) / 1e6).toLocaleString("en", { maximumFractionDigits: 2 })} tez`;
-const number = (value) => Number(value).toLocaleString("en");
+const number = (value) => (typeof value === "string" ? BigInt(value) : value).toLocaleString("en");
 
 function fact(name, value) {
   return value === null || value === undefined || value === ""
@@ -49,7 +49,7 @@ function span(seconds) {
 function clock(name, blocks, runs, blockSeconds) {
   const seconds = blocks * blockSeconds;
   const low = blocks <= 10;
-  const time = make("small", { "data-seconds": runs ? seconds : null }, `about ${span(seconds)}`);
+  const time = make("small", { "data-seconds": runs ? seconds : null }, `${Number.isFinite(seconds) ? `about ${span(seconds)}` : ""}`);
   return make("div", { class: `clock${runs ? " runs" : ""}${low ? " low" : ""}` },
     make("small", {}, runs ? `${name}: to move` : name),
     make("b", {}, number(blocks)), make("small", {}, "blocks left, "), time);
@@ -105,7 +105,7 @@ function game(entry) {
     make("dl", {},
       fact("rollup", hashed(entry.rollup)), fact("disputed level", number(entry.inbox_level)),
       fact("opened at", number(entry.start)), fact("slack", `${number(entry.slack)} blocks`),
-      fact("ticks in dispute", entry.width && number(entry.width)), fact("our moves", entry.moves),
+      fact("ticks in dispute", entry.width && number(entry.width)),
       fact("forecast", entry.forecast)),
     entry.not_playable ? make("p", { class: "is-false" }, `Cannot play: ${entry.not_playable}`) : null,
     picture(entry));
@@ -180,16 +180,19 @@ function draw() {
   fill("facts", fact("level", chain.tip && number(chain.tip)), fact("node's head", chain.head && number(chain.head)),
     fact("mode", board.mode), fact("account", board.account && hashed(board.account)),
     fact("balance", board.balance_mutez && tez(board.balance_mutez)));
-  fill("holds", ...board.holds.map((one) => make("p", { class: "card hold" },
-    `Nothing is sent${one.rollup ? ` for ${one.rollup}` : ""}: ${one.reason}`)));
-  fill("games", ...(board.games.length ? board.games.map(game) : [empty("No game is being played.")]));
+  fill("holds", ...board.holds.map((why) => make("p", { class: "card hold" }, `Nothing is sent: ${why}`)));
+  const { won, lost, drawn } = board.ended;
+  const ended = won + lost + drawn ? ` Since the start: ${won} won, ${lost} lost, ${drawn} drawn.` : "";
+  fill("games", ...board.games.map(game), board.games.length && !ended ? null
+    : empty(`${board.games.length ? "" : "No game is being played."}${ended}`));
   fill("rollups", ...board.rollups.map(rollup));
   fill("operations", table(["when", "step", "operation", "what"],
     board.operations.map((one) => [new Date(one.at).toLocaleTimeString(), one.step, hashed(one.hash), one.detail]),
     "No operation was made."));
   fill("alerts", table(["when", "severity", "what"],
-    board.alerts.map((one) => [new Date(one.at).toLocaleString(),
-      make("span", { class: one.severity === "critical" ? "is-false" : one.severity === "warning" ? "is-unknown" : "" }, one.severity), one.text]),
+    board.alerts.map((one) => [new Date(one.raised_at).toLocaleString(),
+      make("span", { class: one.severity === "critical" ? "is-false" : one.severity === "warning" ? "is-unknown" : "" }, one.severity),
+      `${one.message}${one.over_at ? " (over)" : one.acknowledged_by ? ` (${one.acknowledged_by} takes care)` : ""}`]),
     "Nobody had to be told anything."));
 }
 
@@ -201,15 +204,63 @@ function count() {
   }
 }
 
+/** What the API says, arranged as it is drawn. */
+function shape(answer) {
+  const { status, commitments, dissections, sent } = answer;
+  const play = status.play;
+  return {
+    chain: { tip: status.seen_level, head: status.head_level, block_seconds: answer.block_seconds || NaN },
+    mode: play.mode,
+    account: play.account,
+    balance_mutez: play.balance,
+    holds: play.holds,
+    ended: { won: play.won, lost: play.lost, drawn: play.drawn },
+    rollups: status.rollups.map((one) => {
+      const known = commitments[one.address] || { last_cemented_level: null, commitments: [] };
+      const claims = known.commitments.map((claim) => ({
+        hash: claim.commitment, level: claim.level, predecessor: claim.predecessor, stakers: claim.stakers,
+        verdict: claim.verdict && claim.verdict.verdict, detail: claim.verdict && claim.verdict.why,
+        ours: claim.ours, cemented: claim.cemented, published: claim.published,
+      }));
+      const published = claims.filter((claim) => claim.published);
+      return {
+        address: one.address, reached: one.reached_level, blocked: one.blocked,
+        tally: { true: one.judged_true, false: one.judged_false, not_judgeable: one.not_judgeable },
+        strip: published.map(({ level, verdict }) => ({ level, verdict })),
+        commitments: claims.filter((claim) => claim.level > (known.last_cemented_level ?? -1) && (claim.published || claim.ours)),
+      };
+    }),
+    games: play.games.map((one, index) => ({
+      rollup: one.rollup, opponent: one.opponent, inbox_level: one.level, start: one.start_level, turn: one.turn,
+      stage: one.stage, width: one.width, our_blocks_left: one.our_blocks, their_blocks_left: one.their_blocks,
+      slack: one.slack, forecast: one.forecast, not_playable: one.not_playable, rows: dissections[index] || [],
+    })),
+    operations: sent.map((row) => ({ at: row.at, step: row.step, hash: row.operation, detail: told(row.detail) })),
+    alerts: [],
+  };
+}
+
+/** The detail of a row, in a line. */
+function told(detail) {
+  let data = detail;
+  try { if (typeof detail === "string") data = JSON.parse(detail); } catch { return detail; }
+  if (data === null || typeof data !== "object") return String(data ?? "");
+  return Object.entries(data).filter(([, value]) => typeof value !== "object").slice(0, 6)
+    .map(([key, value]) => `${key} ${String(value).slice(0, 40)}`).join(", ");
+}
+
 let asking = false;
 let again = false;
 async function refresh() {
   if (asking) { again = true; return; }
   asking = true;
   try {
-    const answer = await fetch("api/v1/board", { cache: "no-store" });
+    const [answer, alerts] = await Promise.all(
+      ["api/v1/board", "api/v1/alerts?all=true"].map((path) => fetch(path, { cache: "no-store" })));
     if (!answer.ok) throw new Error(`the tower answers ${answer.status}`);
-    board = await answer.json();
+    const cases = alerts.ok ? await alerts.json() : [];
+    board = shape(await answer.json());
+    board.alerts = cases.slice(-12).reverse();
     received = Date.now();
     const open = document.activeElement && document.activeElement.id;
     draw();
