@@ -4,46 +4,128 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::args::FollowArgs;
 use super::exit::{Exit, Failure};
 use super::keys::signing_key;
-use super::output::{is_terminal, runtime, start_logs};
-use crate::config::{Config, LogFormat};
+use super::output::{Logs, is_terminal, runtime, start_logs};
+use crate::config::{Config, ConfigError, LogFormat};
 use crate::protocol::Level;
 use crate::serve::attend;
 use crate::signer::Key;
 use crate::tower::{Outcome, Status, TowerError, follow};
 
-pub(super) fn run(config: &Config, command: &FollowArgs) -> Result<Exit, Failure> {
-    config.needs_rollups()?;
-    config.needs_endpoints()?;
+/// Runs until stopped or done. A hang-up signal reads the configuration again: what is logged
+/// changes at once, anything else by an orderly restart in here, which games do not notice.
+pub(super) fn run(
+    load: &dyn Fn() -> Result<Config, ConfigError>,
+    command: &FollowArgs,
+) -> Result<Exit, Failure> {
+    let mut config = checked(load)?;
     let until = command
         .until
         .map(Level::try_from)
         .transpose()
         .map_err(|error| Failure::said(Exit::Configuration, format!("--until: {error}")))?;
-    start_logs(config)?;
+    let logs = start_logs(&config)?;
     let outcome = runtime()?.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
-        let (sender, receiver) = watch::channel(Status::default());
-        let key = key(config).await?;
-        let attended = attend(config, receiver.clone(), &stop).await?;
-        if is_terminal() && config.log_format == LogFormat::Human {
-            tokio::spawn(show_progress(receiver));
+        let mut hang_ups = signal(SignalKind::hangup())?;
+        loop {
+            let next = {
+                let round = stop.child_token();
+                let running = one_run(&config, until, round.clone());
+                tokio::pin!(running);
+                let next = loop {
+                    tokio::select! {
+                        outcome = &mut running => return outcome,
+                        _ = hang_ups.recv() => {}
+                    }
+                    if let Some(next) = read_again(load, &config, &logs) {
+                        break next;
+                    }
+                };
+                round.cancel();
+                running.await?;
+                next
+            };
+            config = next;
         }
-        let outcome = follow(config, key, until, None, sender, stop).await;
-        attended.end().await;
-        Ok::<_, Failure>(outcome?)
     })?;
     Ok(if until.is_some() {
         verdict(&outcome)
     } else {
         Exit::Fine
     })
+}
+
+/// The configuration as it reads now, where the tower must start anew with it.
+fn read_again(
+    load: &dyn Fn() -> Result<Config, ConfigError>,
+    config: &Config,
+    logs: &Logs,
+) -> Option<Config> {
+    let read = checked(load).and_then(|next| logs.follow(&next).map(|()| next));
+    match read {
+        Ok(next) => {
+            let same = Config {
+                log: next.log.clone(),
+                ..config.clone()
+            };
+            let is_same = next == same;
+            tracing::info!(starts_anew = !is_same, "configuration read again");
+            (!is_same).then_some(next)
+        }
+        Err(failure) => {
+            let error = failure.error;
+            tracing::error!(%error, "the configuration is refused, the old one stays");
+            None
+        }
+    }
+}
+
+fn checked(load: &dyn Fn() -> Result<Config, ConfigError>) -> Result<Config, Failure> {
+    let config = load()?;
+    config.needs_rollups()?;
+    config.needs_endpoints()?;
+    Ok(config)
+}
+
+/// The tower with one configuration.
+async fn one_run(
+    config: &Config,
+    until: Option<Level>,
+    stop: CancellationToken,
+) -> Result<Outcome, Failure> {
+    let (sender, receiver) = watch::channel(Status::default());
+    let key = key(config).await?;
+    let attended = attend(config, receiver.clone(), &stop).await?;
+    tokio::spawn(tell_service(receiver.clone()));
+    if is_terminal() && config.log_format == LogFormat::Human {
+        tokio::spawn(show_progress(receiver));
+    }
+    let outcome = follow(config, key, until, None, sender, stop).await;
+    attended.end().await;
+    Ok(outcome?)
+}
+
+/// Tells the service manager, where one started us: ready at the first picture of the loop, alive
+/// at each one. The loop shows itself also while nothing happens.
+async fn tell_service(mut status: watch::Receiver<Status>) {
+    use sd_notify::NotifyState;
+    let mut states: &[NotifyState<'_>] = &[NotifyState::Ready, NotifyState::Watchdog];
+    while status.changed().await.is_ok() {
+        status.borrow_and_update();
+        // Fails only where a manager was named and is gone; the tower goes on without it.
+        if let Err(error) = sd_notify::notify(states) {
+            tracing::debug!(%error, "the service manager does not hear");
+        }
+        states = &[NotifyState::Watchdog];
+    }
 }
 
 /// Whoever signs, where the mode sends anything.
@@ -68,7 +150,6 @@ pub(super) const fn verdict(outcome: &Outcome) -> Exit {
 /// Interrupt and terminate end everything in an orderly way.
 pub(super) fn stop_on_signals(stop: CancellationToken) {
     tokio::spawn(async move {
-        use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return;
         };

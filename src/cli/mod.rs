@@ -59,7 +59,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             more.extend(command.node.given());
             more.extend(args::single("serve.listen", "--listen", &command.listen));
             more.extend(command.play.given());
-            follow::run(&cli.config_with(more)?, command)
+            follow::run(&|| cli.config_with(more.clone()), command)
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),
         Command::Devnet(command) => devnet::run(&cli.config()?, command),

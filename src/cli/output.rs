@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use tracing_subscriber::EnvFilter;
+
 use super::exit::Failure;
 use crate::config::{Config, LogFormat};
 
@@ -22,25 +24,52 @@ pub(super) fn is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Starts logging to standard error.
-pub(super) fn start_logs(config: &Config) -> Result<(), Failure> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| {
+/// What is logged, changeable while the program runs.
+pub(super) struct Logs(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl Logs {
+    /// Logs from now on what this configuration says.
+    pub(super) fn follow(&self, config: &Config) -> Result<(), Failure> {
+        (self.0)(filter(config)?).map_err(|error| Failure::said(super::Exit::Failed, error))
+    }
+}
+
+fn filter(config: &Config) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(&config.log).map_err(|error| {
         Failure::said(
             super::Exit::Configuration,
             format!("log.level: {:?} is not understood: {error}", config.log),
         )
-    })?;
+    })
+}
+
+/// Starts logging to standard error.
+pub(super) fn start_logs(config: &Config) -> Result<Logs, Failure> {
     let base = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(config)?)
         .with_writer(std::io::stderr);
-    let outcome = match config.log_format {
-        LogFormat::Json => base.json().flatten_event(true).try_init(),
-        LogFormat::Human => base.with_ansi(is_terminal()).with_target(false).try_init(),
-    };
     // A second start in one process (tests) keeps the first.
-    drop(outcome);
-    Ok(())
+    Ok(match config.log_format {
+        LogFormat::Json => {
+            let built = base.json().flatten_event(true).with_filter_reloading();
+            let handle = built.reload_handle();
+            drop(built.try_init());
+            Logs(Box::new(move |filter| {
+                handle.reload(filter).map_err(|error| error.to_string())
+            }))
+        }
+        LogFormat::Human => {
+            let built = base
+                .with_ansi(is_terminal())
+                .with_target(false)
+                .with_filter_reloading();
+            let handle = built.reload_handle();
+            drop(built.try_init());
+            Logs(Box::new(move |filter| {
+                handle.reload(filter).map_err(|error| error.to_string())
+            }))
+        }
+    })
 }
 
 /// The asynchronous runtime of a command.
