@@ -26,18 +26,26 @@ fn recorded() -> Option<Recorded> {
     let folder = tempfile::tempdir().unwrap();
     let kernel = hex::decode(header["kernel"].as_str().unwrap()).unwrap();
     std::fs::write(folder.path().join("kernel"), kernel).unwrap();
-    let (mut hashes, mut phases, mut messages) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    let mut level = Value::Null;
+    let (mut hashes, mut phases) = (BTreeMap::new(), BTreeMap::new());
+    let mut levels: Vec<(Value, Vec<Value>)> = Vec::new();
     for line in lines.filter(|line| line.get("event").is_some()) {
         let tick: u128 = line["tick"].as_str().unwrap().parse().unwrap();
         hashes.insert(tick, line["hash"].as_str().unwrap().to_owned());
         let phase = line["phase"].as_str().unwrap().to_owned();
         phases.entry(phase).or_insert(tick);
         if line["event"] == "input" {
-            level = line["level"].clone();
+            let level = line["level"].clone();
+            if levels.last().is_none_or(|(last, _)| *last != level) {
+                levels.push((level, Vec::new()));
+            }
+            let (_, messages) = levels.last_mut().unwrap();
             messages.push(line["payload"].clone());
         }
     }
+    let levels: Vec<_> = levels
+        .into_iter()
+        .map(|(level, messages)| json!({"level": level, "messages": messages}))
+        .collect();
     let ticks: u64 = header["ticks_per_snapshot"]
         .as_str()
         .unwrap()
@@ -48,7 +56,7 @@ fn recorded() -> Option<Recorded> {
         "ticks_per_snapshot": ticks,
         "outbox_validity_period": header["outbox_validity_period"],
         "outbox_message_limit": header["outbox_message_limit"],
-        "levels": [{"level": level, "messages": messages}],
+        "levels": levels,
     });
     std::fs::write(folder.path().join("inputs"), inputs.to_string()).unwrap();
     Some(Recorded {

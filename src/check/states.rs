@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::machine::{Line, failed, kernel_file, origination, version};
 use super::{CheckError, Format, Lines};
 use crate::codec::{Reader, Writer};
@@ -47,6 +49,13 @@ fn replay_initial(path: &Path, lines: Lines) -> Result<usize, CheckError> {
 }
 
 fn initial(line: &Line, path: &Path) -> Result<Result<Hash, PvmError>, CheckError> {
+    if line.field("wasm_version").is_some_and(Value::is_string) {
+        line.same(
+            || "text of the version".to_owned(),
+            &line.text("wasm_version")?.to_owned(),
+            &version(line, "version")?.text().to_owned(),
+        )?;
+    }
     let hash = |tree: Tree| tree.hash().map_err(PvmError::from);
     Ok(match line.text("state")? {
         "empty_tree" => hash(Tree::empty()),

@@ -82,6 +82,10 @@ pub(super) enum Command {
     ///
     /// Exits with 0 only if the liar was caught and every true commitment was judged true.
     Demo(DemoArgs),
+    /// Let an adversary loose on a simulated layer 1, with the tower to defend it, and report
+    ///
+    /// Exits with 0 only if every drill was won: liars without a stake, ours in place.
+    Drill(DrillArgs),
     /// Serve the simulated layer 1 that the demo and the tests use
     ///
     /// It answers like a node; blocks come by themselves, and /devnet takes commands.
@@ -318,6 +322,19 @@ pub(super) struct DemoArgs {
     /// Time between blocks
     #[arg(long, default_value_t = 200, value_name = "MILLISECONDS")]
     pub(super) block_milliseconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DrillArgs {
+    /// Names of drills; without any, all are listed
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// List the drills
+    #[arg(long)]
+    pub(super) list: bool,
+    /// As JSON, one object per line
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod devnet;
 mod doctor;
+mod drill;
 mod evidence;
 mod exit;
 mod explain;
@@ -63,6 +64,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Demo(command) => demo::run(&cli.config()?, command),
         Command::Devnet(command) => devnet::run(&cli.config()?, command),
+        Command::Drill(command) => drill::run(&cli.config()?, command),
         Command::Doctor(command) => {
             let mut more = command.rollup.given();
             more.extend(command.node.given());

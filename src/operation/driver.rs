@@ -66,8 +66,6 @@ pub struct At {
 pub struct Report {
     /// The news, in order.
     pub notices: Vec<Notice>,
-    /// Why nothing is sent, when the brake is on.
-    pub braked: Option<String>,
 }
 
 /// Carries the operations of one account over a client.

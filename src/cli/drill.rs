@@ -1,0 +1,252 @@
+//! `watchtower drill`: an adversary on a simulated layer 1, the tower of `follow --mode defend` against
+//! it, and a report.
+//!
+//! Promises: nothing leaves this machine; the tower sees the chain as it would see a node, and the
+//! report is read off the chain and the journal, not taken from its word. The exit code is 0 only if
+//! every drill was won: liars without a stake, ours in place.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::args::DrillArgs;
+use super::demo::Scratch;
+use super::devnet::operator_engines;
+use super::exit::{Exit, Failure};
+use super::follow::stop_on_signals;
+use super::output::{line, runtime, start_logs};
+use crate::config::{Config, Mode, PlayConfig, RollupConfig};
+use crate::crypto::Dialect;
+use crate::journal::{Judgement, Reader};
+use crate::protocol::{Level, RollupAddress};
+use crate::signer::Key;
+use crate::sim::{Drill, Endpoint, Options, Report, Shared, Staged, Weather, serve, suite};
+use crate::tower::{Status, follow};
+
+/// Longest time that a tower may need for a block.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The same where endpoints misbehave and a tower cannot be done with every block.
+const UNDER_WEATHER: Duration = Duration::from_secs(3);
+
+pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure> {
+    let all = suite();
+    if command.list || command.names.is_empty() {
+        for drill in &all {
+            line(format!("{:<32} {}", drill.name, drill.about))?;
+        }
+        return Ok(Exit::Fine);
+    }
+    let mut chosen = Vec::new();
+    for name in &command.names {
+        let found = all.iter().find(|drill| drill.name == *name);
+        chosen.push(found.ok_or_else(|| {
+            let message = format!("there is no drill {name:?}; watchtower drill --list names them");
+            Failure::said(Exit::Configuration, message)
+        })?);
+    }
+    start_logs(&Config {
+        log: if config.log == Config::default().log {
+            "error,watchtower::tower::announce=off".into()
+        } else {
+            config.log.clone()
+        },
+        ..config.clone()
+    })?;
+    let runtime = runtime()?;
+    let mut is_won = true;
+    for drill in chosen {
+        let scratch = Scratch::new()?;
+        let outcome = runtime.block_on(defend(drill, &scratch.0))?;
+        is_won &= outcome.report.is_won();
+        if command.json {
+            line(outcome.json(drill).to_string())?;
+        } else {
+            outcome.tell(drill)?;
+        }
+    }
+    Ok(if is_won { Exit::Fine } else { Exit::Failed })
+}
+
+/// How a drill went.
+struct Outcome {
+    report: Report,
+    /// Level at which the chain stood when the first false verdict was journalled.
+    verdict: Option<Level>,
+}
+
+async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::said(Exit::Failed, error.to_string());
+    let staged = drill
+        .stage(operator_engines())
+        .map_err(|error| failed(&error))?;
+    let config = configured(&staged, folder)?;
+    let key = secret(&staged)?;
+    let Staged {
+        scenario,
+        rollup,
+        defender,
+        last,
+    } = staged;
+    let shared = Shared::new(scenario);
+    let endpoints = endpoints(drill, &shared).await?;
+    let config = Config {
+        endpoints: endpoints.iter().map(Endpoint::url).collect(),
+        ..config
+    };
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone());
+    let (sender, mut status) = watch::channel(Status::default());
+    let tower = follow(&config, Some(key), None, None, sender, stop.clone());
+    let patience = if drill.endpoints.is_empty() {
+        PATIENCE
+    } else {
+        UNDER_WEATHER
+    };
+    let chain = async {
+        let mut verdict = None;
+        loop {
+            let head = shared.with(|scenario| scenario.chain().head().hash);
+            let settled = status
+                .wait_for(|status| status.play.settled.is_some_and(|place| place.block == head));
+            // Under weather the chain does not wait for the tower.
+            let _ = tokio::time::timeout(patience, settled).await;
+            let level = shared.with(|scenario| scenario.chain().level());
+            if verdict.is_none() && has_false_verdict(&config, &rollup)? {
+                verdict = Some(level);
+            }
+            let report = shared.with(|scenario| Report::of(scenario, &rollup, defender));
+            if report.is_over || level >= last || stop.is_cancelled() {
+                stop.cancel();
+                return Ok::<_, Failure>(Outcome { report, verdict });
+            }
+            let chain = shared.clone();
+            let advanced =
+                tokio::task::spawn_blocking(move || chain.with(crate::sim::Scenario::advance));
+            match advanced.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(failed(&error)),
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+    };
+    let (tower, outcome) = tokio::join!(tower, async {
+        let outcome = chain.await;
+        stop.cancel();
+        outcome
+    });
+    tower?;
+    outcome
+}
+
+fn configured(staged: &Staged, folder: &Path) -> Result<Config, Failure> {
+    let preimages = folder.join("preimages");
+    std::fs::create_dir_all(&preimages)?;
+    for name in staged.scenario.preimages().names() {
+        if let Some(bytes) = staged.scenario.preimage(&name) {
+            std::fs::write(preimages.join(name), &*bytes)?;
+        }
+    }
+    Ok(Config {
+        data_dir: folder.join("data"),
+        rollups: vec![RollupConfig {
+            address: staged.rollup,
+            dialect: Dialect::Modern,
+            kernel: None,
+            preimages: Some(preimages),
+            preimage_endpoints: Vec::new(),
+        }],
+        play: PlayConfig {
+            chosen: Some(Mode::Defend),
+            ..PlayConfig::default()
+        },
+        ..Config::default()
+    })
+}
+
+fn secret(staged: &Staged) -> Result<Key, Failure> {
+    let person = staged.scenario.person(staged.defender);
+    let parsed = person.and_then(|person| person.secret_text().parse().ok());
+    parsed
+        .map(Key::local)
+        .ok_or_else(|| Failure::said(Exit::Failed, "the simulated chain lacks an account"))
+}
+
+async fn endpoints(drill: &Drill, shared: &Shared) -> Result<Vec<Endpoint>, Failure> {
+    let good = [Weather::default()];
+    let weathers = if drill.endpoints.is_empty() {
+        good.as_slice()
+    } else {
+        drill.endpoints.as_slice()
+    };
+    let mut endpoints = Vec::new();
+    for weather in weathers {
+        let options = Options {
+            weather: weather.clone(),
+            ..Options::local()
+        };
+        endpoints.push(serve(shared.clone(), options).await?);
+    }
+    Ok(endpoints)
+}
+
+fn has_false_verdict(config: &Config, rollup: &RollupAddress) -> Result<bool, Failure> {
+    let path = config.journal_path();
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let rows = Reader::open(&path)?.verdicts(rollup)?;
+    Ok(rows
+        .iter()
+        .any(|row| matches!(row.judgement, Judgement::False { .. })))
+}
+
+impl Outcome {
+    fn json(&self, drill: &Drill) -> Value {
+        json!({
+            "drill": drill.name,
+            "won": self.report.is_won(),
+            "false_verdict_at": self.verdict,
+            "report": self.report,
+        })
+    }
+
+    fn tell(&self, drill: &Drill) -> Result<(), Failure> {
+        let report = &self.report;
+        let at = |level: Option<Level>| {
+            level.map_or_else(|| "never".to_owned(), |level| format!("level {level}"))
+        };
+        line(format!("{}: {}", drill.name, drill.about))?;
+        line(format!("  lie published   {}", at(report.lied)))?;
+        line(format!("  judged false    {}", at(self.verdict)))?;
+        line(format!("  first game      {}", at(report.detected)))?;
+        for game in &report.games {
+            let result = game.result.as_ref().map_or_else(
+                || "under way".to_owned(),
+                |result| match result.get("player").and_then(Value::as_str) {
+                    Some(loser) => format!("{loser} lost"),
+                    None => "draw".to_owned(),
+                },
+            );
+            let (opened, ended) = (game.opened, at(game.ended));
+            line(format!(
+                "  game            from level {opened} to {ended}: {result}"
+            ))?;
+        }
+        line(format!(
+            "  our moves       {} dissections, {} proofs; {} of opponents",
+            report.dissections, report.proofs, report.opposing_moves
+        ))?;
+        if let Some(left) = report.least_left {
+            line(format!("  our clock       never below {left} blocks"))?;
+        }
+        line(format!(
+            "  cost            {} mutez of fees, {} failed operations",
+            report.fees, report.failed
+        ))?;
+        let word = if report.is_won() { "won" } else { "NOT WON" };
+        Ok(line(format!("  {word}\n"))?)
+    }
+}
