@@ -69,6 +69,8 @@ pub struct Follower {
     /// Only the newest head matters; the task ends with this value.
     _reader: Task<()>,
     catch_up: Option<CatchUp>,
+    /// Whether a head was reached since the start.
+    has_reached: bool,
     /// Failures since the last block.
     failed: u32,
 }
@@ -89,6 +91,7 @@ impl Follower {
             tip: None,
             heads,
             catch_up: None,
+            has_reached: false,
             failed: 0,
         }
     }
@@ -148,7 +151,10 @@ impl Follower {
             fetches: VecDeque::new(),
         });
         let Some(keep) = plan.rollback else {
-            return Ok(None);
+            // Whoever starts at the head must hear that there is nothing to catch up with.
+            let is_there = self.catch_up.is_none() && !self.has_reached;
+            self.has_reached |= is_there;
+            return Ok(is_there.then_some(ChainEvent::Reached { head: head.place }));
         };
         self.branch.roll_back(keep);
         self.tip = None;
@@ -198,6 +204,7 @@ impl Follower {
         let Some(fetch) = catch_up.fetches.front_mut() else {
             let head = catch_up.head.place;
             self.catch_up = None;
+            self.has_reached = true;
             return Ok(ChainEvent::Reached { head });
         };
         let loose = match (&mut fetch.0).await {
