@@ -41,8 +41,9 @@ const ABOUT: &[&str] = &["name", "wat", "scenario", "i", "next_i", "n", "op"];
 /// file it is.
 const LABELS: &[(&str, &[&str])] = &[
     ("scenarios/", &["type"]),
-    ("proofs/", &["version", "proof_version"]),
-    ("stuck_states", &["version"]),
+    ("proofs/", &["version", "proof_version", "requested"]),
+    // Where the state was met: another file has the run.
+    ("stuck_states", &["version", "tick", "hash"]),
 ];
 
 /// Changes made to each file.

@@ -141,7 +141,13 @@ fn text(given: &[Given]) -> Result<String, Failure> {
         "# Configuration of watchtower. A line that begins with # says what is so by default.\n",
     );
     let mut section = "";
-    for setting in SETTINGS.iter().filter(|setting| setting.is_in_files()) {
+    // Keys without a table must stand before the first table.
+    let in_files = || SETTINGS.iter().filter(|setting| setting.is_in_files());
+    let (above, below) = (
+        in_files().filter(|setting| !setting.key.contains('.')),
+        in_files().filter(|setting| setting.key.contains('.')),
+    );
+    for setting in above.chain(below) {
         let (table, key) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if table != section {
             section = table;

@@ -262,7 +262,12 @@ fn of_play(play: &PlayStatus) -> PlayView {
         None => (*reason).to_owned(),
     });
     PlayView {
-        mode: play.mode.to_owned(),
+        // Where play never begins, the tower observes.
+        mode: if play.mode.is_empty() {
+            "observe".into()
+        } else {
+            play.mode.to_owned()
+        },
         account: play.account.map(|account| account.to_string()),
         balance: play.balance.map(|balance| balance.0.to_string()),
         holds: holds.collect(),

@@ -1,6 +1,6 @@
 //! What play tells: plain data about our games and operations.
 
-use crate::journal::{Ending, GameName};
+use crate::journal::{Ending, GameName, PlayEntry, Verb};
 use crate::protocol::{Level, PublicKeyHash, RollupAddress};
 use crate::tower::status::{Stage, Turn};
 
@@ -79,4 +79,17 @@ pub enum PlayNews {
     },
     /// Everything the mode is for is done.
     Finished,
+}
+
+/// What people hear of an entry, if anything.
+pub(super) fn news_of(entry: &PlayEntry) -> Option<PlayNews> {
+    match entry {
+        PlayEntry::Decision(row) if row.verb == Verb::Want => Some(PlayNews::Wanted {
+            rollup: row.rollup,
+            what: row.what.clone(),
+            why: row.reason.clone(),
+            hold: row.hold,
+        }),
+        _ => None,
+    }
 }

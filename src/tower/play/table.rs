@@ -11,14 +11,14 @@ use super::brief::{Brief, Period, RollupBrief};
 use super::concerns;
 use super::desk::{Done, Found, Order, Task as Job, move_of};
 use super::hands::intention;
-use super::news::PlayNews;
+use super::news::{PlayNews, news_of};
 use super::observe::Seen;
 use super::record::{self, At, Last};
 use crate::config::{Mode, PlayConfig};
 use crate::game::{Facts, Machine};
 use crate::journal::{
     Alarm, ConsentRow, Ending, GameName, JournalError, OperationRow, PlayEntry, Reader, RollupRow,
-    Severity, Verb,
+    Severity,
 };
 use crate::operation::Wanted;
 use crate::protocol::operation::Action;
@@ -686,17 +686,5 @@ fn position_news(
         ours_left,
         theirs_left,
         is_new,
-    }
-}
-
-fn news_of(entry: &PlayEntry) -> Option<PlayNews> {
-    match entry {
-        PlayEntry::Decision(row) if row.verb == Verb::Want => Some(PlayNews::Wanted {
-            rollup: row.rollup,
-            what: row.what.clone(),
-            why: row.reason.clone(),
-            hold: row.hold,
-        }),
-        _ => None,
     }
 }
