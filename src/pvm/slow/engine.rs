@@ -8,9 +8,10 @@ use crate::pvm::{
 };
 use crate::wasm::fault::Fault;
 
-/// A run that is sure to be longer is not begun: run mode takes from half an hour to two for so
-/// many ticks. Estimates are several times the real number, and a deadline stops what is endless.
-const REACH: u128 = 10_000_000_000_000;
+/// A run that may be longer is not begun. Run mode could reach a thousand times as far, but what
+/// the fast engine gives up at this bound is almost always endless, and is better said at once than
+/// after the whole deadline.
+const REACH: u128 = 10_000_000_000;
 
 /// Runs kernels in memory, natively where every tick is known; the answer is exact, tick count
 /// included.
