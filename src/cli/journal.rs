@@ -1,13 +1,11 @@
 //! `watchtower journal`: copies of the journal, checks and restores.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
-
 use super::args::JournalCommand;
 use super::exit::{Exit, Failure};
 use super::output::line;
 use crate::config::Config;
 use crate::journal::{Sound, back_up, restore, verify};
+use crate::tower::lock;
 
 pub(super) fn run(config: &Config, command: &JournalCommand) -> Result<Exit, Failure> {
     let journal = config.journal_path();
@@ -47,25 +45,4 @@ fn summary(sound: &Sound) -> String {
         rows.join(", ")
     };
     format!("schema {}, {rows}", sound.schema)
-}
-
-/// The lock that a running tower holds on its data directory.
-fn lock(data_dir: &Path) -> Result<File, Failure> {
-    let path = data_dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure::said(
-            Exit::Data,
-            format!(
-                "{} is in use by a running watchtower: stop it before restoring",
-                data_dir.display()
-            ),
-        )),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    }
 }

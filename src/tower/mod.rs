@@ -51,7 +51,7 @@ pub use resume::{ResumeError, stakes_of};
 pub use reveals::KeptReveals;
 pub use run::{Listener, Outcome};
 pub use runner::{Runner, RunnerError};
-pub use setup::{States, TowerError, client, follow, offline, rollup_folder};
+pub use setup::{States, TowerError, client, follow, lock, offline, rollup_folder};
 pub use stakes::{Claim, Conflict, Fact, Stakes};
 pub use status::{GameStatus, PlayStatus, RollupStatus, Stage, Status, Turn};
 pub use verdict::compare;

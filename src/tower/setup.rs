@@ -259,7 +259,11 @@ pub async fn follow(
     outcome
 }
 
-fn lock(data_dir: &Path) -> Result<File, TowerError> {
+/// The lock that a running tower holds on its data directory, for as long as the file is open.
+///
+/// # Errors
+/// [`TowerError::InUse`] while another process holds it, [`TowerError::Io`].
+pub fn lock(data_dir: &Path) -> Result<File, TowerError> {
     let path = data_dir.join("lock");
     let file = File::options()
         .create(true)
