@@ -17,7 +17,7 @@ use super::devnet::operator_engines;
 use super::exit::{Exit, Failure};
 use super::follow::{listener, stop_on_signals};
 use super::output::{line, runtime, start_logs};
-use crate::config::{Config, Mode, PlayConfig, RollupConfig};
+use crate::config::{Config, Mode, RollupConfig};
 use crate::crypto::Dialect;
 use crate::journal::{Ending, Judgement, Reader};
 use crate::protocol::{CommitmentHash, Dialected, Level, Protocol, PublicKeyHash, RollupAddress};
@@ -130,10 +130,7 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
             preimages: None,
             preimage_endpoints: Vec::new(),
         }],
-        play: PlayConfig {
-            chosen: Some(Mode::Defend),
-            ..PlayConfig::default()
-        },
+        chosen_mode: Some(Mode::Defend),
         ..Config::default()
     };
     let names = BTreeMap::from([

@@ -18,7 +18,7 @@ use super::devnet::operator_engines;
 use super::exit::{Exit, Failure};
 use super::follow::stop_on_signals;
 use super::output::{line, runtime, start_logs};
-use crate::config::{Config, Mode, PlayConfig, RollupConfig};
+use crate::config::{Config, Mode, RollupConfig};
 use crate::crypto::Dialect;
 use crate::journal::{Judgement, Reader};
 use crate::protocol::{Level, RollupAddress};
@@ -47,6 +47,10 @@ pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure>
             Failure::said(Exit::Configuration, message)
         })?);
     }
+    if command.keep.is_some() && chosen.len() > 1 {
+        let message = "--keep keeps one drill: name one";
+        return Err(Failure::said(Exit::Configuration, message));
+    }
     start_logs(&Config {
         log: if config.log == Config::default().log {
             "error,watchtower::tower::announce=off".into()
@@ -59,7 +63,9 @@ pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure>
     let mut is_won = true;
     for drill in chosen {
         let scratch = Scratch::new()?;
-        let outcome = runtime.block_on(defend(drill, &scratch.0))?;
+        let folder = command.keep.as_ref().unwrap_or(&scratch.0);
+        std::fs::create_dir_all(folder)?;
+        let outcome = runtime.block_on(defend(drill, folder))?;
         is_won &= outcome.report.is_won();
         if command.json {
             line(outcome.json(drill).to_string())?;
@@ -158,10 +164,7 @@ fn configured(staged: &Staged, folder: &Path) -> Result<Config, Failure> {
             preimages: Some(preimages),
             preimage_endpoints: Vec::new(),
         }],
-        play: PlayConfig {
-            chosen: Some(Mode::Defend),
-            ..PlayConfig::default()
-        },
+        chosen_mode: Some(Mode::Defend),
         ..Config::default()
     })
 }

@@ -8,11 +8,16 @@ use super::games::{Listed, called_from, find};
 use super::output::line;
 use crate::config::Config;
 use crate::journal::{Ending, Judgement, Reader, StoredDecision, StoredMove};
-use crate::protocol::{Dialected, GameState, PublicKeyHash, StateHash};
+use crate::operation::Entry;
+use crate::protocol::operation::{Action, Operation, Refutation, SignedOperation};
+use crate::protocol::{
+    Dialected, GameState, Gas, Level, Mutez, OperationHash, PublicKeyHash, StateHash,
+};
+use crate::tower::move_of;
 
 pub(super) fn run(config: &Config, command: &ExplainArgs) -> Result<Exit, Failure> {
     let reader = Reader::open(&config.journal_path())?;
-    let account = Account::read(&reader, &command.game)?;
+    let account = Account::read(&reader, &command.game, config.signer.fee_cap)?;
     if command.json {
         line(account.to_json().to_string())?;
     } else {
@@ -39,11 +44,13 @@ struct Account {
     table: Vec<(String, String)>,
     moves: Vec<StoredMove>,
     next: Option<StoredMove>,
+    cost: Cost,
+    head: Option<Level>,
     decisions: Vec<StoredDecision>,
 }
 
 impl Account {
-    fn read(reader: &Reader, wanted: &str) -> Result<Self, Failure> {
+    fn read(reader: &Reader, wanted: &str, fee_cap: Mutez) -> Result<Self, Failure> {
         let game = find(reader, wanted)?;
         let moves = reader.moves(&game.name)?;
         let next = game.last.as_ref().and_then(|last| {
@@ -61,6 +68,8 @@ impl Account {
         Ok(Self {
             claims: claims(reader, &game, players)?,
             table: table(&game),
+            cost: Cost::read(reader, &game, fee_cap)?,
+            head: reader.head()?.map(|block| block.level),
             game,
             moves,
             next,
@@ -132,15 +141,38 @@ impl Account {
             Some(found) if found.kind == "none" => {
                 lines.push(format!("We have no move: {}", field(found, "reason")));
             }
-            Some(found) => lines.push(format!(
-                "We send a {}: agreed up to {}, disputed at {}. Expected: {}. It costs a fee, within the caps of the gate.",
-                found.kind,
-                point(found, "agreed"),
-                point(found, "disputed"),
-                field(found, "expected")
-            )),
-            None => lines.push("Our next move is not found, or not ours to make.".into()),
+            Some(found) => {
+                lines.push(format!(
+                    "We send a {}: agreed up to {}, disputed at {}. Expected: {}.",
+                    found.kind,
+                    point(found, "agreed"),
+                    point(found, "disputed"),
+                    field(found, "expected")
+                ));
+                lines.extend(self.cost.told());
+            }
+            None => {
+                if let Some(found) = self.moves.iter().rev().find(|found| found.kind != "none") {
+                    lines.push(format!(
+                        "Our last move, a {}: agreed up to {}, disputed at {}.",
+                        found.kind,
+                        point(found, "agreed"),
+                        point(found, "disputed")
+                    ));
+                }
+                lines.push("The next move is not ours to make, or not found yet.".into());
+                lines.extend(self.cost.told());
+            }
         }
+        let deadline = called_from(last).saturating_sub(1);
+        let left = self.head.map_or(String::new(), |head| {
+            let left = deadline.saturating_sub(i64::from(head.get()));
+            format!(", {left} blocks after the head at level {head}")
+        });
+        lines.push(format!(
+            "The move must be in a block of level {deadline} at the latest{left}."
+        ));
+        lines.push(format!("{}.", capitalized(&self.game.foreseen_words())));
         let from = called_from(last);
         lines.push(match &last.game().map(|game| game.state) {
             Some(GameState::FinalMove { .. }) => format!(
@@ -172,6 +204,10 @@ impl Account {
             "table": table.map(|(tick, state)| json!({"tick": tick, "state": state})).collect::<Vec<_>>(),
             "to_move": self.game.last.as_ref().map(|last| self.game.name.stakers.account(last.turn)),
             "clock_called_from": self.game.last.as_ref().map(called_from),
+            "head": self.head.map(Level::get),
+            "deadline": self.game.last.as_ref().map(|last| called_from(last).saturating_sub(1)),
+            "forecast": self.game.foreseen_words(),
+            "cost": self.cost.to_json(),
             "next": self.next.as_ref().map(|found| json!({
                 "kind": found.kind,
                 "detail": serde_json::from_str::<Value>(&found.detail).unwrap_or(Value::Null),
@@ -182,6 +218,157 @@ impl Account {
             })),
         })
     }
+}
+
+/// What our next move costs, and what is at stake.
+struct Cost {
+    /// The last operation made in this game.
+    last: Option<Made>,
+    /// The most that the gate signs.
+    fee_cap: Mutez,
+    /// The bond that is lost with a game.
+    stake: Option<Mutez>,
+}
+
+/// An operation as it was made, its fee settled from its simulation.
+struct Made {
+    level: Level,
+    operation: Option<OperationHash>,
+    fee: Mutez,
+    gas: Gas,
+    /// Of how many contents it is made.
+    contents: usize,
+    refutation: Refutation,
+    is_next: bool,
+}
+
+impl Cost {
+    fn read(reader: &Reader, game: &Listed, fee_cap: Mutez) -> Result<Self, Failure> {
+        let mut last = None;
+        for (_, row) in reader.operation_steps()? {
+            let made = match Entry::from_json(&row.detail) {
+                Ok(Entry::Signed {
+                    hash,
+                    bytes,
+                    form,
+                    level,
+                    ..
+                }) => SignedOperation::from_bytes(form, &bytes)
+                    .ok()
+                    .and_then(|signed| Made::of(&signed.operation, game, level, Some(hash))),
+                Ok(Entry::WouldSend {
+                    unsigned,
+                    form,
+                    level,
+                    ..
+                }) => Operation::from_bytes(form, &unsigned)
+                    .ok()
+                    .and_then(|operation| Made::of(&operation, game, level, None)),
+                _ => None,
+            };
+            last = made.or(last);
+        }
+        if let Some(made) = &mut last {
+            let next = game.last.as_ref();
+            let moves = reader.moves(&game.name)?;
+            let next = next.and_then(|last| moves.iter().find(|m| m.position == last.position));
+            let next = next.and_then(|found| move_of(found.refutation.as_deref()?));
+            made.is_next = next.as_ref() == Some(&made.refutation);
+        }
+        Ok(Self {
+            last,
+            fee_cap,
+            stake: reader.constants()?.last().and_then(|row| row.stake),
+        })
+    }
+
+    fn told(&self) -> Vec<String> {
+        let fee = match &self.last {
+            Some(made) => format!(
+                "{} costs a fee of {} mutez for {} units of gas{}, settled from its simulation at level {}{}.",
+                if made.is_next {
+                    "It"
+                } else {
+                    "The last operation in this game"
+                },
+                made.fee.0,
+                made.gas.0,
+                if made.contents > 1 {
+                    format!(", with {} more contents", made.contents.saturating_sub(1))
+                } else {
+                    String::new()
+                },
+                made.level,
+                made.operation
+                    .map_or(String::new(), |hash| format!(" ({hash})"))
+            ),
+            None => format!(
+                "Its fee is settled when it is simulated: none was yet in this game; the gate signs up to {} mutez.",
+                self.fee_cap.0
+            ),
+        };
+        let stake = self
+            .stake
+            .map(|stake| format!("At stake for either player: {} mutez, its bond.", stake.0));
+        std::iter::once(fee).chain(stake).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "fee": self.last.as_ref().map(|made| json!({
+                "mutez": made.fee.0.to_string(),
+                "gas": made.gas.0.to_string(),
+                "contents": made.contents,
+                "level": made.level.get(),
+                "operation": made.operation,
+                "is_of_next_move": made.is_next,
+            })),
+            "fee_cap": self.fee_cap.0.to_string(),
+            "stake": self.stake.map(|stake| stake.0.to_string()),
+        })
+    }
+}
+
+impl Made {
+    fn of(
+        operation: &Operation,
+        game: &Listed,
+        level: Level,
+        hash: Option<OperationHash>,
+    ) -> Option<Self> {
+        let players = [game.name.stakers.alice(), game.name.stakers.bob()];
+        let mut contents = operation.contents.iter();
+        let refutation = contents.find_map(|content| match &content.action {
+            Action::Refute {
+                rollup,
+                opponent,
+                refutation,
+            } if *rollup == game.name.rollup
+                && players.contains(opponent)
+                && players.contains(&content.source) =>
+            {
+                Some(refutation.clone())
+            }
+            _ => None,
+        })?;
+        let fee = operation.contents.iter().map(|content| content.fee.0);
+        let gas = operation.contents.iter().map(|content| content.gas_limit.0);
+        Some(Self {
+            level,
+            operation: hash,
+            fee: Mutez(fee.fold(0, u64::saturating_add)),
+            gas: Gas(gas.fold(0, u64::saturating_add)),
+            contents: operation.contents.len(),
+            refutation,
+            is_next: false,
+        })
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}", first.unwrap_or_default(), letters.as_str())
 }
 
 fn told_end(ending: Ending) -> String {

@@ -8,7 +8,7 @@ use super::output::line;
 use crate::codec::Reader as Bytes;
 use crate::config::Config;
 use crate::game;
-use crate::journal::{Ending, GameName, Reader, RollupRow, StoredPosition};
+use crate::journal::{Ending, Foreseen, GameName, Reader, RollupRow, StoredPosition};
 use crate::protocol::{Clock, Dialected, Game, GameState, Level, Player};
 
 pub(super) fn run(config: &Config, command: &GamesArgs) -> Result<Exit, Failure> {
@@ -39,6 +39,8 @@ pub(super) struct Listed {
     pub(super) name: GameName,
     pub(super) end: Option<(Level, Ending)>,
     pub(super) last: Option<StoredPosition>,
+    /// Who wins from the last position on, as far as it was foreseen.
+    pub(super) foreseen: Foreseen,
 }
 
 /// Every game, oldest first, over all rollups.
@@ -46,9 +48,15 @@ pub(super) fn all(reader: &Reader) -> Result<Vec<Listed>, Failure> {
     let mut listed = Vec::new();
     for rollup in reader.rollups()? {
         for (name, end) in reader.games(&rollup.address)? {
+            let last = reader.positions(&name)?.pop();
+            let forecasts = reader.forecasts(&name)?.into_iter().rev();
+            let mut of_last = forecasts.filter(|(position, _)| {
+                last.as_ref().is_some_and(|last| last.position == *position)
+            });
             listed.push(Listed {
                 number: listed.len().saturating_add(1),
-                last: reader.positions(&name)?.pop(),
+                foreseen: of_last.next().map_or(Foreseen::Unknown, |(_, found)| found),
+                last,
                 rollup: rollup.clone(),
                 name,
                 end,
@@ -131,10 +139,23 @@ impl Listed {
         let turn = self.name.stakers.account(last.turn);
         let width = last.game().map_or(0, |game| width(&game));
         format!(
-            "{turn} to move; {width} ticks in dispute; blocks left: {} and {}",
+            "{turn} to move; {width} ticks in dispute; blocks left: {} and {}; {}",
             last.left(Player::Alice, head),
-            last.left(Player::Bob, head)
+            last.left(Player::Bob, head),
+            self.foreseen_words()
         )
+    }
+
+    /// Who wins if both play the rest honestly, in words.
+    pub(super) fn foreseen_words(&self) -> String {
+        match self.foreseen {
+            Foreseen::Loser(loser) if loser == self.name.stakers.alice() => {
+                format!("forecast: {} wins", self.name.stakers.bob())
+            }
+            Foreseen::Loser(_) => format!("forecast: {} wins", self.name.stakers.alice()),
+            Foreseen::Draw => "forecast: a draw, both lose".into(),
+            Foreseen::Unknown => "no forecast yet".into(),
+        }
     }
 
     fn told(&self, head: Option<Level>) -> String {
@@ -176,6 +197,11 @@ impl Listed {
             "alice_left": left(Player::Alice),
             "bob_left": left(Player::Bob),
             "width": self.last.as_ref().and_then(StoredPosition::game).map(|g| width(&g).to_string()),
+            "forecast": match self.foreseen {
+                Foreseen::Loser(loser) => json!({"loser": loser}),
+                Foreseen::Draw => "draw".into(),
+                Foreseen::Unknown => Value::Null,
+            },
             "result": result,
             "loser": loser,
         })

@@ -147,7 +147,9 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Names under which people reach them.
     pub hosts: Vec<String>,
-    /// How far the tower goes, and how it plays.
+    /// How far the tower goes, where it was said: [`Config::mode`] says how far it goes.
+    pub chosen_mode: Option<Mode>,
+    /// How it plays.
     pub play: PlayConfig,
     /// The key that signs, and its caps.
     pub signer: SignerConfig,
@@ -174,6 +176,7 @@ impl Default for Config {
             heartbeat_every: Duration::from_secs(60),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9732))),
             hosts: Vec::new(),
+            chosen_mode: None,
             play: PlayConfig::default(),
             signer: SignerConfig::default(),
             log: "info".into(),
@@ -328,7 +331,7 @@ impl Config {
         } else {
             Mode::Observe
         };
-        self.play.chosen.unwrap_or(by_default)
+        self.chosen_mode.unwrap_or(by_default)
     }
 
     /// The journal's file.

@@ -79,8 +79,6 @@ pub enum EdgePolicy {
 /// What the operator decided about play.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayConfig {
-    /// How far the tower goes, where it was said.
-    pub chosen: Option<Mode>,
     /// Whether strangers' expired games are ended too, where that harms nobody who is right.
     pub ends_strangers_games: bool,
     /// Money kept for fees.
@@ -94,7 +92,6 @@ pub struct PlayConfig {
 impl Default for PlayConfig {
     fn default() -> Self {
         Self {
-            chosen: None,
             ends_strangers_games: false,
             fee_reserve: Mutez(50_000_000),
             threads: 2,

@@ -231,7 +231,7 @@ pub const SETTINGS: &[Setting] = &[
         list: false,
         apply: |config, values| {
             let mode = filled(values)?.parse();
-            config.play.chosen = Some(mode.map_err(|error| format!("{error}"))?);
+            config.chosen_mode = Some(mode.map_err(|error| format!("{error}"))?);
             Ok(())
         },
     },

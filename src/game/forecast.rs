@@ -5,7 +5,7 @@
 
 use super::answer::{answer, disputed, state_at};
 use super::truth::{Truth, Unplayable};
-use super::{Dissectable, Machine, Outcome, Rules, Shape, Unchoosable, interior_ticks};
+use super::{Machine, Outcome, Rules, Unchoosable};
 use crate::protocol::operation::{DissectionChunk, Stakers};
 use crate::protocol::{Clock, Game, GameResult, GameState, Level, Player, PublicKeyHash, Tick};
 
@@ -34,6 +34,18 @@ impl Forecast {
     }
 }
 
+/// Who wins `game` if both play the rest honestly, from the claims on the table alone: what may
+/// keep a proof from being made is not looked for.
+pub fn foresee(game: &Game, truth: &mut dyn Truth) -> Forecast {
+    match &game.state {
+        GameState::Dissecting { dissection, .. } => of_dissection(game.turn, dissection, truth),
+        GameState::FinalMove {
+            agreed_start,
+            refuted_stop,
+        } => of_final_move(game.turn, agreed_start, refuted_stop, truth),
+    }
+}
+
 /// Who wins `game` if both play the rest honestly; where the next move is a proof of ours, it is
 /// made, so that what stands in its way is told ahead.
 pub fn forecast<R: Rules>(
@@ -43,13 +55,7 @@ pub fn forecast<R: Rules>(
     game: &Game,
     truth: &mut dyn Truth,
 ) -> Forecast {
-    let mut forecast = match &game.state {
-        GameState::Dissecting { dissection, .. } => of_dissection(game.turn, dissection, truth),
-        GameState::FinalMove {
-            agreed_start,
-            refuted_stop,
-        } => of_final_move(game.turn, agreed_start, refuted_stop, truth),
-    };
+    let mut forecast = foresee(game, truth);
     if forecast.obstacle.is_none() && game.turn == us && is_proof_next(game, truth) {
         forecast.obstacle = answer(rules, stakers, us, game, truth).err();
     }
@@ -122,7 +128,8 @@ pub struct MovesLeft {
     pub theirs: u32,
 }
 
-/// Moves left when the opponent narrows as slowly as layer 1 allows and we as we do.
+/// Moves left at most: the opponent narrows as slowly as layer 1 allows, and picks sections in which
+/// our own shape narrows slowly too.
 #[must_use]
 pub fn moves_left(machine: Machine, game: &Game, us: Player) -> MovesLeft {
     let mut left = MovesLeft { ours: 0, theirs: 0 };
@@ -132,9 +139,10 @@ pub fn moves_left(machine: Machine, game: &Game, us: Player) -> MovesLeft {
         default_number_of_sections,
     } = &game.state
     {
-        let mut section = longest(dissection);
-        while section.1.saturating_sub(section.0) > 1 {
-            section = narrowed(machine, section, *default_number_of_sections, ours);
+        let sections = u128::from(*default_number_of_sections);
+        let mut width = widest(dissection);
+        while width > 1 {
+            width = narrowed(machine, width, sections, ours);
             let count = if ours {
                 &mut left.ours
             } else {
@@ -150,51 +158,48 @@ pub fn moves_left(machine: Machine, game: &Game, us: Player) -> MovesLeft {
     left
 }
 
-/// First and last tick of the longest section.
-fn longest(dissection: &[DissectionChunk]) -> (u128, u128) {
+fn widest(dissection: &[DissectionChunk]) -> u128 {
     let pairs = dissection.iter().zip(dissection.iter().skip(1));
-    let ends = pairs.map(|(start, stop)| (start.tick.0, stop.tick.0));
-    ends.max_by_key(|(start, stop)| stop.saturating_sub(*start))
-        .unwrap_or((0, 0))
+    let widths = pairs.map(|(start, stop)| stop.tick.0.saturating_sub(start.tick.0));
+    widths.max().unwrap_or(0)
 }
 
-fn narrowed(
-    machine: Machine,
-    (start, stop): (u128, u128),
-    sections: u8,
-    ours: bool,
-) -> (u128, u128) {
-    let chunk = |tick| DissectionChunk {
-        state: None,
-        tick: Tick(tick),
+/// The widest section that a move in one of up to `width` ticks can leave; narrower than it.
+fn narrowed(machine: Machine, width: u128, sections: u128, ours: bool) -> u128 {
+    let snapshot = match machine {
+        Machine::Wasm { ticks_per_snapshot } => u128::from(ticks_per_snapshot).max(1),
+        Machine::Plain => u128::MAX,
     };
-    if ours {
-        let shape = Shape {
-            start: Tick(start),
-            stop: Tick(stop),
-            sections,
-        };
-        let mut chunks = vec![chunk(start)];
-        chunks.extend(
-            interior_ticks(machine, &shape)
-                .iter()
-                .map(|tick| chunk(tick.0)),
-        );
-        chunks.push(chunk(stop));
-        let next = longest(&chunks);
-        // Every honest shape narrows; should one not, the count must still end.
-        if next != (start, stop) {
-            return next;
+    let runs = width.div_ceil(snapshot);
+    let next = match (runs > 1, ours) {
+        (true, true) => {
+            // One section may be lost to a run that is cut short.
+            let sections = sections.saturating_sub(1).max(2);
+            runs.div_ceil(sections).saturating_mul(snapshot)
         }
-    }
-    let interval = Dissectable {
-        start: chunk(start),
-        stop: chunk(stop),
-        sections,
+        (true, false) => (runs / 2).max(1).saturating_mul(snapshot),
+        (false, true) => widest_of_ours(width, sections),
+        (false, false) => width / 2,
     };
-    let half = stop.saturating_sub(start) / 2;
-    let length = machine.longest_section(&interval).min(half.max(1));
-    (start, start.saturating_add(length.max(1)))
+    next.min(width.saturating_sub(1)).max(1)
+}
+
+/// The widest section of our own shape in any interval of up to `width` ticks: it takes the
+/// remainder, so a shorter interval can leave a wider one.
+fn widest_of_ours(width: u128, sections: u128) -> u128 {
+    let (Some(length), Some(rest)) = (width.checked_div(sections), width.checked_rem(sections))
+    else {
+        return width;
+    };
+    let largest_rest = sections.saturating_sub(1);
+    match length {
+        0 => 1,
+        1 => rest.max(1),
+        2 => length.saturating_add(rest).max(largest_rest),
+        _ => length
+            .saturating_add(rest)
+            .max(length.saturating_sub(1).saturating_add(largest_rest)),
+    }
 }
 
 /// Blocks to spare: those left on the clock of `us` when the chain stands at `head`, less those

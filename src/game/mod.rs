@@ -27,7 +27,7 @@ pub use choose::{Section, Unchoosable, choose};
 pub use clock::{Outcome, TimeoutTooEarly};
 pub use dissect::{Shape, interior_ticks};
 pub use facts::{DalParameterBytes, Facts};
-pub use forecast::{Forecast, MovesLeft, forecast, forfeited, moves_left, slack};
+pub use forecast::{Forecast, MovesLeft, forecast, foresee, forfeited, moves_left, slack};
 pub use judge::{NoRuling, Rules, Ruling, at_risk, judge};
 pub use opening::{NoOpening, Snapshots, earliest_opening, opened, opening};
 pub use proof::{Beyond, Flaw, NotShown};

@@ -5,7 +5,7 @@ use rusqlite::{Row, ToSql};
 
 use super::query::level;
 use super::{JournalError, Reader};
-use crate::protocol::{BlockHash, Level, RollupAddress};
+use crate::protocol::{BlockHash, Level, Mutez, RollupAddress};
 
 /// Constants that a kernel can see, in force after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct ConstantsRow {
     pub dal: Option<[i64; 4]>,
     /// Levels from which preimages, metadata, pages and parameters may be revealed.
     pub reveals: [Option<Level>; 4],
+    /// The bond of a staker; none in journals from before it was kept.
+    pub stake: Option<Mutez>,
 }
 
 /// How far operations on a rollup that joined late are read.
@@ -34,8 +36,8 @@ pub struct BackfillRow {
 pub(super) const INSERT_CONSTANTS: &str =
     "INSERT INTO chain_constants (block, dal_slots, dal_lag, dal_slot_size, dal_page_size,
                                   preimages_from, metadata_from, dal_pages_from,
-                                  dal_parameters_from)
-     SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM block WHERE hash = ?1
+                                  dal_parameters_from, stake)
+     SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM block WHERE hash = ?1
      ON CONFLICT (block) DO NOTHING";
 
 pub(super) const PUT_BACKFILL: &str = "INSERT INTO backfill (rollup, level, goal)
@@ -63,6 +65,9 @@ impl ConstantsRow {
             &metadata,
             &pages,
             &parameters,
+            &self
+                .stake
+                .map(|stake| i64::try_from(stake.0).unwrap_or(i64::MAX)),
         ])
     }
 }
@@ -84,6 +89,9 @@ fn constants(row: &Row<'_>) -> rusqlite::Result<ConstantsRow> {
         level: level(row, 1)?,
         dal,
         reveals: [from(6)?, from(7)?, from(8)?, from(9)?],
+        stake: row
+            .get::<_, Option<i64>>(10)?
+            .map(|mutez| Mutez(mutez.unsigned_abs())),
     })
 }
 
@@ -95,7 +103,7 @@ impl Reader {
     pub fn constants(&self) -> Result<Vec<ConstantsRow>, JournalError> {
         self.many(
             "SELECT hash, level, dal_slots, dal_lag, dal_slot_size, dal_page_size, preimages_from,
-                    metadata_from, dal_pages_from, dal_parameters_from
+                    metadata_from, dal_pages_from, dal_parameters_from, stake
              FROM chain_constants JOIN block ON chain_constants.block = block.seq
              WHERE reverted = 0 ORDER BY level",
             [],

@@ -58,6 +58,8 @@ pub enum LogKind {
     GameEnd,
     /// A move of ours.
     Move,
+    /// Who wins from a position on.
+    Forecast,
     /// A decision.
     Decision,
     /// Whether we may stake.
@@ -72,7 +74,7 @@ pub enum LogKind {
 
 impl LogKind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Run,
         Self::RunEnd,
         Self::Rollup,
@@ -95,6 +97,7 @@ impl LogKind {
         Self::Position,
         Self::GameEnd,
         Self::Move,
+        Self::Forecast,
         Self::Decision,
         Self::Consent,
         Self::Sent,
@@ -128,6 +131,7 @@ impl LogKind {
             Self::Position => "position",
             Self::GameEnd => "game-end",
             Self::Move => "move",
+            Self::Forecast => "forecast",
             Self::Decision => "decision",
             Self::Consent => "consent",
             Self::Sent => "sent",
@@ -172,6 +176,7 @@ impl LogKind {
             Self::Position => "game_position",
             Self::GameEnd => "game_end",
             Self::Move => "game_move",
+            Self::Forecast => "game_forecast",
             Self::Decision => "decision",
             Self::Consent => "consent",
             Self::Sent => "operation",
@@ -288,6 +293,11 @@ impl LogKind {
                  FROM game_move t JOIN game g ON t.game = g.seq
                  JOIN rollup r ON g.rollup = r.seq"
             }
+            Self::Forecast => {
+                "t.seq, t.at, NULL, r.address, g.alice, g.bob, g.start_level, t.position,
+                 t.result, t.loser FROM game_forecast t JOIN game g ON t.game = g.seq
+                 JOIN rollup r ON g.rollup = r.seq"
+            }
             Self::Decision => {
                 "t.seq, t.at, t.level, r.address, b.hash AS block, t.verb, t.what, t.reason,
                  t.deadline, t.slack, t.mode, t.hold FROM decision t
@@ -320,6 +330,7 @@ impl LogKind {
             | Self::Notification
             | Self::Delivery
             | Self::Move
+            | Self::Forecast
             | Self::Sent
             | Self::Hold => "NULL",
             Self::Rollup => "t.origination_level",

@@ -35,8 +35,8 @@ pub use entry::{
 };
 pub use log::{LogFilter, LogKind, LogRow};
 pub use play::{
-    AssertionRow, ConsentRow, DecisionRow, Ending, GameEndRow, GameName, GameRow, HoldRow, MoveRow,
-    OperationStepRow, PlayEntry, PositionRow, Verb,
+    AssertionRow, ConsentRow, DecisionRow, Ending, ForecastRow, Foreseen, GameEndRow, GameName,
+    GameRow, HoldRow, MoveRow, OperationStepRow, PlayEntry, PositionRow, Verb,
 };
 pub use play_query::{StoredDecision, StoredHold, StoredMove, StoredPosition};
 pub use query::Reader;

@@ -103,6 +103,28 @@ pub struct MoveRow {
     pub detail: String,
 }
 
+/// Who wins from a position on if both play the rest honestly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreseen {
+    /// This player loses.
+    Loser(PublicKeyHash),
+    /// Both lose.
+    Draw,
+    /// Our machine cannot say.
+    Unknown,
+}
+
+/// A forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForecastRow {
+    /// The game.
+    pub game: GameName,
+    /// The position.
+    pub position: Hash,
+    /// What is foreseen.
+    pub foreseen: Foreseen,
+}
+
 /// Whether something is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
@@ -220,6 +242,8 @@ pub enum PlayEntry {
     End(GameEndRow),
     /// A move of ours.
     Move(MoveRow),
+    /// A forecast.
+    Forecast(ForecastRow),
     /// A decision.
     Decision(DecisionRow),
     /// A consent.

@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 
-use super::play::{AssertionRow, ConsentRow, Ending, GameName, OperationStepRow};
+use super::play::{AssertionRow, ConsentRow, Ending, Foreseen, GameName, OperationStepRow};
 use super::query::{Unknown, bad, level, parsed};
 use super::{JournalError, Reader};
 use crate::crypto::Hash;
@@ -148,6 +148,27 @@ impl Reader {
                 milliseconds: row.get::<_, i64>(3)?.unsigned_abs(),
                 detail: row.get(4)?,
             })
+        })
+    }
+
+    /// What is foreseen of the positions of a game, in the order found: the last one about a
+    /// position holds.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn forecasts(&self, game: &GameName) -> Result<Vec<(Hash, Foreseen)>> {
+        let sql = format!(
+            "SELECT position, result, loser FROM game_forecast WHERE game = {GAME} ORDER BY seq"
+        );
+        self.many(&sql, named(game), |row| {
+            let word: String = row.get(1)?;
+            let foreseen = match word.as_str() {
+                "loser" => Foreseen::Loser(parsed(row, 2)?),
+                "draw" => Foreseen::Draw,
+                "unknown" => Foreseen::Unknown,
+                _ => return Err(bad(1, Unknown(word))),
+            };
+            Ok((Hash(row.get(0)?), foreseen))
         })
     }
 

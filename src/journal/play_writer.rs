@@ -1,8 +1,8 @@
 //! The rows of play, written.
 
 use super::play::{
-    AssertionRow, ConsentRow, DecisionRow, Ending, GameEndRow, GameName, GameRow, HoldRow, MoveRow,
-    OperationStepRow, PlayEntry, PositionRow, seat,
+    AssertionRow, ConsentRow, DecisionRow, Ending, ForecastRow, Foreseen, GameEndRow, GameName,
+    GameRow, HoldRow, MoveRow, OperationStepRow, PlayEntry, PositionRow, seat,
 };
 use super::writer::{Batch, signed};
 
@@ -43,6 +43,7 @@ impl Batch<'_> {
             PlayEntry::Position(row) => self.position(row),
             PlayEntry::End(row) => self.game_end(row),
             PlayEntry::Move(row) => self.game_move(row),
+            PlayEntry::Forecast(row) => self.game_forecast(row),
             PlayEntry::Decision(row) => self.decision(row),
             PlayEntry::Consent(row) => self.consent(row),
             PlayEntry::Operation(row) => self.operation_step(row),
@@ -151,6 +152,33 @@ impl Batch<'_> {
                 &row.refutation,
                 &signed(row.milliseconds)?,
                 &row.detail,
+            ],
+        )
+    }
+
+    fn game_forecast(&mut self, row: &ForecastRow) -> rusqlite::Result<usize> {
+        let name = Named::of(&row.game);
+        let (result, loser) = match row.foreseen {
+            Foreseen::Loser(loser) => ("loser", loser.to_string()),
+            Foreseen::Draw => ("draw", String::new()),
+            Foreseen::Unknown => ("unknown", String::new()),
+        };
+        self.row(
+            concat!(
+                "INSERT INTO game_forecast (seq, at, game, position, result, loser)
+                 VALUES (?1, ?2, ",
+                game_of!("3"),
+                ", ?8, ?9, ?10) ON CONFLICT DO NOTHING"
+            ),
+            &[
+                &row.game.rollup.0,
+                &name.alice,
+                &name.bob,
+                &name.start,
+                &name.inbox_level,
+                &row.position.0,
+                &result,
+                &loser,
             ],
         )
     }

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_play.sql"),
     include_str!("../../migrations/0003_alerts.sql"),
     include_str!("../../migrations/0004_chain.sql"),
+    include_str!("../../migrations/0005_forecast.sql"),
 ];
 
 /// Newest schema this program knows.

@@ -450,7 +450,25 @@ mod play {
                 ],
             );
         }
+        let foresee = |foreseen| {
+            PlayEntry::Forecast(ForecastRow {
+                game: game(3),
+                position: Hash([1; 32]),
+                foreseen,
+            })
+        };
+        write(
+            &journal,
+            vec![foresee(Foreseen::Unknown), foresee(Foreseen::Unknown)],
+        );
+        write(&journal, vec![foresee(Foreseen::Loser(ALICE))]);
         let reader = journal.reader().unwrap();
+        let position = Hash([1; 32]);
+        let foreseen = [Foreseen::Unknown, Foreseen::Loser(ALICE)];
+        assert_eq!(
+            reader.forecasts(&game(3)).unwrap(),
+            foreseen.map(|foreseen| (position, foreseen))
+        );
         let games = reader.games(&ROLLUP).unwrap();
         let ended = Some((Level::new(3), Ending::Loser(ALICE)));
         assert_eq!(games, [(game(3), ended)]);
@@ -475,7 +493,7 @@ mod play {
         let everything = reader.log(&LogFilter::default()).unwrap();
         let kinds: std::collections::BTreeSet<_> =
             everything.iter().map(|row| row.kind.name()).collect();
-        for kind in ["game", "position", "move", "game-end"] {
+        for kind in ["game", "position", "move", "forecast", "game-end"] {
             assert!(kinds.contains(kind), "{kind} is not in {kinds:?}");
         }
     }

@@ -44,4 +44,4 @@ pub use preimages::{MAX_PAGE, PreimageError, Preimages};
 pub use receipts::effects;
 pub use reorg::{Branch, Keep, Plan, Step, Walk};
 pub use rollup::RollupAt;
-pub use views::{CommitmentPlace, ConflictView, GameState, GameView, Genesis, InboxCell, Side};
+pub use views::{CommitmentPlace, ConflictView, Genesis, InboxCell};

@@ -19,13 +19,13 @@ use super::endpoint::json;
 use super::error::{Fault, L1Error};
 use super::receipts::commitment_of;
 use super::views::{
-    CommitmentPlace, ConflictView, GameView, Genesis, InboxCell, RawConflict, RawGameEntry,
-    RawInbox, checked, conflict_of, game_of, inbox_of, label, number,
+    CommitmentPlace, ConflictView, Genesis, InboxCell, RawConflict, RawGameEntry, RawInbox,
+    checked, conflict_of, game_of, inbox_of, label, number,
 };
 use crate::crypto::Dialect;
-use crate::protocol::operation::{Origination, PvmKind};
+use crate::protocol::operation::{Origination, PvmKind, Stakers};
 use crate::protocol::{
-    Clock, Commitment, CommitmentHash, Dialected, Level, PublicKeyHash, RollupAddress,
+    Clock, Commitment, CommitmentHash, Dialected, Game, Level, PublicKeyHash, RollupAddress,
 };
 
 /// A rollup at a block.
@@ -372,11 +372,11 @@ impl RollupAt {
         Ok(level.map(|level| CommitmentPlace { hash, level }))
     }
 
-    /// Games of a staker.
+    /// Games of a staker, with both players.
     ///
     /// # Errors
     /// [`L1Error`].
-    pub async fn games(&self, staker: &PublicKeyHash) -> Result<Vec<GameView>, L1Error> {
+    pub async fn games(&self, staker: &PublicKeyHash) -> Result<Vec<(Stakers, Game)>, L1Error> {
         let read = |bytes: &[u8]| {
             let raws: Vec<RawGameEntry<'_>> = match self.dialect {
                 Dialect::Modern => json(bytes)?,

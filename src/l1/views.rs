@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use super::error::Fault;
 use super::receipts::{RawChunk, RawCommitment, chunk_of, commitment_of};
 use crate::crypto::Dialect;
-use crate::protocol::operation::DissectionChunk;
+use crate::protocol::operation::Stakers;
 use crate::protocol::{
-    Commitment, CommitmentHash, Dialected, InboxHash, Level, PayloadsHash, PublicKeyHash,
+    Commitment, CommitmentHash, DalSnapshot, Dialected, Game, GameState, HistoryCell, InboxHash,
+    Level, PayloadsHash, Player, PublicKeyHash,
 };
 
 /// Where a rollup began.
@@ -45,56 +46,6 @@ pub struct InboxCell {
     pub level: Level,
     /// Pointers to older cells.
     pub back_pointers: Vec<InboxHash>,
-}
-
-/// A player of a game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The smaller account.
-    Alice,
-    /// The larger account.
-    Bob,
-}
-
-/// What a game is about now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GameState {
-    /// The interval is being narrowed.
-    Dissecting {
-        /// The current dissection.
-        chunks: Vec<DissectionChunk>,
-        /// Sections the next one should have.
-        sections: u32,
-    },
-    /// An invalid proof was given for one tick; the other player may prove.
-    FinalMove {
-        /// The last state both agree on.
-        agreed: DissectionChunk,
-        /// The state refuted.
-        refuted: DissectionChunk,
-    },
-}
-
-/// A refutation game as the chain keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GameView {
-    /// The smaller account.
-    pub alice: PublicKeyHash,
-    /// The larger account.
-    pub bob: PublicKeyHash,
-    /// Who has to move.
-    pub turn: Side,
-    /// The inbox when the game was opened.
-    pub inbox_snapshot: InboxCell,
-    /// The slots history when the game was opened, as the node's JSON; empty where there is none.
-    pub dal_snapshot: String,
-    /// Level of the opening.
-    pub start_level: Level,
-    /// Inbox level of the commitment defended.
-    pub inbox_level: Level,
-    /// What it is about now.
-    pub state: GameState,
 }
 
 /// A conflict as the node counts it.
@@ -158,7 +109,8 @@ pub(super) struct RawGameEntry<'a> {
 
 #[derive(Deserialize)]
 struct RawGame<'a> {
-    turn: Side,
+    #[serde(borrow)]
+    turn: Cow<'a, str>,
     #[serde(borrow)]
     inbox_snapshot: RawCell<'a>,
     #[serde(borrow, default)]
@@ -183,41 +135,60 @@ struct RawGameState<'a> {
     refuted_stop_chunk: Option<RawChunk<'a>>,
 }
 
-pub(super) fn game_of(raw: RawGameEntry<'_>, dialect: Dialect) -> Result<GameView, Fault> {
-    let state = raw.game.game_state;
-    let ends = (state.agreed_start_chunk, state.refuted_stop_chunk);
-    let state = match (state.kind.as_ref(), ends) {
-        ("Dissecting", _) => {
-            let chunks = state
-                .dissection
-                .iter()
-                .map(|chunk| chunk_of(chunk, dialect));
-            GameState::Dissecting {
-                chunks: chunks.collect::<Result<_, _>>()?,
-                sections: state.default_number_of_sections,
-            }
-        }
-        ("Final_move", (Some(agreed), Some(refuted))) => GameState::FinalMove {
-            agreed: chunk_of(&agreed, dialect)?,
-            refuted: chunk_of(&refuted, dialect)?,
-        },
-        (other, _) => {
-            return Err(Fault::Unexpected(format!(
-                "{other:?} is not a whole state of a game"
-            )));
-        }
+/// A game and its players, from every form that protocols have shown it in.
+pub(super) fn game_of(raw: RawGameEntry<'_>, dialect: Dialect) -> Result<(Stakers, Game), Fault> {
+    let game = raw.game;
+    let cell = cell_of(game.inbox_snapshot, dialect)?;
+    let turn = match game.turn.as_ref() {
+        "alice" => Player::Alice,
+        "bob" => Player::Bob,
+        other => return Err(Fault::Unexpected(format!("{other:?} is no player"))),
     };
-    let snapshot = raw.game.dal_snapshot.map(RawValue::get).unwrap_or_default();
-    Ok(GameView {
-        alice: raw.alice,
-        bob: raw.bob,
-        turn: raw.game.turn,
-        inbox_snapshot: cell_of(raw.game.inbox_snapshot, dialect)?,
-        dal_snapshot: snapshot.to_owned(),
-        start_level: raw.game.start_level,
-        inbox_level: raw.game.inbox_level,
-        state,
-    })
+    let found = Game {
+        turn,
+        inbox_snapshot: HistoryCell {
+            index: cell.index,
+            witness: cell.witness,
+            level: cell.level,
+            back_pointers: cell.back_pointers,
+        },
+        dal_snapshot: dal_snapshot(game.dal_snapshot),
+        start_level: game.start_level,
+        inbox_level: game.inbox_level,
+        state: game_state_of(game.game_state, dialect)?,
+    };
+    Ok((Stakers::new(raw.alice, raw.bob), found))
+}
+
+fn game_state_of(state: RawGameState<'_>, dialect: Dialect) -> Result<GameState, Fault> {
+    let ends = (state.agreed_start_chunk, state.refuted_stop_chunk);
+    match (state.kind.as_ref(), ends) {
+        ("Dissecting", _) => {
+            let chunks = state.dissection.iter();
+            let sections = state.default_number_of_sections;
+            Ok(GameState::Dissecting {
+                dissection: chunks
+                    .map(|chunk| chunk_of(chunk, dialect))
+                    .collect::<Result<_, _>>()?,
+                default_number_of_sections: u8::try_from(sections)
+                    .map_err(|_| Fault::Unexpected(format!("{sections} sections")))?,
+            })
+        }
+        ("Final_move", (Some(agreed), Some(refuted))) => Ok(GameState::FinalMove {
+            agreed_start: chunk_of(&agreed, dialect)?,
+            refuted_stop: chunk_of(&refuted, dialect)?,
+        }),
+        (other, _) => Err(Fault::Unexpected(format!(
+            "{other:?} is not a whole state of a game"
+        ))),
+    }
+}
+
+/// The forms before Paris are of no use here: pages are not proved.
+fn dal_snapshot(raw: Option<&RawValue>) -> DalSnapshot {
+    let json: Option<serde_json::Value> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    json.and_then(|json| DalSnapshot::from_json(&json).ok())
+        .unwrap_or(DalSnapshot::Legacy([0; 57]))
 }
 
 #[derive(Deserialize)]

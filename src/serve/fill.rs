@@ -117,7 +117,7 @@ fn games(metrics: &m::Metrics, view: &View, rollup: &str) {
     for turn in ["ours", "theirs"] {
         metrics.set(&m::GAMES, &[rollup, turn], count(&|game| game.turn == turn));
     }
-    for forecast in ["ours", "theirs", "unknown"] {
+    for forecast in ["ours", "theirs", "draw", "unknown"] {
         let games = count(&|game| game.forecast == forecast);
         metrics.set(&m::GAME_FORECAST, &[rollup, forecast], games);
     }

@@ -78,7 +78,7 @@ meters! {
         GAME_SLACK Gauge "watchtower_game_least_slack_blocks" ["rollup"] "Blocks we can lose in the tightest game and still make all moves; +Inf without a game."
         GAME_OUR_CLOCK Gauge "watchtower_game_least_own_clock_blocks" ["rollup"] "Least blocks left on one of our clocks; +Inf without a game."
         GAME_THEIR_CLOCK Gauge "watchtower_game_least_opponent_clock_blocks" ["rollup"] "Least blocks left on an opponent's clock; +Inf without a game."
-        GAME_FORECAST Gauge "watchtower_games_forecast" ["rollup", "forecast"] "Games by who wins if both play the rest honestly: ours, theirs, unknown."
+        GAME_FORECAST Gauge "watchtower_games_forecast" ["rollup", "forecast"] "Games by who wins if both play the rest honestly: ours, theirs, draw, unknown."
         GAME_UNPLAYABLE Gauge "watchtower_games_not_playable" ["rollup"] "Games whose next move the tower cannot make; the reasons are in the API."
         GAMES_ENDED Counter "watchtower_games_ended_total" ["outcome"] "Games of ours that ended since the start: won, lost, drawn."
     }
@@ -148,7 +148,7 @@ impl Watched {
             "version" => texts(&[env!("CARGO_PKG_VERSION")]),
             "verdict" => texts(&["true", "false", "not_judgeable"]),
             "turn" => texts(&["ours", "theirs"]),
-            "forecast" => texts(&["ours", "theirs", "unknown"]),
+            "forecast" => texts(&["ours", "theirs", "draw", "unknown"]),
             "outcome" => texts(&["won", "lost", "drawn"]),
             "severity" => texts(&["notice", "warning", "critical"]),
             "mode" => texts(&["observe", "shadow", "defend", "operate", "bailout"]),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::alert::{EndpointStanding, GameStanding, RollupStanding, Standing, Unverified};
-use crate::journal::{JournalError, Reader};
+use crate::journal::{Foreseen, JournalError, Reader};
 use crate::protocol::{Level, RollupAddress};
 use crate::tower::{GameStatus, PlayStatus, Stage, Status, Turn};
 
@@ -136,7 +136,7 @@ pub struct GameView {
     pub their_blocks: i64,
     /// Blocks we can lose and still make all moves.
     pub slack: i64,
-    /// Who wins if both play honestly: ours, theirs, unknown.
+    /// Who wins if both play the rest honestly: ours, theirs, draw, unknown.
     pub forecast: String,
     /// Why we cannot answer.
     pub not_playable: Option<String>,
@@ -300,9 +300,10 @@ fn shown(game: &GameStatus) -> GameView {
         their_blocks: game.their_blocks_left,
         slack: game.slack,
         forecast: match game.forecast {
-            Some("we win") => "ours",
-            Some("they win") => "theirs",
-            _ => "unknown",
+            Foreseen::Loser(loser) if loser == game.opponent => "ours",
+            Foreseen::Loser(_) => "theirs",
+            Foreseen::Draw => "draw",
+            Foreseen::Unknown => "unknown",
         }
         .to_owned(),
         not_playable: game.not_playable.clone(),

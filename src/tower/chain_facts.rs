@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::journal::{ConstantsRow, JournalError, Reader};
 use crate::l1::ChainConstants;
-use crate::protocol::{BlockHash, Level};
+use crate::protocol::{BlockHash, Level, Mutez};
 use crate::pvm::Activation;
 
 /// Parameters of the data-availability layer, as a kernel is told them.
@@ -16,6 +16,7 @@ type Parameters = [i64; 4];
 struct Known {
     parameters: BTreeMap<Level, Parameters>,
     activation: Option<Activation>,
+    stake: Option<Mutez>,
     /// Challenge window and commitment period.
     lengths: Option<(u32, u32)>,
 }
@@ -60,6 +61,7 @@ impl ChainFacts {
                 activation.dal_page,
                 activation.dal_parameters,
             ],
+            stake: Some(constants.rollup.stake_amount),
         };
         self.take(&row).then_some(row)
     }
@@ -91,6 +93,8 @@ impl ChainFacts {
         });
         is_new |= known.activation != activation;
         known.activation = activation;
+        is_new |= known.stake != row.stake;
+        known.stake = row.stake;
         is_new
     }
 

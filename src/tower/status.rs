@@ -2,6 +2,7 @@
 
 use super::model::{Model, Place, Tally};
 use super::outlook::Outlook;
+use crate::journal::Foreseen;
 use crate::protocol::{Dialected, Level, Mutez, Player, PublicKeyHash};
 
 /// How the tower stands.
@@ -104,8 +105,8 @@ pub struct GameStatus {
     pub slack: i64,
     /// Moves of ours found so far.
     pub moves: u32,
-    /// Who wins if both play the rest honestly, as far as it is known.
-    pub forecast: Option<&'static str>,
+    /// Who wins if both play the rest honestly.
+    pub forecast: Foreseen,
     /// Why we cannot answer, if we cannot.
     pub not_playable: Option<String>,
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchtower::config::{Config, Mode, PlayConfig, RollupConfig, SignerConfig};
+use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Ending, Reader};
 use watchtower::protocol::{PublicKeyHash, RollupAddress};
@@ -117,10 +117,7 @@ impl Arena {
                 preimages: Some(preimages),
                 preimage_endpoints: Vec::new(),
             }],
-            play: PlayConfig {
-                chosen: Some(mode),
-                ..PlayConfig::default()
-            },
+            chosen_mode: Some(mode),
             signer: SignerConfig {
                 account: Some(self.account()),
                 ..SignerConfig::default()

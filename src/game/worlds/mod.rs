@@ -216,6 +216,7 @@ impl World {
                 );
                 assert!(stuck || distance > 1);
                 assert_eq!(predicted.outcome, Some(Outcome::Draw));
+                self.assert_nothing_wins();
                 return Some(End::Drawn);
             }
             Err(other) => panic!("no move: {other}\n{self:#?}"),
@@ -239,6 +240,57 @@ impl World {
             }
             ruling => panic!("a proof of ours does not win: {ruling:?}"),
         }
+    }
+
+    /// Where we say that nothing can be defended: whatever we play is refused or draws, and so does
+    /// the end of our clock, unless the opponent has lost its stake by then.
+    fn assert_nothing_wins(&self) {
+        let GameState::FinalMove {
+            agreed_start,
+            refuted_stop,
+        } = &self.game.state
+        else {
+            panic!("nothing was proved");
+        };
+        let (from, to) = (agreed_start.tick, refuted_stop.tick);
+        let starts = [
+            agreed_start.state,
+            self.toy.truth(from),
+            Some(state(1, from.0)),
+        ];
+        let ends = [
+            refuted_stop.state,
+            self.toy.truth(to),
+            self.toy.truth(Tick(from.0 + 1)),
+            None,
+        ];
+        let chunks = vec![*agreed_start, *refuted_stop];
+        let mut steps = vec![Step::Dissection(Vec::new()), Step::Dissection(chunks)];
+        for start in starts.into_iter().flatten() {
+            let honest = self.toy.next(start);
+            for end in ends.into_iter().chain([honest]) {
+                steps.push(Step::Proof(self.toy.proof(start, end)));
+            }
+        }
+        for step in steps {
+            for choice in [from, to] {
+                match self.judge(self.us, &play_step(choice, step.clone())) {
+                    Err(NoRuling::Refused(_))
+                    | Ok(Ruling::Ended {
+                        result: GameResult::Draw,
+                        ..
+                    }) => {}
+                    other => panic!("something else than a draw was to be had: {other:?}"),
+                }
+            }
+        }
+        let over = Level::try_from(self.clock.deadline(self.us) + 1).unwrap();
+        let ended = self.clock.time_out(self.us, &self.game.state, over);
+        assert_eq!(ended, Ok(Outcome::Draw));
+        let them = self.stakers.account(self.us.opponent());
+        let elsewhere = forfeited(&self.stakers, |staker| *staker != them);
+        let won = self.loser(self.us.opponent(), LossReason::ConflictResolved);
+        assert_eq!(elsewhere, Some(won));
     }
 
     fn loser(&self, seat: Player, reason: LossReason) -> GameResult {

@@ -214,3 +214,99 @@ fn the_slowest_opponent_takes_no_more_moves_than_foreseen() {
     let theirs = slack(&clock, &one_day, Player::Bob, Level::new(120), left, 3);
     assert_eq!(theirs, 100 - 30);
 }
+
+/// The most dissections of ours from a section on, every section of either player tried.
+fn slowest(
+    machine: Machine,
+    sections: u8,
+    (start, stop): (u128, u128),
+    ours: bool,
+    known: &mut BTreeMap<(u128, u128, bool), u32>,
+) -> u32 {
+    if stop - start <= 1 {
+        return 0;
+    }
+    if let Some(found) = known.get(&(start, stop, ours)) {
+        return *found;
+    }
+    let chunk = |tick| DissectionChunk {
+        state: None,
+        tick: Tick(tick),
+    };
+    let shape = Shape {
+        start: Tick(start),
+        stop: Tick(stop),
+        sections,
+    };
+    let mut next = Vec::new();
+    if ours {
+        let interior = interior_ticks(machine, &shape)
+            .into_iter()
+            .map(|tick| tick.0);
+        let ticks: Vec<_> = std::iter::once(start)
+            .chain(interior)
+            .chain([stop])
+            .collect();
+        next.extend(ticks.windows(2).map(|pair| (pair[0], pair[1])));
+    } else {
+        let interval = Dissectable {
+            start: chunk(start),
+            stop: chunk(stop),
+            sections,
+        };
+        let longest = machine.longest_section(&interval);
+        let is_placed = |tick: &u128| match machine {
+            Machine::Wasm { ticks_per_snapshot }
+                if stop - start > u128::from(ticks_per_snapshot) =>
+            {
+                tick.is_multiple_of(u128::from(ticks_per_snapshot)) || [start, stop].contains(tick)
+            }
+            _ => true,
+        };
+        let ticks: Vec<_> = (start..=stop).filter(is_placed).collect();
+        for from in &ticks {
+            let ends = ticks
+                .iter()
+                .filter(|to| *to > from && *to - from <= longest);
+            next.extend(ends.map(|to| (*from, *to)));
+        }
+    }
+    let mut most = 0;
+    for section in next {
+        most = most.max(slowest(machine, sections, section, !ours, known));
+    }
+    let most = most + u32::from(ours);
+    known.insert((start, stop, ours), most);
+    most
+}
+
+/// Found by chance: the end of a run cut short took one move more than foreseen.
+#[test]
+fn no_way_to_narrow_takes_more_moves_than_foreseen() {
+    let snapshots = [2_u64, 5, 14].map(|ticks_per_snapshot| Machine::Wasm { ticks_per_snapshot });
+    for machine in snapshots.into_iter().chain([Machine::Plain]) {
+        for sections in [4, 5, 8] {
+            let mut known = BTreeMap::new();
+            for stop in 1..60 {
+                let toy = Toy {
+                    machine,
+                    length: stop,
+                };
+                for turn in [Player::Alice, Player::Bob] {
+                    let lie = (state(1, stop), stop);
+                    let mut world =
+                        World::open(toy, Bakers::Careful, sections, Player::Alice, true, lie);
+                    world.game.turn = turn;
+                    let foreseen = moves_left(machine, &world.game, Player::Alice).ours;
+                    let ours = turn == Player::Alice;
+                    let most = 1 + slowest(machine, sections, (0, stop), ours, &mut known);
+                    assert!(most <= foreseen, "{machine:?} {sections} {stop} {turn:?}");
+                    assert!(
+                        foreseen <= most + 1,
+                        "{machine:?} {sections} {stop} {turn:?}"
+                    );
+                }
+            }
+        }
+    }
+}

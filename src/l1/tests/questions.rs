@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::chain::Chain;
 use super::node::{Node, Reply, client};
 use crate::crypto::{Dialect, Prefix};
-use crate::l1::{BlockId, Client, FailureKind, GameState, L1Error, RollupAt, Side};
+use crate::l1::{BlockId, Client, FailureKind, L1Error, RollupAt};
 use crate::protocol::operation::{Kind, PvmKind};
 use crate::protocol::{
-    Commitment, CommitmentHash, Dialected, InboxHash, Level, PayloadsHash, Protocol, PublicKeyHash,
-    RollupAddress, StateHash,
+    Commitment, CommitmentHash, Dialected, GameState, InboxHash, Level, PayloadsHash, Player,
+    Protocol, PublicKeyHash, RollupAddress, StateHash,
 };
 
 const ALICE: PublicKeyHash = PublicKeyHash::Tz1([1; 20]);
@@ -276,11 +276,11 @@ async fn games_clocks_and_conflicts_are_read_in_both_dialects() {
         node.plays(&timeout, [Reply::Json(clocks), Reply::Json(Value::Null)]);
         let games = rollup.games(&ALICE).await.unwrap();
         assert_eq!(
-            (games.len(), games[0].turn, games[0].bob),
-            (1, Side::Bob, BOB)
+            (games.len(), games[0].1.turn, games[0].0.bob()),
+            (1, Player::Bob, BOB)
         );
         assert!(
-            matches!(&games[0].state, GameState::Dissecting { chunks, sections: 32 } if chunks.len() == 2)
+            matches!(&games[0].1.state, GameState::Dissecting { dissection, default_number_of_sections: 32 } if dissection.len() == 2)
         );
         let found = rollup.conflicts(&ALICE).await.unwrap();
         assert_eq!(

@@ -83,6 +83,20 @@ pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) 
             format!("{opponent} {start}"),
             format!("we have no move in the game against {opponent}: {reason}"),
         ),
+        Concern::Indefensible {
+            opponent,
+            start,
+            clock_ends,
+            reason,
+        } => (
+            Severity::Critical,
+            alarms::NOT_PLAYABLE,
+            Some(*start),
+            format!("{opponent} {start}"),
+            format!(
+                "no move wins the game against {opponent}: {reason}; both stakes are lost when our clock ends after level {clock_ends}, unless the opponent loses its own in another game before: whoever can play it should"
+            ),
+        ),
         Concern::ProofRejected { opponent, start } => (
             Severity::Critical,
             alarms::PROOF_REJECTED,

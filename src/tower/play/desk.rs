@@ -17,8 +17,8 @@ use super::workers::{Order as Ordered, Patience};
 use crate::codec::Writer;
 use crate::config::EdgePolicy;
 use crate::crypto::Hash;
-use crate::game::{self, Facts, Move, Obstacle, Ruling, Unplayable, Witness};
-use crate::journal::{GameName, Reader, RollupRow};
+use crate::game::{self, Facts, Forecast, Move, Obstacle, Outcome, Ruling, Unplayable, Witness};
+use crate::journal::{Foreseen, GameName, Reader, RollupRow};
 use crate::merkle::Store;
 use crate::protocol::operation::{DissectionChunk, Form, Refutation, Step};
 use crate::protocol::{GameState, Level, Player, Protocol, RollupAddress, StateHash};
@@ -48,7 +48,7 @@ pub(super) enum Task {
     /// Our move.
     Answer(GameName, Box<SeenGame>, Player),
     /// The states that the next answer may need.
-    Prepare(Box<SeenGame>),
+    Prepare(GameName, Box<SeenGame>),
 }
 
 /// What names an order: kind, and the commitment or position.
@@ -61,7 +61,7 @@ impl Ordered for Order {
         let (kind, name) = match &self.task {
             Task::Consent(_) => ("consent", self.period.own.hash.0),
             Task::Answer(_, game, _) => ("answer", game.position(&self.rollup).0.0),
-            Task::Prepare(game) => ("prepare", game.position(&self.rollup).0.0),
+            Task::Prepare(_, game) => ("prepare", game.position(&self.rollup).0.0),
         };
         (self.rollup, kind, name)
     }
@@ -72,6 +72,7 @@ impl Ordered for Order {
 pub(super) struct Found {
     pub(super) position: Position,
     pub(super) answer: Answer,
+    pub(super) foreseen: Foreseen,
     pub(super) milliseconds: u64,
     pub(super) detail: Value,
 }
@@ -87,7 +88,7 @@ impl Found {
                 } => "proof",
                 _ => "dissection",
             },
-            Answer::NotPlayable(_) => "none",
+            Answer::NotPlayable(_) | Answer::Indefensible(_) => "none",
         }
     }
 
@@ -124,8 +125,8 @@ pub(super) enum Done {
     Found(RollupAddress, GameName, Box<Found>),
     /// No move this time.
     NotYet(RollupAddress, GameName, Position, String),
-    /// States are ready.
-    Prepared,
+    /// States are ready, and who wins from here.
+    Prepared(RollupAddress, GameName, Position, Foreseen),
     /// It panicked.
     Panicked(OrderKey, String),
     /// What the endpoints say of the block that ends a period.
@@ -221,11 +222,16 @@ impl Desk {
                 Ok(found) => Done::Found(rollup, name, Box::new(found)),
                 Err(error) => Done::NotYet(rollup, name, game.position(&rollup), error.to_string()),
             },
-            Task::Prepare(game) => {
+            Task::Prepare(name, game) => {
+                let foreseen = self.foresee(&period, &facts, &game);
                 if let Err(error) = self.prepare(&period, &facts, &game, slack, patience) {
                     tracing::debug!(%error, "states could not be prepared");
                 }
-                Done::Prepared
+                let foreseen = foreseen.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "a game cannot be foreseen");
+                    Foreseen::Unknown
+                });
+                Done::Prepared(rollup, name, game.position(&rollup), foreseen)
             }
         }
     }
@@ -293,10 +299,12 @@ impl Desk {
         let began = Instant::now();
         let timeline = self.timeline(period)?;
         let archive = Archive::open(&self.journal, &game.game.inbox_snapshot)?;
-        let outcome = {
+        let (foreseen, outcome) = {
             let mut timeline = locked(&timeline);
             let mut witness = Witness::new(facts, &mut timeline, &archive);
-            game::answer(facts, &game.stakers, seat, &game.game, &mut witness)
+            let foreseen = game::foresee(&game.game, &mut witness);
+            let answer = game::answer(facts, &game.stakers, seat, &game.game, &mut witness);
+            (told_ahead(game, &foreseen), answer)
         };
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let position = game.position(&self.rollup.address);
@@ -305,16 +313,42 @@ impl Desk {
                 position,
                 detail: told(&found),
                 answer: Answer::Move(Box::new(found.refutation)),
+                foreseen,
                 milliseconds,
             }),
             Err(error) if error.obstacle() == Obstacle::Transient => Err(error.into()),
-            Err(error) => Ok(Found {
-                position,
-                detail: json!({"reason": error.to_string()}),
-                answer: Answer::NotPlayable(error.to_string()),
-                milliseconds,
-            }),
+            Err(error) => {
+                let reason = error.to_string();
+                let (answer, foreseen) = match error {
+                    Unplayable::Indefensible { .. } => {
+                        (Answer::Indefensible(reason.clone()), Foreseen::Draw)
+                    }
+                    // Who would win cannot be said of a player who cannot play.
+                    _ => (Answer::NotPlayable(reason.clone()), Foreseen::Unknown),
+                };
+                Ok(Found {
+                    position,
+                    detail: json!({"reason": reason}),
+                    answer,
+                    foreseen,
+                    milliseconds,
+                })
+            }
         }
+    }
+
+    /// Who wins from the opponent's position on.
+    fn foresee(
+        &self,
+        period: &Period,
+        facts: &Facts,
+        game: &SeenGame,
+    ) -> Result<Foreseen, AnswerError> {
+        let timeline = self.timeline(period)?;
+        let archive = Archive::open(&self.journal, &game.game.inbox_snapshot)?;
+        let mut timeline = locked(&timeline);
+        let mut witness = Witness::new(facts, &mut timeline, &archive);
+        Ok(told_ahead(game, &game::foresee(&game.game, &mut witness)))
     }
 
     /// Asks for the states at the ticks that an answer to each section would show, one section at a
@@ -425,6 +459,15 @@ pub(super) enum AnswerError {
 impl From<crate::journal::JournalError> for AnswerError {
     fn from(error: crate::journal::JournalError) -> Self {
         Self::Desk(error.into())
+    }
+}
+
+/// A forecast as it is journalled.
+fn told_ahead(game: &SeenGame, forecast: &Forecast) -> Foreseen {
+    match forecast.outcome {
+        Some(Outcome::Loser(seat)) => Foreseen::Loser(game.stakers.account(seat)),
+        Some(Outcome::Draw) => Foreseen::Draw,
+        None => Foreseen::Unknown,
     }
 }
 

@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::l1::{BlockId, ChainConstants, Client, GameState as ViewState, GameView, L1Error, Side};
-use crate::protocol::operation::Stakers;
-use crate::protocol::{
-    DalSnapshot, Game, GameState, HistoryCell, Mutez, Player, PublicKeyHash, RollupAddress,
-};
+use crate::game;
+use crate::l1::{BlockId, ChainConstants, Client, L1Error};
+use crate::protocol::{Mutez, PublicKeyHash, RollupAddress};
 use crate::tower::model::Place;
 use crate::tower::policy::{Account, SeenGame};
 
@@ -35,19 +33,15 @@ pub(super) async fn observe(
     let constants = client.constants(block).await?;
     let at = client.rollup(rollup, block).await?;
     let balance: Mutez = client.account(&me, block).await?.balance;
-    let is_bonded = at.stakers().await?.contains(&me);
+    let bonded: BTreeSet<_> = at.stakers().await?.into_iter().collect();
+    let is_bonded = bonded.contains(&me);
     // Our own games first: whoever plays with us matters too.
-    let mut views = BTreeMap::new();
-    for view in at.games(&me).await? {
-        views.insert(Stakers::new(view.alice, view.bob), view);
-    }
+    let mut views: BTreeMap<_, _> = at.games(&me).await?.into_iter().collect();
     let mut others: BTreeSet<_> = fighters.iter().copied().collect();
     others.extend(views.keys().flat_map(|pair| [pair.alice(), pair.bob()]));
     others.remove(&me);
     let asked = others.iter().map(|other| at.games(other));
-    for view in try_join_all(asked).await?.into_iter().flatten() {
-        views.insert(Stakers::new(view.alice, view.bob), view);
-    }
+    views.extend(try_join_all(asked).await?.into_iter().flatten());
     let clocks = views.keys().map(|pair| {
         let (alice, bob) = (pair.alice(), pair.bob());
         let at = &at;
@@ -57,11 +51,12 @@ pub(super) async fn observe(
     let games = views
         .into_iter()
         .zip(clocks)
-        .filter_map(|((stakers, view), clock)| {
+        .filter_map(|((stakers, game), clock)| {
             Some(SeenGame {
                 stakers,
-                game: game_of(view),
+                game,
                 clock: clock?,
+                forfeit: game::forfeited(&stakers, |staker| bonded.contains(staker)),
             })
         });
     Ok(Seen {
@@ -73,42 +68,4 @@ pub(super) async fn observe(
         },
         games: games.collect(),
     })
-}
-
-/// The chain's form of what the node tells.
-fn game_of(view: GameView) -> Game {
-    let state = match view.state {
-        ViewState::Dissecting { chunks, sections } => GameState::Dissecting {
-            dissection: chunks,
-            default_number_of_sections: u8::try_from(sections).unwrap_or(u8::MAX),
-        },
-        ViewState::FinalMove { agreed, refuted } => GameState::FinalMove {
-            agreed_start: agreed,
-            refuted_stop: refuted,
-        },
-    };
-    let cell = view.inbox_snapshot;
-    Game {
-        turn: match view.turn {
-            Side::Alice => Player::Alice,
-            Side::Bob => Player::Bob,
-        },
-        inbox_snapshot: HistoryCell {
-            index: cell.index,
-            witness: cell.witness,
-            level: cell.level,
-            back_pointers: cell.back_pointers,
-        },
-        dal_snapshot: dal_snapshot(&view.dal_snapshot),
-        start_level: view.start_level,
-        inbox_level: view.inbox_level,
-        state,
-    }
-}
-
-/// The forms before Paris are of no use here: pages are not proved.
-fn dal_snapshot(text: &str) -> DalSnapshot {
-    let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    json.and_then(|json| DalSnapshot::from_json(&json).ok())
-        .unwrap_or(DalSnapshot::Legacy([0; 57]))
 }

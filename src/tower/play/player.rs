@@ -175,8 +175,8 @@ impl Player {
             | Done::Found(rollup, ..)
             | Done::NotYet(rollup, ..)
             | Done::Agreement(rollup, ..)
+            | Done::Prepared(rollup, ..)
             | Done::Panicked((rollup, ..), _) => *rollup,
-            Done::Prepared => return,
         };
         let Some(table) = self.tables.get_mut(&rollup) else {
             return;

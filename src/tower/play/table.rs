@@ -17,12 +17,13 @@ use super::record::{self, At, Last};
 use crate::config::{Mode, PlayConfig};
 use crate::game::{Facts, Machine};
 use crate::journal::{
-    Alarm, ConsentRow, Ending, GameName, JournalError, OperationRow, PlayEntry, Reader, RollupRow,
-    Severity,
+    Alarm, ConsentRow, Ending, ForecastRow, Foreseen, GameName, JournalError, OperationRow,
+    PlayEntry, Reader, RollupRow, Severity,
 };
 use crate::operation::Wanted;
-use crate::protocol::operation::Action;
-use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
+use crate::protocol::{
+    CommitmentHash, GameResult, Level, Mutez, Player, PublicKeyHash, RollupAddress,
+};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::policy::{
@@ -81,6 +82,7 @@ pub(super) struct Table {
     agreed: BTreeSet<CommitmentHash>,
     asking: BTreeSet<CommitmentHash>,
     answers: BTreeMap<Position, Answer>,
+    forecasts: BTreeMap<Position, Foreseen>,
     moves: BTreeMap<GameName, u32>,
     games: BTreeMap<GameName, Known>,
     last: Last,
@@ -121,6 +123,7 @@ impl Table {
             agreed: BTreeSet::new(),
             asking: BTreeSet::new(),
             answers: BTreeMap::new(),
+            forecasts: BTreeMap::new(),
             moves: BTreeMap::new(),
             games: BTreeMap::new(),
             last: Last::default(),
@@ -153,6 +156,9 @@ impl Table {
                 *count = count.saturating_add(1);
             }
         }
+        let forecasts = reader.forecasts(&game)?.into_iter();
+        self.forecasts
+            .extend(forecasts.map(|(position, foreseen)| (Position(position), foreseen)));
         match end {
             Some(ending) => self.count_end(&game, ending, stake),
             None => {
@@ -253,7 +259,9 @@ impl Table {
                     format!("finding {kind} broke down: {message}; report this"),
                 ));
             }
-            Done::Prepared => {}
+            Done::Prepared(_, game, position, foreseen) => {
+                self.take_forecast(game, position, foreseen, &mut outcome);
+            }
         }
         outcome
     }
@@ -312,7 +320,24 @@ impl Table {
             let count = self.moves.entry(game).or_default();
             *count = count.saturating_add(1);
         }
+        self.take_forecast(game, found.position, found.foreseen, outcome);
         self.answers.insert(found.position, found.answer);
+    }
+
+    fn take_forecast(
+        &mut self,
+        game: GameName,
+        position: Position,
+        foreseen: Foreseen,
+        outcome: &mut Outcome,
+    ) {
+        if self.forecasts.insert(position, foreseen) != Some(foreseen) {
+            outcome.entries.push(PlayEntry::Forecast(ForecastRow {
+                game,
+                position: position.0,
+                foreseen,
+            }));
+        }
     }
 
     /// Whether a game known here is no longer on the chain.
@@ -499,7 +524,9 @@ impl Table {
                 },
                 Task::Prepare { position, .. } if !self.prepared.insert(*position) => continue,
                 Task::Prepare { position, .. } => match self.playable(moment, *position) {
-                    Some((period, _, game, _)) => (period, Job::Prepare(Box::new(game.clone()))),
+                    Some((period, name, game, _)) => {
+                        (period, Job::Prepare(name, Box::new(game.clone())))
+                    }
                     None => continue,
                 },
             };
@@ -597,7 +624,9 @@ impl Table {
             let position = game.position(&self.row.address);
             let (turn, ours_left, theirs_left) = clocks(game, seat, head);
             let refused = match self.answers.get(&position) {
-                Some(Answer::NotPlayable(reason)) => Some(reason.clone()),
+                Some(Answer::NotPlayable(reason) | Answer::Indefensible(reason)) => {
+                    Some(reason.clone())
+                }
                 _ => None,
             };
             GameStatus {
@@ -613,11 +642,13 @@ impl Table {
                 their_blocks_left: theirs_left,
                 slack: our_slack(game, seat, head, machine, BLOCKS_PER_MOVE),
                 moves: self.moves.get(&key).copied().unwrap_or(0),
-                forecast: match (&refused, stage(game), turn) {
-                    (Some(_), ..) => None,
-                    // Only a proof of ours that layer 1 did not accept leads here.
-                    (None, Stage::FinalMove, Turn::Theirs) => None,
-                    (None, ..) => Some("we win"),
+                forecast: match &game.forfeit {
+                    Some(GameResult::Loser { loser, .. }) => Foreseen::Loser(*loser),
+                    Some(GameResult::Draw) => Foreseen::Draw,
+                    None => {
+                        let known = self.forecasts.get(&position);
+                        known.copied().unwrap_or(Foreseen::Unknown)
+                    }
                 },
                 not_playable: refused,
             }
@@ -628,7 +659,7 @@ impl Table {
 
 /// The game that a wish is a move in.
 fn game_of<'a>(moment: &Moment<'a>, wish: &Wish) -> Option<&'a SeenGame> {
-    let (Purpose::Answer(position), Action::Refute { .. }) = (wish.purpose, &wish.action) else {
+    let (Purpose::Answer(position) | Purpose::TakeForfeit(position)) = wish.purpose else {
         return None;
     };
     let mut games = moment.seen.games.iter();

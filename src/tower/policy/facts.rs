@@ -8,7 +8,7 @@ use crate::crypto::{Dialect, Hash, blake2b_concat};
 use crate::journal::Judgement;
 use crate::protocol::operation::{Refutation, Stakers};
 use crate::protocol::{
-    Clock, CommitmentHash, Constants, Game, GameState, Level, Mutez, Player, Protocol,
+    Clock, CommitmentHash, Constants, Game, GameResult, GameState, Level, Mutez, Player, Protocol,
     PublicKeyHash, RollupAddress,
 };
 use crate::tower::lattice::Lattice;
@@ -24,6 +24,8 @@ pub struct SeenGame {
     pub game: Game,
     /// Blocks left of both.
     pub clock: Clock,
+    /// How any move of whoever has to move ends it, where a player lost its stake elsewhere.
+    pub forfeit: Option<GameResult>,
 }
 
 /// Names one position of one game: the same position has the same answer.
@@ -47,6 +49,13 @@ impl SeenGame {
     #[must_use]
     pub const fn is_final_move(&self) -> bool {
         matches!(self.game.state, GameState::FinalMove { .. })
+    }
+
+    /// Whether any move of `seat` wins, since the other player lost its stake elsewhere.
+    #[must_use]
+    pub fn is_forfeited_to(&self, seat: Player) -> bool {
+        let other = self.stakers.account(seat.opponent());
+        matches!(&self.forfeit, Some(GameResult::Loser { loser, .. }) if *loser == other)
     }
 
     /// Ticks still in dispute, as the widest section on the table.
@@ -102,6 +111,8 @@ pub enum Consent {
 pub enum Answer {
     /// Our move, verified by our judge.
     Move(Box<Refutation>),
+    /// No move wins a game that is still a draw: why.
+    Indefensible(String),
     /// Why we have none.
     NotPlayable(String),
 }

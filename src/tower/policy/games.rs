@@ -4,8 +4,8 @@ use super::facts::{Answer, SeenGame, Situation};
 use super::plan::{Concern, NO_HURRY, Plan, Purpose, Task, Wait, WaitReason, Wish, Work};
 use crate::game::{self, Machine, Outcome};
 use crate::journal::Judgement;
-use crate::protocol::operation::Action;
-use crate::protocol::{Level, Player, PublicKeyHash};
+use crate::protocol::operation::{Action, Refutation, Step};
+use crate::protocol::{GameState, Level, Player, PublicKeyHash, Tick};
 use crate::tower::mode::Playing;
 
 pub(super) fn play(situation: &Situation<'_>, plan: &mut Plan) {
@@ -49,6 +49,26 @@ fn answer(
     plan: &mut Plan,
 ) {
     let position = game.position(&situation.rollup);
+    if game.is_forfeited_to(seat) {
+        plan.wishes.push(take_forfeit(situation, game, seat));
+        return;
+    }
+    if let Some(Answer::Indefensible(reason)) = situation.answers.get(&position) {
+        // A move draws, and so does the end of our clock: what is left is that the opponent may
+        // lose its stake to somebody else before either.
+        plan.concerns.push(Concern::Indefensible {
+            opponent,
+            start: game.game.start_level,
+            clock_ends: game.clock.deadline(seat),
+            reason: reason.clone(),
+        });
+        plan.waits.push(Wait {
+            purpose: Purpose::Answer(position),
+            opponent: Some(opponent),
+            reason: WaitReason::NothingWins,
+        });
+        return;
+    }
     let slack = our_slack(
         game,
         seat,
@@ -75,11 +95,13 @@ fn answer(
             deadline: Level::try_from(game.clock.deadline(seat)).ok(),
             slack,
         }),
-        Some(Answer::NotPlayable(reason)) => plan.concerns.push(Concern::NotPlayable {
-            opponent,
-            start,
-            reason: reason.clone(),
-        }),
+        Some(Answer::NotPlayable(reason) | Answer::Indefensible(reason)) => {
+            plan.concerns.push(Concern::NotPlayable {
+                opponent,
+                start,
+                reason: reason.clone(),
+            });
+        }
         None => {
             plan.work.push(Work {
                 task: Task::Answer { opponent, position },
@@ -91,6 +113,29 @@ fn answer(
                 reason: WaitReason::Computing,
             });
         }
+    }
+}
+
+/// An opponent without a stake has lost: layer 1 looks at the stakes before it looks at the move. So
+/// the move is one that asserts nothing and that costs nothing to find; were the opponent staked
+/// again by then, layer 1 would refuse it and the game would stand as it is.
+fn take_forfeit(situation: &Situation<'_>, game: &SeenGame, seat: Player) -> Wish {
+    let choice = match &game.game.state {
+        GameState::Dissecting { dissection, .. } => dissection.first().map(|chunk| chunk.tick),
+        GameState::FinalMove { agreed_start, .. } => Some(agreed_start.tick),
+    };
+    Wish {
+        action: Action::Refute {
+            rollup: situation.rollup,
+            opponent: game.stakers.account(seat.opponent()),
+            refutation: Refutation::Move {
+                choice: choice.unwrap_or(Tick(0)),
+                step: Step::Dissection(Vec::new()),
+            },
+        },
+        purpose: Purpose::TakeForfeit(game.position(&situation.rollup)),
+        deadline: Level::try_from(game.clock.deadline(seat)).ok(),
+        slack: game.clock.blocks_left(seat, situation.head),
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Purpose {
     Open(CommitmentHash),
     /// Answers a position of a game.
     Answer(Position),
+    /// Ends a game with an opponent who has lost its stake elsewhere.
+    TakeForfeit(Position),
     /// Takes the stake of an opponent who let the clock run out.
     TakeByClock,
     /// Ends an expired game between strangers.
@@ -70,6 +72,7 @@ impl fmt::Display for Purpose {
             Self::Operate => f.write_str("publish the period"),
             Self::Open(hash) => write!(f, "open a game about the false commitment {hash}"),
             Self::Answer(_) => f.write_str("answer the opponent's move"),
+            Self::TakeForfeit(_) => f.write_str("the opponent has lost its stake elsewhere"),
             Self::TakeByClock => f.write_str("the opponent's clock has run out"),
             Self::EndStrangers => f.write_str("end an expired game between others"),
             Self::Cement => f.write_str("make a true commitment final"),
@@ -139,6 +142,8 @@ pub enum WaitReason {
     Consent,
     /// It is being computed.
     Computing,
+    /// No move wins, and none is better than the end of our clock.
+    NothingWins,
     /// The challenge window ends at this level.
     Window(Level),
 }
@@ -154,6 +159,9 @@ impl fmt::Display for WaitReason {
             Self::NotStakedYet => f.write_str("our commitment is not on the chain yet"),
             Self::Consent => f.write_str("our commitment is being verified"),
             Self::Computing => f.write_str("our move is being computed"),
+            Self::NothingWins => f.write_str(
+                "no move wins: the opponent may lose its stake elsewhere before our clock ends",
+            ),
             Self::Window(level) => write!(f, "the challenge window ends at level {level}"),
         }
     }
@@ -212,6 +220,18 @@ pub enum Concern {
         opponent: PublicKeyHash,
         /// Level of the opening.
         start: Level,
+        /// Why.
+        reason: String,
+    },
+    /// A true claim of ours that no proof can confirm: both lose their stake when our clock ends,
+    /// unless the opponent loses its own elsewhere before.
+    Indefensible {
+        /// The opponent.
+        opponent: PublicKeyHash,
+        /// Level of the opening.
+        start: Level,
+        /// Last level of our clock.
+        clock_ends: i64,
         /// Why.
         reason: String,
     },

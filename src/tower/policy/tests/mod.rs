@@ -5,8 +5,12 @@ mod world;
 use super::*;
 use crate::config::Mode;
 use crate::crypto::Dialect;
-use crate::protocol::operation::{Action, Refutation, Step};
-use crate::protocol::{Commitment, GameState, Level, Mutez, Player, Protocol, PublicKeyHash, Tick};
+use crate::game;
+use crate::protocol::operation::{Action, Refutation, Stakers, Step};
+use crate::protocol::{
+    Commitment, GameResult, GameState, Level, Mutez, Player, Protocol, PublicKeyHash, Tick,
+};
+use crate::tower::mode::Playing;
 use crate::tower::stakes::Fact;
 
 use world::{ME, PERIOD, ROLLUP, STAKE, TIMEOUT, WINDOW, World, level, who};
@@ -498,4 +502,150 @@ fn nothing_is_published_on_top_of_a_false_finality() {
     let plan = world.plan();
     assert_eq!(plan.wishes, []);
     assert_eq!(plan.concerns, [Concern::FalseFinality { level: level(1) }]);
+}
+
+/// How a stake may be gone, as the chain then ends the game.
+fn forfeits(stakers: &Stakers) -> [Option<GameResult>; 4] {
+    let me = who(ME);
+    let them = who(1);
+    let gone = |lost: &'static [u8]| {
+        game::forfeited(stakers, |staker| {
+            !lost.iter().any(|byte| *staker == who(*byte))
+        })
+    };
+    let all = [gone(&[]), gone(&[1]), gone(&[ME]), gone(&[1, ME])];
+    assert_eq!(all[0], None);
+    for (end, loser) in [(&all[1], them), (&all[2], me)] {
+        assert!(matches!(end, Some(GameResult::Loser { loser: found, .. }) if *found == loser));
+    }
+    all
+}
+
+/// One game of ours in every mode, turn, stage, with every answer, stake and clock there is.
+#[test]
+fn in_every_position_of_a_game_exactly_what_helps_is_wanted() {
+    let answers = [
+        None,
+        Some(some_move()),
+        Some(Answer::Indefensible("nothing was agreed".into())),
+        Some(Answer::NotPlayable("it asks for a page".into())),
+    ];
+    let mut seen = [0_u32; 5];
+    for mode in Mode::ALL {
+        for turn in [ME, 1] {
+            for is_final in [false, true] {
+                for answer in &answers {
+                    for forfeit in 0..4 {
+                        for passed in [0, 1, TIMEOUT - 1, TIMEOUT, TIMEOUT + 1, TIMEOUT * 2] {
+                            let mut world = World::new(mode, 1);
+                            world.stand(1);
+                            world.lie(1, 1);
+                            let started = world.head;
+                            let game = world.play(ME, 1, 1, turn, 1000);
+                            if is_final {
+                                game.game.state = final_move(&game.game.state);
+                            }
+                            game.forfeit = forfeits(&game.stakers)[forfeit].clone();
+                            let position = game.position(&ROLLUP);
+                            if let Some(answer) = answer {
+                                world.answers.insert(position, answer.clone());
+                            }
+                            world.head = started.plus(passed).unwrap();
+                            let kind = check_position(&world, turn == ME, answer.as_ref(), passed);
+                            seen[kind] += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+fn final_move(state: &GameState) -> GameState {
+    let GameState::Dissecting { dissection, .. } = state else {
+        panic!("it is final already");
+    };
+    GameState::FinalMove {
+        agreed_start: dissection[0],
+        refuted_stop: dissection[1],
+    }
+}
+
+/// Checks the plan of a world with one game; which case it was.
+fn check_position(world: &World, is_ours: bool, answer: Option<&Answer>, passed: u32) -> usize {
+    let plan = world.plan();
+    let game = &world.games[0];
+    let can = world.mode.capabilities();
+    let said = format!("{:?} {is_ours} {game:?} {answer:?} {passed}", world.mode);
+    let in_game =
+        |wish: &&Wish| matches!(wish.action, Action::Refute { .. } | Action::Timeout { .. });
+    let wishes: Vec<_> = plan.wishes.iter().filter(in_game).collect();
+    let work: Vec<_> = plan
+        .work
+        .iter()
+        .filter(|work| matches!(work.task, Task::Answer { .. } | Task::Prepare { .. }))
+        .collect();
+    let seat = game.seat(&who(ME)).unwrap();
+    if !can.decides || (is_ours && can.plays == Playing::Never) {
+        assert!(wishes.is_empty() && work.is_empty(), "{said}");
+        return 0;
+    }
+    if !is_ours {
+        // The timeout would be in the block after the head.
+        let expired = passed >= TIMEOUT && !game.is_final_move() && can.times_out;
+        let wanted: Vec<_> = wishes.iter().map(|wish| told(wish)).collect();
+        let expected = if expired {
+            vec!["timeout 1 5".to_owned()]
+        } else {
+            vec![]
+        };
+        assert_eq!(wanted, expected, "{said}");
+        let rejected = |concern: &Concern| matches!(concern, Concern::ProofRejected { .. });
+        assert_eq!(
+            plan.concerns.iter().any(rejected),
+            game.is_final_move(),
+            "{said}"
+        );
+        return 1;
+    }
+    if game.is_forfeited_to(seat) {
+        let [wish] = wishes.as_slice() else {
+            panic!("{said}: {wishes:?}");
+        };
+        let bare = matches!(&wish.action, Action::Refute {
+            refutation: Refutation::Move { step: Step::Dissection(chunks), .. },
+            ..
+        } if chunks.is_empty());
+        assert!(
+            bare && matches!(wish.purpose, Purpose::TakeForfeit(_)),
+            "{said}"
+        );
+        assert!(work.is_empty(), "nothing needs to be computed: {said}");
+        return 2;
+    }
+    if let Some(Answer::Indefensible(_)) = answer {
+        assert!(
+            wishes.is_empty() && work.is_empty(),
+            "it is waited out: {said}"
+        );
+        let ends = game.clock.deadline(seat);
+        let tells = |concern: &Concern| matches!(concern, Concern::Indefensible { clock_ends, .. } if *clock_ends == ends);
+        assert!(plan.concerns.iter().any(tells), "{said}");
+        assert!(
+            plan.waits
+                .iter()
+                .any(|wait| wait.reason == WaitReason::NothingWins),
+            "{said}"
+        );
+        return 3;
+    }
+    // Late or not, a move is made as long as the game is there.
+    assert_eq!(
+        wishes.len(),
+        usize::from(matches!(answer, Some(Answer::Move(_)))),
+        "{said}"
+    );
+    assert_eq!(work.len(), usize::from(answer.is_none()), "{said}");
+    4
 }

@@ -199,6 +199,7 @@ impl World {
                 },
             },
             clock: Clock::start(self.head, TIMEOUT),
+            forfeit: None,
         });
         self.games.last_mut().unwrap()
     }

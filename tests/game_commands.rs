@@ -1,0 +1,165 @@
+//! What people see of a game, on the data directory that a drill leaves behind: `games`, `explain`,
+//! and evidence, whole and damaged.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Output of the program; it must end with this code.
+fn told(data: &Path, arguments: &[&str], code: i32) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_watchtower"))
+        .env_clear()
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(data)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{arguments:?}: {text}{errors}"
+    );
+    text
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Another value of the same kind.
+fn changed(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(number) => Some((number.as_i64()? + 1).into()),
+        Value::Bool(truth) => Some((!truth).into()),
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => {
+            // In the middle: ends of labels are checksums, which would be caught too easily.
+            let middle = text.len() / 2;
+            let with = |digit: char| {
+                let rest = text.get(middle + 1..)?;
+                Some(format!("{}{digit}{rest}", text.get(..middle)?))
+            };
+            let other = if text.as_bytes().get(middle) == Some(&b'1') {
+                '2'
+            } else {
+                '1'
+            };
+            with(other).map(Value::from)
+        }
+        _ => None,
+    }
+}
+
+/// The places of everything that is not a list or an object, as JSON pointers.
+fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                leaves(item, &format!("{at}/{index}"), found);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, item) in fields {
+                leaves(item, &format!("{at}/{key}"), found);
+            }
+        }
+        _ => found.push(at.to_owned()),
+    }
+}
+
+#[test]
+fn a_drilled_game_is_explained_and_its_evidence_holds_until_anything_in_it_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("drill");
+    let data = kept.join("data");
+    let keep = kept.to_str().unwrap();
+    told(&data, &["drill", "pvm_proof_3", "--keep", keep], 0);
+    let games = parsed(&told(&data, &["games", "--all", "--json"], 0));
+    let games = games.as_array().unwrap();
+    assert!(!games.is_empty());
+    for game in games {
+        let number = game["number"].to_string();
+        // Foreseen when it was played, and so it came.
+        assert_eq!(game["forecast"]["loser"], game["loser"], "{game}");
+        let explained = told(&data, &["explain", &number], 0);
+        let costs = parsed(&told(&data, &["explain", &number, "--json"], 0));
+        assert!(explained.contains("lost its stake"), "{explained}");
+        assert_eq!(costs["cost"]["stake"], "10000000000", "{costs}");
+        let fee: u64 = costs["cost"]["fee"]["mutez"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(fee > 100, "{costs}");
+        let verdicts: Vec<_> = costs["claims"].as_array().unwrap().iter().collect();
+        assert!(
+            verdicts.iter().any(|claim| claim["verdict"] == "true"),
+            "{costs}"
+        );
+    }
+    let file = folder.path().join("evidence.json");
+    let name = file.to_str().unwrap();
+    told(&data, &["evidence", "export", "1", "--output", name], 0);
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let verified = told(&data, &["evidence", "verify", name], 0);
+    assert!(verified.contains("Everything holds"), "{verified}");
+    assert!(verified.contains("partial tree"), "{verified}");
+    damage(&data, &parsed(&whole), &file);
+}
+
+/// Whatever is changed, taken away or swapped, outside the context, is noticed.
+fn damage(data: &Path, evidence: &Value, file: &Path) {
+    let mut places = Vec::new();
+    leaves(evidence, "", &mut places);
+    places.retain(|place| !place.starts_with("/context"));
+    // A process for each: some of every kind, the same ones each time.
+    let mut kinds: std::collections::BTreeMap<String, Vec<String>> =
+        std::collections::BTreeMap::new();
+    for place in places {
+        let kind: String = place
+            .split('/')
+            .filter(|part| part.parse::<u64>().is_err())
+            .collect::<Vec<_>>()
+            .join("/");
+        kinds.entry(kind).or_default().push(place);
+    }
+    let notices = |damaged: &Value, what: &str| {
+        std::fs::write(file, damaged.to_string()).unwrap();
+        let told = told(data, &["evidence", "verify", file.to_str().unwrap()], 12);
+        assert!(told.contains("DOES NOT HOLD"), "{what}: {told}");
+    };
+    for places in kinds.values() {
+        for place in [places.first(), places.get(places.len() / 2), places.last()] {
+            let place = place.unwrap();
+            let mut damaged = evidence.clone();
+            let target = damaged.pointer_mut(place).unwrap();
+            let Some(other) = changed(target) else {
+                continue;
+            };
+            *target = other;
+            notices(&damaged, place);
+        }
+    }
+    for list in [
+        "inbox",
+        "states",
+        "positions",
+        "moves",
+        "operations",
+        "claims",
+    ] {
+        let mut damaged = evidence.clone();
+        let items = damaged[list].as_array_mut().unwrap();
+        let middle = items.len() / 2;
+        items.remove(middle);
+        // A claim may be one of several; that of the opening may not go.
+        if list != "claims" {
+            notices(&damaged, list);
+        }
+    }
+}
