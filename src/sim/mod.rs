@@ -54,4 +54,4 @@ pub use scenario::{Event, Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
 pub use trace::{Meddling, States};
 pub use truth::{Engines, MachineTruth, Preimages};
-pub use weather::{Carriage, Weather};
+pub use weather::{Carriage, Failing, Weather};

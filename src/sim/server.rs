@@ -265,7 +265,9 @@ async fn handle(
     if let Some(stream) = streamed(&served, &request, &weather) {
         return stream;
     }
-    let fault = if request.path.contains("/blocks/") || weather.status.is_some() {
+    let fault = if let Some(status) = weather.status_of(request.path) {
+        Fault::Status(status)
+    } else if request.path.contains("/blocks/") {
         let nth = served
             .requests
             .fetch_add(1, Ordering::Relaxed)

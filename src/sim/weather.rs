@@ -15,8 +15,10 @@ use crate::protocol::{InboxHash, Level};
 pub struct Weather {
     /// The endpoint's head is this many blocks behind the chain's.
     pub lag: u32,
-    /// Answer every request with this status and no body.
+    /// Every request is answered with this status and no body.
     pub status: Option<u16>,
+    /// Requests whose path contains a text are answered with a status and no body.
+    pub failing: Option<Failing>,
     /// Among block requests, fail one in this many with a 502.
     pub bad_gateway_every: Option<u32>,
     /// Among block requests, cut the body of one in this many in its middle.
@@ -39,6 +41,16 @@ pub struct Weather {
     pub unsynced: bool,
     /// Injections answer a hash but the operation is lost.
     pub loses_operations: bool,
+}
+
+/// A part of a node that does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failing {
+    /// What the paths contain.
+    pub path: String,
+    /// What they are answered with.
+    pub status: u16,
 }
 
 /// How the network carries operations to bakers.
@@ -76,16 +88,25 @@ pub enum Fault {
 }
 
 impl Weather {
+    /// The status that a path is answered with whatever it asks.
+    #[must_use]
+    pub fn status_of(&self, path: &str) -> Option<u16> {
+        let failing = self.failing.as_ref();
+        let hit = failing.filter(|failing| path.contains(&failing.path));
+        self.status.or(hit.map(|failing| failing.status))
+    }
+
     /// The fault of the `nth` request (from 1) to a block path.
     #[must_use]
     pub fn fault(&self, nth: u32) -> Fault {
         let hits =
             |every: Option<u32>| every.is_some_and(|every| every > 0 && nth.is_multiple_of(every));
-        match self.status {
-            Some(status) => Fault::Status(status),
-            None if hits(self.bad_gateway_every) => Fault::Status(502),
-            None if hits(self.half_body_every) => Fault::HalfBody,
-            None => Fault::None,
+        if hits(self.bad_gateway_every) {
+            Fault::Status(502)
+        } else if hits(self.half_body_every) {
+            Fault::HalfBody
+        } else {
+            Fault::None
         }
     }
 

@@ -2,6 +2,7 @@
 
 use watchtower::crypto::{Dialect, blake2b};
 use watchtower::journal::{Judgement, Severity};
+use watchtower::sim::Failing;
 
 use crate::world::{HONEST, PERIOD, World, setup};
 
@@ -76,6 +77,34 @@ fn an_inbox_that_the_node_contradicts_stops_the_verdicts() {
     assert_eq!(world.follow(head, &[]), 11);
     assert_eq!(reasons(&world), [(2 * PERIOD, "inbox mismatch".into())]);
     assert_alarm(&world, "inbox mismatch");
+}
+
+#[test]
+fn a_block_that_the_node_cannot_tell_is_read_again_until_it_can() {
+    let world = World::new(setup(Dialect::Modern));
+    let head = 2 * PERIOD + 4;
+    world.advance(head);
+    let silent = world.block_hash(PERIOD + 2);
+    world.chain.endpoint.change_weather(|weather| {
+        weather.failing = Some(Failing {
+            path: format!("{silent}/protocols"),
+            status: 404,
+        });
+    });
+    let mut tower = world
+        .follow_in(&world.data(), world.level(head))
+        .spawn()
+        .unwrap();
+    // The tower says what it cannot read and waits: it neither skips the block nor ends.
+    world.until_alarm("node", &silent);
+    assert_eq!(tower.try_wait().unwrap(), None);
+    assert!(world.verdicts_of(HONEST).len() < 2);
+    world
+        .chain
+        .endpoint
+        .change_weather(|weather| weather.failing = None);
+    assert_eq!(tower.wait().unwrap().code(), Some(0));
+    world.assert_honest_true(2);
 }
 
 #[test]

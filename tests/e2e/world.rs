@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -98,6 +99,30 @@ impl World {
             scenario.advance_to(level).unwrap();
             assert_eq!(scenario.refusals(), [], "the script was refused");
         });
+    }
+
+    /// The hash of the block `blocks` above the origination.
+    pub(crate) fn block_hash(&self, blocks: u32) -> String {
+        let level = self.level(blocks);
+        self.chain
+            .shared
+            .with_chain(|chain| chain.at(level).unwrap().hash.to_string())
+    }
+
+    /// Waits until a running tower has raised an alarm of a kind that names something.
+    pub(crate) fn until_alarm(&self, kind: &str, names: &str) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while Instant::now() < deadline {
+            let found = Reader::open(&self.data().join("journal.sqlite"))
+                .and_then(|reader| reader.alarms(100))
+                .unwrap_or_default();
+            let mut kinds = found.iter().map(|(_, _, kind, text)| (kind, text));
+            if kinds.any(|(found, text)| found == kind && text.contains(names)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no alarm {kind:?} that names {names}");
     }
 
     pub(crate) fn account(&self, index: u32) -> PublicKeyHash {
