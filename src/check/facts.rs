@@ -1,5 +1,7 @@
 //! Small tools that several formats share: typed lines, hexadecimal, error texts.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
 
 use super::CheckError;
@@ -36,4 +38,23 @@ pub(super) fn understood<T, E: ToString>(
             found: error.to_string(),
         })
     })
+}
+
+/// A number, also as text where it may be too large for readers of JSON.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Number {
+    Text(String),
+    Plain(i64),
+}
+
+impl Number {
+    /// The number as the type that is wanted.
+    pub(super) fn get<T: FromStr<Err: ToString>>(&self, line: usize) -> Result<T, CheckError> {
+        let parsed = match self {
+            Self::Text(text) => text.parse(),
+            Self::Plain(number) => number.to_string().parse(),
+        };
+        parsed.map_err(|error: T::Err| malformed(line, error))
+    }
 }

@@ -34,8 +34,23 @@ pub(super) const FORMAT: Format = Format {
     replay,
 };
 
+/// Lines name what they are; any other name is another format.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsSetup {
+    Setup,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsMove {
+    Move,
+}
+
 #[derive(Deserialize)]
 struct Setup {
+    #[serde(rename = "type")]
+    _type: Option<IsSetup>,
     rollup: RollupAddress,
     origination_level: Level,
     boot_sector: String,
@@ -63,8 +78,28 @@ struct Setup {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Who {
+    Honest,
+    Cheater,
+}
+
+/// What a move is called; the last one may say that it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Dissection,
+    #[serde(alias = "final_proof")]
+    Proof,
+}
+
+#[derive(Deserialize)]
 struct Move {
+    #[serde(rename = "type")]
+    _type: Option<IsMove>,
     player: PublicKeyHash,
+    who: Option<Who>,
+    kind: Option<Kind>,
     choice: Tick,
     step: Value,
     refutation: String,
@@ -81,8 +116,13 @@ struct Timeout {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Sequel {
-    Game { game: String },
-    Ended { game_result: String },
+    Game {
+        game: String,
+    },
+    Ended {
+        game_result: String,
+        text: Option<String>,
+    },
 }
 
 type Checked<T> = Result<T, CheckError>;
@@ -207,6 +247,7 @@ impl Table {
         };
         same(line, || "choice".into(), &given.choice, choice)?;
         check_step(line, &given.step, step)?;
+        self.check_names(line, given, step)?;
         let ruling = judge(
             &self.facts,
             &self.stakers,
@@ -221,6 +262,18 @@ impl Table {
         }
         self.check_ruling(line, seat, &given.result, ruling)?;
         Ok(compared)
+    }
+
+    /// Who moved and how, in the file's words.
+    fn check_names(&self, line: usize, given: &Move, step: &Step) -> Checked<()> {
+        let is_honest = given.player == self.honest;
+        let said = given.who.as_ref().map(|who| matches!(who, Who::Honest));
+        let what = || "the honest player moves".to_owned();
+        same(line, what, &said.unwrap_or(is_honest), &is_honest)?;
+        let proves = matches!(step, Step::Proof(_));
+        let said = given.kind.as_ref().map(|kind| matches!(kind, Kind::Proof));
+        let what = || "the move is a proof".to_owned();
+        same(line, what, &said.unwrap_or(proves), &proves)
     }
 
     /// What our player sends in the honest player's place, in an operation with the same numbers.
@@ -263,8 +316,8 @@ impl Table {
                 self.clock = self.clock.moved(player, self.clock.last_turn);
                 check_game(line, given, &self.game)
             }
-            (Ruling::Ended { result, .. }, Sequel::Ended { game_result }) => {
-                check_result(line, game_result, result)
+            (Ruling::Ended { result, .. }, Sequel::Ended { game_result, text }) => {
+                check_result(line, game_result, text.as_deref(), result)
             }
             (ruling, Sequel::Game { .. }) => {
                 let expected = "the game goes on".to_owned();
@@ -279,7 +332,7 @@ impl Table {
 
     /// The clock of whose turn it is has run out, whenever that was.
     fn check_timeout(&self, line: usize, given: &Timeout) -> Checked<usize> {
-        let Sequel::Ended { game_result } = &given.result else {
+        let Sequel::Ended { game_result, text } = &given.result else {
             return Err(malformed(line, "neither a move nor the end of the game"));
         };
         let expired = Clock {
@@ -300,7 +353,7 @@ impl Table {
             },
             Outcome::Draw => GameResult::Draw,
         };
-        check_result(line, game_result, ours)?;
+        check_result(line, game_result, text.as_deref(), ours)?;
         Ok(1)
     }
 }
@@ -480,7 +533,11 @@ fn check_refutation(line: usize, given: &str, ours: &Refutation) -> Checked<()> 
     same(line, || "refutation".into(), &given.to_owned(), &ours)
 }
 
-fn check_result(line: usize, given: &str, ours: GameResult) -> Checked<()> {
+fn check_result(line: usize, given: &str, text: Option<&str>, ours: GameResult) -> Checked<()> {
+    if let Some(text) = text {
+        let what = || "game result in words".to_owned();
+        same(line, what, &text.to_owned(), &ours.to_string())?;
+    }
     let raw = bytes(line, given)?;
     let read = GameResult::read(&mut Reader::new(&raw));
     let read = understood(line, "game result", read)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::facts::{bytes, malformed, parsed, understood};
+use super::facts::{Number, bytes, malformed, parsed, understood};
 use super::{CheckError, Format, Lines, same};
 use crate::codec::{Reader, Writer};
 use crate::crypto::{Dialect, blake2b};
@@ -214,24 +214,29 @@ fn cell_at(line: usize, cells: &[PayloadCell], index: u64) -> Result<&PayloadCel
         .ok_or_else(|| malformed(line, format!("no message {index}")))
 }
 
+/// Lines name what they are; any other name is another format.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Text(String),
-    Plain(i64),
+#[serde(rename_all = "snake_case")]
+enum IsInbox {
+    Inbox,
 }
 
-impl Number {
-    fn get(&self, line: usize) -> Result<i64, CheckError> {
-        match self {
-            Self::Text(text) => text.parse().map_err(|e| malformed(line, e)),
-            Self::Plain(number) => Ok(*number),
-        }
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsProof {
+    Proof,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsSnapshot {
+    Snapshot,
 }
 
 #[derive(Deserialize)]
 struct InboxLine {
+    #[serde(rename = "type")]
+    _type: IsInbox,
     inbox_genesis_level: Option<Level>,
     level: Level,
     predecessor_timestamp: Number,
@@ -250,6 +255,8 @@ struct InboxLine {
 
 #[derive(Deserialize)]
 struct ProofLine {
+    #[serde(rename = "type")]
+    _type: IsProof,
     level: Level,
     counter: u64,
     message: Option<Input>,
@@ -274,6 +281,8 @@ enum Verified {
 
 #[derive(Deserialize)]
 struct Snapshot {
+    #[serde(rename = "type")]
+    _type: IsSnapshot,
     history_proof: String,
 }
 

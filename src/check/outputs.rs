@@ -71,6 +71,10 @@ fn replay(_: &Path, lines: Lines) -> Result<usize, CheckError> {
                 compared = compared.saturating_add(1);
             }
             (Line::Outbox { level, count }, _) => {
+                if let Some((last, _)) = counts.last_key_value() {
+                    let next = Level::plus(*last, 1).unwrap_or(*last);
+                    same(line, || "level of the outbox".into(), &level, &next)?;
+                }
                 counts.insert(level, (line, count));
             }
             (

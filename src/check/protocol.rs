@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::facts::{bytes, malformed, parsed, understood};
+use super::facts::{Number, bytes, malformed, parsed, understood};
 use super::{CheckError, Format, Lines, same};
 use crate::codec::{Reader, Writer};
 use crate::crypto::{Dialect, Prefix, blake2b};
 use crate::protocol::operation::{Content, Form, Operation};
 use crate::protocol::{
     BlockHash, Commitment, CommitmentHash, Level, OperationHash, OutboxMessage, Protocol,
-    RollupAddress, Tick,
+    PublicKeyHash, RollupAddress, StateHash, Tick,
 };
 use crate::pvm;
 
@@ -36,9 +36,30 @@ pub(super) const MISC: Format = Format {
     replay: replay_misc,
 };
 
+/// Lines name what they are; any other name is another format.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsCommitment {
+    Genesis,
+    Commitment,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsHeader {
+    Header,
+}
+
 #[derive(Deserialize)]
 struct CommitmentLine {
+    #[serde(rename = "type")]
+    _type: Option<IsCommitment>,
     json: Value,
+    /// The fields once more, beside the JSON.
+    state_hash: Option<StateHash>,
+    inbox_level: Option<Level>,
+    predecessor: Option<CommitmentHash>,
+    number_of_ticks: Option<Number>,
     encoding: String,
     versioned_encoding: String,
     hash: String,
@@ -57,6 +78,8 @@ struct ZeroLine {
 
 #[derive(Deserialize)]
 struct CommitmentsHeader {
+    #[serde(rename = "type")]
+    _type: Option<IsHeader>,
     commitment_period_in_blocks: u32,
     genesis_level: Level,
 }
@@ -84,7 +107,7 @@ fn replay_commitments(_: &Path, lines: Lines) -> Result<usize, CheckError> {
         }
         let given: CommitmentLine = parsed(line, text)?;
         let commitment = check_commitment(line, &given)?;
-        compared = compared.saturating_add(5);
+        compared = compared.saturating_add(6);
         if let (Some(run), Some(tick)) = (&run, given.tick) {
             check_place(line, run, before.as_ref(), &commitment, tick)?;
             compared = compared.saturating_add(3);
@@ -99,6 +122,17 @@ fn check_commitment(line: usize, given: &CommitmentLine) -> Result<Commitment, C
     let commitment = understood(line, "commitment in JSON", commitment)?;
     let json = commitment.to_json(Dialect::Modern);
     same(line, || "commitment in JSON".into(), &given.json, &json)?;
+    let repeated = Commitment {
+        compressed_state: given.state_hash.unwrap_or(commitment.compressed_state),
+        inbox_level: given.inbox_level.unwrap_or(commitment.inbox_level),
+        predecessor: given.predecessor.unwrap_or(commitment.predecessor),
+        number_of_ticks: match &given.number_of_ticks {
+            Some(number) => number.get(line)?,
+            None => commitment.number_of_ticks,
+        },
+    };
+    let repeated = repeated.to_json(Dialect::Modern);
+    same(line, || "fields beside the JSON".into(), &repeated, &json)?;
     let mut writer = Writer::new();
     commitment.write(&mut writer);
     let encoding = writer.into_bytes();
@@ -174,12 +208,50 @@ enum OperationLine {
         contents: String,
         unsigned_operation: String,
         json: Value,
+        #[serde(flatten)]
+        numbers: Numbers,
     },
     Address {
         operation_hash: OperationHash,
         origination_index: i32,
         address: RollupAddress,
     },
+}
+
+/// What surrounds every manager operation, where a line repeats it beside the JSON.
+#[derive(Deserialize)]
+struct Numbers {
+    source: Option<PublicKeyHash>,
+    fee: Option<u64>,
+    counter: Option<u64>,
+    gas_limit: Option<u64>,
+    storage_limit: Option<u64>,
+}
+
+impl Numbers {
+    fn check(&self, line: usize, name: &str, content: &Content) -> Result<(), CheckError> {
+        let source = self.source.unwrap_or(content.source);
+        same(
+            line,
+            || format!("source of {name}"),
+            &source,
+            &content.source,
+        )?;
+        for (what, given, ours) in [
+            ("fee", self.fee, i128::from(content.fee.0)),
+            ("counter", self.counter, i128::from(content.counter.0)),
+            ("gas limit", self.gas_limit, i128::from(content.gas_limit.0)),
+            (
+                "storage limit",
+                self.storage_limit,
+                i128::from(content.storage_limit.0),
+            ),
+        ] {
+            let given = given.map_or(ours, i128::from);
+            same(line, || format!("{what} of {name}"), &given, &ours)?;
+        }
+        Ok(())
+    }
 }
 
 fn recognises_operations(_: &Path, first: &str) -> bool {
@@ -205,8 +277,10 @@ fn replay_operations(_: &Path, lines: Lines) -> Result<usize, CheckError> {
                 contents,
                 unsigned_operation,
                 json,
+                numbers,
             } => {
                 let content = check_content(line, &name, &contents, &json)?;
+                numbers.check(line, &name, &content)?;
                 let operation = Operation {
                     branch,
                     contents: vec![content],
@@ -228,7 +302,7 @@ fn replay_operations(_: &Path, lines: Lines) -> Result<usize, CheckError> {
                     &true,
                     &equal,
                 )?;
-                compared = compared.saturating_add(5);
+                compared = compared.saturating_add(6);
             }
         }
     }

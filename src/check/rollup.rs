@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::CheckError;
 use super::facts::{bytes, malformed, understood};
 use super::machine::{Recorded, environment};
+use super::{CheckError, same};
 use crate::crypto::blake2b;
 use crate::game::{Facts, InboxArchive, Truth, Unplayable, Witness};
 use crate::inbox::{InboxProof, LevelMessages};
@@ -122,7 +122,15 @@ impl Rollup {
         let state = understood(line, "origination", state)?;
         let mut inputs = Vec::new();
         let mut archived = BTreeMap::new();
-        for level in levels {
+        for (place, level) in (0..).zip(levels) {
+            let expected = levels.first().and_then(|first| first.level.plus(place));
+            let expected = expected.unwrap_or(level.level);
+            same(
+                line,
+                || "level of the setup".into(),
+                &level.level,
+                &expected,
+            )?;
             let messages = level.messages.iter().map(|text| bytes(line, text));
             let messages: Vec<Vec<u8>> = messages.collect::<Result<_, _>>()?;
             inputs.push((level.level, Arc::from(messages.clone())));

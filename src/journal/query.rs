@@ -44,7 +44,7 @@ impl Reader {
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
         let fail = |error: rusqlite::Error| self.context.database(&error);
-        let mut statement = self.connection.prepare(sql).map_err(fail)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(fail)?;
         let rows = statement
             .query_map(parameters, |row| read(row))
             .map_err(fail)?;
@@ -58,8 +58,8 @@ impl Reader {
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
         self.connection
-            .query_row(sql, parameters, |row| read(row))
-            .optional()
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(parameters, |row| read(row)).optional())
             .map_err(|error| self.context.database(&error))
     }
 

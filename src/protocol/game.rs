@@ -2,6 +2,8 @@
 //!
 //! Source: `sc_rollup_game_repr.ml`, `sc_rollup_refutation_storage.ml`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -279,6 +281,21 @@ pub enum GameResult {
     },
     /// Both lost.
     Draw,
+}
+
+/// As the protocol prints it (`pp_game_result`).
+impl fmt::Display for GameResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (loser, reason) = match self {
+            Self::Draw => return f.write_str("Draw"),
+            Self::Loser { loser, reason } => (loser, reason),
+        };
+        let reason = match reason {
+            LossReason::ConflictResolved => "conflict resolved",
+            LossReason::Timeout => "timeout",
+        };
+        write!(f, "{loser} lost because: {reason}")
+    }
 }
 
 /// What a receipt of a move or timeout says.

@@ -4,7 +4,7 @@
 //! it, what the node says. Refuses to know: what is decided about them. Two tasks: one reads the
 //! chain ahead, one turns what was read into events in the same order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +18,14 @@ use super::chain_facts::ChainFacts;
 use super::event::{Event, SeenBlock};
 use super::facts::{add_unstaked, cement_detail};
 use crate::codec::Writer;
-use crate::inbox::{
-    AttestedSlot, BlockInput, Contribution as Content, DalParameters, InboxError, RollupTransfer,
-    Status, messages_of, next_inbox,
-};
+use crate::inbox::{InboxError, messages_of, next_inbox};
 use crate::journal::{BlockRow, InboxRow, OperationRow, PublishedRow};
 use crate::l1::{
-    Block, BlockId, ChainConstants, ChainEvent, Client, Contribution, Follower, GameStatus,
-    Happening, InboxCell, Interest, Keep, L1Error, RollupEvent,
+    Block, BlockId, ChainConstants, ChainEvent, Client, Follower, GameStatus, Happening, InboxCell,
+    Interest, Keep, L1Error, RollupEvent,
 };
 use crate::protocol::operation::{Refutation, Step};
-use crate::protocol::{BlockHash, HistoryCell, Inbox, InboxHash, Level, PublicKeyHash, Timestamp};
+use crate::protocol::{BlockHash, HistoryCell, Inbox, InboxHash, Level, PublicKeyHash};
 
 /// Inbox cells of recent blocks, so that a short reorganisation needs no journal.
 const REMEMBERED: usize = 4096;
@@ -323,67 +320,9 @@ impl Assembler {
 
 /// The inbox after a block, with the block's messages.
 fn next(previous: &Inbox, block: &Block) -> Result<(Inbox, Vec<Vec<u8>>), InboxError> {
-    let messages = messages_of(&input_of(block))?;
+    let messages = messages_of(&block.inbox_input())?;
     let inbox = next_inbox(previous, block.header.level, messages.witness())?;
     Ok((inbox, messages.messages().to_vec()))
-}
-
-/// Effects come flat and applied only; each becomes a content of its own.
-fn input_of(block: &Block) -> BlockInput {
-    let contributions = block.effects.contributions.iter().map(|one| match one {
-        Contribution::External(message) => Content {
-            // Nobody reads the source of an external message.
-            source: PublicKeyHash::Tz1([0; 20]),
-            status: Status::Applied,
-            messages: vec![message.clone()],
-            transfers: Vec::new(),
-        },
-        Contribution::Transfer {
-            payload,
-            sender,
-            source,
-            destination,
-        } => Content {
-            source: *source,
-            status: Status::Applied,
-            messages: Vec::new(),
-            transfers: vec![RollupTransfer {
-                status: Status::Applied,
-                sender: *sender,
-                destination: *destination,
-                payload: Some(payload.clone()),
-            }],
-        },
-    });
-    let mut attested_slots = Vec::new();
-    let mut dal_parameters = BTreeMap::new();
-    for slots in &block.attested {
-        let parameters = DalParameters {
-            number_of_slots: slots.number_of_slots,
-            slot_size: i32::try_from(slots.slot_size).unwrap_or(i32::MAX),
-            page_size: slots.page_size,
-        };
-        dal_parameters.insert(slots.published_level, parameters);
-        for (publisher, indexes) in &slots.publishers {
-            attested_slots.extend(indexes.iter().filter_map(|index| {
-                Some(AttestedSlot {
-                    published_level: slots.published_level,
-                    publisher: *publisher,
-                    slot_index: u8::try_from(*index).ok()?,
-                })
-            }));
-        }
-    }
-    BlockInput {
-        level: block.header.level,
-        protocol: block.protocol,
-        predecessor_protocol: block.previous.protocol,
-        predecessor: block.previous.hash,
-        predecessor_timestamp: Timestamp(block.previous.timestamp),
-        contributions: contributions.collect(),
-        attested_slots,
-        dal_parameters,
-    }
 }
 
 fn seen(
