@@ -56,7 +56,10 @@ const LABELS: &[(&str, &[&str])] = &[
     // Where the state was met: another file has the run.
     ("stuck_states", &["version", "tick", "hash"]),
     // What is asked: another question may have the same answer.
-    ("dissection_checks", &["start", "stop", "dissection"]),
+    (
+        "dissection_checks",
+        &["start", "stop", "dissection", "default_number_of_sections"],
+    ),
     ("host_function_results", &["strings"]),
     ("output_proofs", &["messages"]),
     ("proto025/inbox.", &["counter"]),
