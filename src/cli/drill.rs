@@ -23,7 +23,9 @@ use crate::crypto::Dialect;
 use crate::journal::{Judgement, Reader};
 use crate::protocol::{Level, RollupAddress};
 use crate::signer::Key;
-use crate::sim::{Drill, Endpoint, Options, Report, Shared, Staged, Weather, serve, suite};
+use crate::sim::{
+    Defence, Drill, Endpoint, Options, Report, Role, Shared, Staged, Weather, serve, suite,
+};
 use crate::tower::{Status, follow};
 
 /// Longest time that a tower may need for a block.
@@ -89,46 +91,110 @@ async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
         .stage(operator_engines())
         .map_err(|error| failed(&error))?;
     let config = configured(&staged, folder)?;
-    let key = secret(&staged)?;
-    let Staged {
-        scenario,
-        rollup,
-        defender,
-        last,
-    } = staged;
-    let shared = Shared::new(scenario);
+    let secret = secret(&staged)?;
+    let shared = Shared::new(staged.scenario);
     let endpoints = endpoints(drill, &shared).await?;
-    let config = Config {
-        endpoints: endpoints.iter().map(Endpoint::url).collect(),
-        ..config
+    let mut arena = Arena {
+        shared,
+        rollup: staged.rollup,
+        defender: staged.defender,
+        last: staged.last,
+        patience: if drill.endpoints.is_empty() {
+            PATIENCE
+        } else {
+            UNDER_WEATHER
+        },
+        stopped: CancellationToken::new(),
+        config: Config {
+            endpoints: endpoints.iter().map(Endpoint::url).collect(),
+            ..config
+        },
+        verdict: None,
     };
-    let stop = CancellationToken::new();
-    stop_on_signals(stop.clone());
-    let (sender, mut status) = watch::channel(Status::default());
-    let tower = follow(&config, Some(key), None, None, sender, stop.clone());
-    let patience = if drill.endpoints.is_empty() {
-        PATIENCE
-    } else {
-        UNDER_WEATHER
-    };
-    let chain = async {
-        let mut verdict = None;
+    stop_on_signals(arena.stopped.clone());
+    let Defence { role, restart, .. } = staged.defence;
+    if let Some(restart) = restart {
+        arena
+            .session(mode(role), key(&secret)?, Some(restart.after))
+            .await?;
+    }
+    let role = restart.map_or(role, |restart| restart.role);
+    let report = arena.session(mode(role), key(&secret)?, None).await?;
+    Ok(Outcome {
+        report,
+        verdict: arena.verdict,
+    })
+}
+
+const fn mode(role: Role) -> Mode {
+    match role {
+        Role::Defend => Mode::Defend,
+        Role::Operate => Mode::Operate,
+        Role::Bailout => Mode::Bailout,
+    }
+}
+
+/// A chain that moves while a tower watches it.
+struct Arena {
+    shared: Shared,
+    rollup: RollupAddress,
+    defender: u32,
+    last: Level,
+    patience: Duration,
+    stopped: CancellationToken,
+    config: Config,
+    verdict: Option<Level>,
+}
+
+impl Arena {
+    /// Runs a tower until everything is over, or until the chain is at `until`.
+    async fn session(
+        &mut self,
+        mode: Mode,
+        key: Key,
+        until: Option<Level>,
+    ) -> Result<Report, Failure> {
+        let config = Config {
+            chosen_mode: Some(mode),
+            ..self.config.clone()
+        };
+        let stop = self.stopped.child_token();
+        let (sender, status) = watch::channel(Status::default());
+        let tower = follow(&config, Some(key), None, None, sender, stop.clone());
+        let (tower, report) = tokio::join!(tower, async {
+            let report = self.chain(status, until).await;
+            stop.cancel();
+            report
+        });
+        tower?;
+        report
+    }
+
+    async fn chain(
+        &mut self,
+        mut status: watch::Receiver<Status>,
+        until: Option<Level>,
+    ) -> Result<Report, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::said(Exit::Failed, error.to_string());
         loop {
-            let head = shared.with(|scenario| scenario.chain().head().hash);
+            let head = self.shared.with(|scenario| scenario.chain().head().hash);
             let settled = status
                 .wait_for(|status| status.play.settled.is_some_and(|place| place.block == head));
             // Under weather the chain does not wait for the tower.
-            let _ = tokio::time::timeout(patience, settled).await;
-            let level = shared.with(|scenario| scenario.chain().level());
-            if verdict.is_none() && has_false_verdict(&config, &rollup)? {
-                verdict = Some(level);
+            let _ = tokio::time::timeout(self.patience, settled).await;
+            let level = self.shared.with(|scenario| scenario.chain().level());
+            if self.verdict.is_none() && has_false_verdict(&self.config, &self.rollup)? {
+                self.verdict = Some(level);
             }
-            let report = shared.with(|scenario| Report::of(scenario, &rollup, defender));
-            if report.is_over || level >= last || stop.is_cancelled() {
-                stop.cancel();
-                return Ok::<_, Failure>(Outcome { report, verdict });
+            let (rollup, defender) = (self.rollup, self.defender);
+            let report = self
+                .shared
+                .with(|scenario| Report::of(scenario, &rollup, defender));
+            let is_time = until.is_some_and(|until| level >= until) || level >= self.last;
+            if report.is_over || is_time || self.stopped.is_cancelled() {
+                return Ok(report);
             }
-            let chain = shared.clone();
+            let chain = self.shared.clone();
             let advanced =
                 tokio::task::spawn_blocking(move || chain.with(crate::sim::Scenario::advance));
             match advanced.await {
@@ -137,14 +203,7 @@ async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
                 Err(error) => return Err(failed(&error)),
             }
         }
-    };
-    let (tower, outcome) = tokio::join!(tower, async {
-        let outcome = chain.await;
-        stop.cancel();
-        outcome
-    });
-    tower?;
-    outcome
+    }
 }
 
 fn configured(staged: &Staged, folder: &Path) -> Result<Config, Failure> {
@@ -164,17 +223,22 @@ fn configured(staged: &Staged, folder: &Path) -> Result<Config, Failure> {
             preimages: Some(preimages),
             preimage_endpoints: Vec::new(),
         }],
-        chosen_mode: Some(Mode::Defend),
+        // A block under weather lasts three seconds here.
+        node_timeout: Duration::from_secs(2),
         ..Config::default()
     })
 }
 
-fn secret(staged: &Staged) -> Result<Key, Failure> {
+fn secret(staged: &Staged) -> Result<String, Failure> {
     let person = staged.scenario.person(staged.defender);
-    let parsed = person.and_then(|person| person.secret_text().parse().ok());
-    parsed
-        .map(Key::local)
+    person
+        .map(|person| person.secret_text().to_owned())
         .ok_or_else(|| Failure::said(Exit::Failed, "the simulated chain lacks an account"))
+}
+
+fn key(secret: &str) -> Result<Key, Failure> {
+    let parsed = secret.parse().map(Key::local);
+    parsed.map_err(|_| Failure::said(Exit::Failed, "the simulated chain's keys cannot be read"))
 }
 
 async fn endpoints(drill: &Drill, shared: &Shared) -> Result<Vec<Endpoint>, Failure> {

@@ -3,6 +3,8 @@
 //! Promises: the same seed gives the same accounts on every machine, of all four curves. They are
 //! for simulated money only, so their secrets may be shown.
 
+use std::collections::BTreeMap;
+
 use zeroize::Zeroizing;
 
 use super::ledger::{Account, Ledger, Owner};
@@ -73,15 +75,21 @@ impl Person {
     }
 }
 
-/// The first `count` accounts of `seed`, and a ledger in which they are rich and revealed.
+/// The first `count` accounts of `seed`, and a ledger in which they are revealed and have the given
+/// money, or are rich.
 #[must_use]
-pub(crate) fn bootstrap(seed: u64, count: u32) -> (Vec<Person>, Ledger) {
+pub(crate) fn bootstrap(
+    seed: u64,
+    count: u32,
+    money: &BTreeMap<u32, Mutez>,
+) -> (Vec<Person>, Ledger) {
     let people: Vec<_> = (0..count)
         .map(|index| Person::derived(seed, index))
         .collect();
     let mut ledger = Ledger::default();
-    for person in &people {
-        let mut account = Account::new(BALANCE, Counter(0));
+    for (index, person) in (0..).zip(&people) {
+        let balance = money.get(&index).copied().unwrap_or(BALANCE);
+        let mut account = Account::new(balance, Counter(0));
         account.key = Some(*person.key.public());
         ledger.insert(Owner::Implicit(person.account), account);
     }

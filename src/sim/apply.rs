@@ -16,7 +16,7 @@ use super::ledger::{Holder, Movement, Owner};
 use super::receipts::{Effects, Included, Receipt, Status};
 use super::rules::{cement, game, originate, outbox, stake};
 use crate::codec::Micheline;
-use crate::crypto::PublicKey;
+use crate::crypto::{PublicKey, Signature};
 use crate::inbox::{InternalMessage, Message, Transfer};
 use crate::protocol::operation::{
     Action, Content, Contract, Entrypoint, Parameters, Refutation, SignedOperation,
@@ -247,7 +247,8 @@ impl Pending {
         let milligas = batch.consume(price(&content.action).saturating_add(batch.signature))?;
         let source = content.source;
         let effects = match &content.action {
-            Action::Reveal { public_key, .. } => {
+            Action::Reveal { public_key, proof } => {
+                self.check_possession(public_key, proof.as_ref())?;
                 self.reveal(source, *public_key)?;
                 Effects::default()
             }
@@ -469,6 +470,24 @@ impl Pending {
             fields,
             ..Effects::default()
         })
+    }
+
+    /// Proofs of possession come with BLS keys from Seoul on, and are only verified here, not when
+    /// the operation is validated.
+    fn check_possession(&self, key: &PublicKey, proof: Option<&Signature>) -> Result<(), Trace> {
+        match proof {
+            Some(proof)
+                if self.context.protocol >= Protocol::Seoul && !key.verifies_possession(proof) =>
+            {
+                Err(RuleError::IncorrectBlsProof {
+                    kind: "manager_pk",
+                    public_key: key.to_string(),
+                    proof: proof.to_string(),
+                }
+                .into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn reveal(&mut self, source: PublicKeyHash, key: PublicKey) -> Result<(), Trace> {

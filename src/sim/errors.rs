@@ -96,6 +96,7 @@ rule_errors! {
     Temporary "smart_rollup_parent_not_lcc" ParentNotLcc { } "the predecessor is not the last cemented commitment";
     Temporary "smart_rollup_invalid_commitment_to_cement" InvalidCommitmentToCement { } "another commitment is the one to cement";
     Permanent "smart_rollup_empty_whitelist" EmptyWhitelist { } "an empty whitelist";
+    Permanent "smart_rollup_invalid_parameters_type" InvalidParametersType { } "layer 1 may not send messages of this type";
     Permanent "smart_rollup_whitelist_disabled" WhitelistDisabled { } "private rollups are not enabled";
     Temporary "smart_rollup_duplicated_key_in_whitelist" DuplicatedKeyInWhitelist { } "the whitelist names an account twice";
     Permanent "smart_rollup_add_zero_messages" AddZeroMessages { } "no message to add";
@@ -166,18 +167,19 @@ rule_errors! {
     Permanent "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
     Temporary "michelson_v1.script_rejected" ScriptRejected { location: i32, with: Value } "the contract refused its argument";
     Permanent "michelson_v1.bad_contract_parameter" BadContractParameter { contract: String } "{contract} cannot take this argument";
-    Temporary "validate.operation.manager_restriction" ManagerRestriction { r#source: PublicKeyHash, conflict: Value } "the source has an operation waiting already";
+    Temporary "validate.operation.manager_restriction" ManagerRestriction { r#source: PublicKeyHash, conflict: Value } "Manager {source} already has an operation in the current block.";
     Permanent "validate.operation.inconsistent_sources" InconsistentSources { first_source: PublicKeyHash, unexpected_source: PublicKeyHash } "Inconsistent sources in operation batch. All operations in a batch must have the same source.";
     Permanent "validate.operation.inconsistent_counters" InconsistentCounters { r#source: PublicKeyHash, previous_counter: Decimal, wrong_counter: Decimal } "Non-consecutive counters for source {source}: jumped from {previous_counter} to {wrong_counter}.";
     Permanent "validate.operation.incorrect_reveal_position" IncorrectRevealPosition { } "Incorrect reveal operation position in batch: only allowed in first position.";
     Permanent "validate.operation.missing_bls_proof" MissingBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of a BLS key {public_key} from {source} should contain a proof of possession.";
+    Permanent "validate.operation.incorrect_bls_proof" IncorrectBlsProof { kind: &'static str, public_key: String, proof: String } "Reveal of a BLS key {public_key} contains an incorrect proof of possession {proof}.";
     Permanent "validate.operation.unused_bls_proof" UnusedBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of key {public_key} from {source} contains an unused proof of possession.";
     Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
     Permanent "operation.invalid_signature" InvalidSignature { } "The operation signature is invalid";
     Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
     Permanent "operation.contents_list_error" ContentsListError { message: String } "An operation contents list has an unexpected shape: {message}";
     // What this chain does not judge; no node answers these ids.
-    Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not supported by this simulated chain yet";
+    Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not judged by this simulated chain";
     // The shell's, without protocol prefix.
     Temporary "failure" Failure { msg: String } "{msg}";
     Permanent "node.prevalidation.oversized_operation" OversizedOperation { size: usize, max_size: usize } "Oversized operation (size: {size}, max: {max_size})";

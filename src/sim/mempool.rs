@@ -291,13 +291,20 @@ impl Waiting {
     /// a mutez per gas unit and one per byte.
     #[must_use]
     pub(crate) fn pays_enough(&self) -> bool {
+        self.pays(1)
+    }
+
+    /// Whether the fee reaches so many times the default threshold.
+    #[must_use]
+    pub(crate) fn pays(&self, times: u32) -> bool {
         let contents = &self.signed.operation.contents;
         let sum = |part: fn(&crate::protocol::operation::Content) -> u64| {
             contents.iter().map(|c| u128::from(part(c))).sum::<u128>()
         };
         let needed = 100_000_u128
             .saturating_add(sum(|content| content.gas_limit.0).saturating_mul(100))
-            .saturating_add((self.size as u128).saturating_mul(1000));
+            .saturating_add((self.size as u128).saturating_mul(1000))
+            .saturating_mul(times.into());
         sum(|content| content.fee.0).saturating_mul(1000) >= needed
     }
 }

@@ -41,17 +41,20 @@ mod tests;
 
 pub use accounts::Person;
 pub use actors::{
-    Actor, Cementing, From, Opens, Pace, Period, Play, Slip, SlipKind, Strategy, Timeouts, Truth,
+    Actor, Cementing, From, Opens, Pace, Period, Play, Publishing, Slip, SlipKind, Strategy,
+    Timeouts, Truth,
 };
 pub use acts::{Act, ActError, Deed};
 pub use block::Block;
 pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
-pub use drills::{Drill, Fate, Lengths, Opponent, Report, Staged, Traffic, suite};
+pub use drills::{
+    Defence, Drill, Fate, Kernel, Lengths, Opponent, Report, Restart, Role, Staged, Traffic, suite,
+};
 pub use errors::{ErrorKind, RuleError, Trace};
 pub use parameters::{DalSizes, Parameters};
 pub use scenario::{Event, Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
 pub use trace::{Meddling, States};
 pub use truth::{Engines, MachineTruth, Preimages};
-pub use weather::{Carriage, Failing, Weather};
+pub use weather::{Carriage, Failing, Weather, WrongGames};

@@ -25,13 +25,16 @@ use super::weather::Carriage;
 use crate::codec::Micheline;
 use crate::crypto::{Dialect, blake2b, blake2b_20};
 use crate::protocol::operation::{
-    Action, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
+    Action, Content, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
     Refutation, SignedOperation, Stakers,
 };
 use crate::protocol::{
     CommitmentHash, ContractHash, Counter, Level, Mutez, OperationHash, Protocol, PublicKeyHash,
     RollupAddress,
 };
+
+/// Blocks after which an actor pays more for what still waits.
+const PATIENCE: u32 = 5;
 
 /// 2026-01-01T00:00:00Z: a time of its own, since the chain has no clock.
 const GENESIS_TIME: i64 = 1_767_225_600;
@@ -45,6 +48,8 @@ pub struct Setup {
     pub seed: u64,
     /// Number of bootstrap accounts.
     pub accounts: u32,
+    /// Money of those that have another amount than the rest, by index.
+    pub money: BTreeMap<u32, Mutez>,
     /// Protocol activated by the block of each level.
     pub protocols: BTreeMap<Level, (Protocol, Parameters)>,
 }
@@ -63,6 +68,7 @@ impl Setup {
             dialect: Dialect::Modern,
             seed: 0,
             accounts: 10,
+            money: BTreeMap::new(),
             protocols: BTreeMap::from([(Level::new(1), (protocol, parameters))]),
         }
     }
@@ -110,8 +116,24 @@ pub enum Event {
         /// What becomes of their operations.
         abandoned: Abandoned,
     },
+    /// The branch left last is the head again.
+    Return,
     /// Operations reach bakers in another way from now on.
     Carry(Carriage),
+    /// An account pays away all that it has but this.
+    Spend {
+        /// Index of the account.
+        account: u32,
+        /// What is left, in mutez.
+        leaves: u64,
+    },
+    /// An account gets money from the last one, who bakes.
+    Earn {
+        /// Index of the account.
+        account: u32,
+        /// How much, in mutez.
+        mutez: u64,
+    },
 }
 
 /// A refusal met while the script was followed.
@@ -136,6 +158,10 @@ pub struct Scenario {
     actors: Vec<Actor>,
     /// What each of them remembers.
     memories: Vec<Memories>,
+    /// How many usual fees each of them pays, once it had to pay more.
+    paying: BTreeMap<u32, u32>,
+    /// Level of the head when each of them sent what it sent last.
+    sent: BTreeMap<u32, Level>,
     truth: Option<Box<dyn Truth>>,
     preimages: Preimages,
     refusals: Vec<Refusal>,
@@ -147,7 +173,7 @@ impl Scenario {
     /// # Errors
     /// [`ChainError::NoProtocol`] when the setup activates nothing at level 1.
     pub fn new(setup: Setup) -> Result<Self, ChainError> {
-        let (people, mut ledger) = bootstrap(setup.seed, setup.accounts.max(1));
+        let (people, mut ledger) = bootstrap(setup.seed, setup.accounts.max(1), &setup.money);
         let relay = ContractHash(blake2b_20(b"simulated relay contract"));
         let mut contract = Account::new(Mutez(0), Counter(0));
         contract.script = Some(Script::Relay);
@@ -178,6 +204,8 @@ impl Scenario {
             events: BTreeMap::new(),
             actors: Vec::new(),
             memories: Vec::new(),
+            paying: BTreeMap::new(),
+            sent: BTreeMap::new(),
             truth: None,
             preimages: Preimages::default(),
             refusals: Vec::new(),
@@ -232,6 +260,22 @@ impl Scenario {
     /// Adds a staker to those employed.
     pub fn hire(&mut self, actor: Actor) {
         self.actors.push(actor);
+    }
+
+    /// Puts an actor in the place of the one of its account, with no memory.
+    pub fn replace(&mut self, actor: Actor) {
+        let same = |other: &Actor| other.account == actor.account;
+        match self.actors.iter().position(same) {
+            None => self.actors.push(actor),
+            Some(place) => {
+                if let Some(memories) = self.memories.get_mut(place) {
+                    memories.clear();
+                }
+                if let Some(other) = self.actors.get_mut(place) {
+                    *other = actor;
+                }
+            }
+        }
     }
 
     /// Keeps a preimage; answers the name it is revealed by.
@@ -290,7 +334,60 @@ impl Scenario {
                 self.chain
                     .reorganise(depth, depth.saturating_add(1), abandoned)
             }
+            Event::Return => self.chain.switch_back(),
+            Event::Spend { account, leaves } => {
+                let paid = self.pay_away(account, leaves);
+                self.note(paid);
+                Ok(())
+            }
+            Event::Earn { account, mutez } => {
+                let to = self
+                    .person(account)
+                    .map(|person| person.account().to_string());
+                let act = to.map(|to| Act::one(self.baker(), Deed::Pay { to, mutez }));
+                let paid = act.map(|act| self.act(&act).map(|_| ()));
+                self.note(paid.unwrap_or(Err(ActError::NoAccount(account))));
+                Ok(())
+            }
         }
+    }
+
+    /// Index of the account that bakes.
+    fn baker(&self) -> u32 {
+        u32::try_from(self.people.len().saturating_sub(1)).unwrap_or(0)
+    }
+
+    fn note(&self, done: Result<(), ActError>) {
+        if let Err(error) = done {
+            let level = self.chain.level();
+            tracing::warn!(%level, %error, "an event did not happen");
+        }
+    }
+
+    /// Pays so much in fees that whatever the account has waiting makes room.
+    fn pay_away(&mut self, by: u32, leaves: u64) -> Result<(), ActError> {
+        const FEES: u32 = 100;
+        let person = self.person(by).ok_or(ActError::NoAccount(by))?;
+        let source = person.account();
+        let to = self.person(self.baker()).map(Person::account);
+        let to = to.ok_or(ActError::NoAccount(self.baker()))?;
+        let pay = |amount| Action::Transaction {
+            amount,
+            destination: Contract::Implicit(to),
+            parameters: None,
+        };
+        let fee = content(source, Counter(0), pay(Mutez(0))).fee.0;
+        let fee = fee.saturating_mul(FEES.into());
+        let account = self.chain.context().ledger.account(Owner::Implicit(source));
+        let has = account.map_or(0, |account| account.balance.0);
+        let amount = has.saturating_sub(leaves.saturating_add(fee));
+        let next = account
+            .map_or(0, |account| account.counter.0)
+            .saturating_add(1);
+        let mut content = content(source, Counter(next), pay(Mutez(amount)));
+        content.fee = Mutez(fee);
+        let bytes = self.sign_contents(by, vec![content])?;
+        self.inject(&bytes).map(|_| ())
     }
 
     /// Advances until the head is at `level`.
@@ -328,6 +425,7 @@ impl Scenario {
                 continue;
             };
             if self.chain.mempool().of_source(me).is_some() {
+                self.pay_more(actor.account, me);
                 continue;
             }
             let copied = match actor.strategy {
@@ -347,13 +445,39 @@ impl Scenario {
             if actions.is_empty() {
                 continue;
             }
-            let sent = self.sign_paying(actor.account, actions, actor.fees);
+            let fees = self.paying.get(&actor.account).copied();
+            let fees = fees.unwrap_or(1).max(actor.fees);
+            let sent = self.sign_paying(actor.account, actions, fees);
             let sent = sent.and_then(|bytes| self.inject(&bytes));
             if let Err(error) = sent {
                 tracing::debug!(account = %me, %error, "actor refused");
             }
+            self.sent.insert(actor.account, self.chain.level());
         }
         self.truth = Some(truth);
+    }
+
+    /// Puts ten times the fee on what an actor has had waiting for too long.
+    fn pay_more(&mut self, by: u32, source: PublicKeyHash) {
+        let level = self.chain.level();
+        let since = self.sent.get(&by).and_then(|sent| level.since(*sent));
+        if since.is_some_and(|blocks| blocks < PATIENCE) {
+            return;
+        }
+        let Some(waiting) = self.chain.mempool().of_source(source) else {
+            return;
+        };
+        let mut contents = waiting.signed.operation.contents.clone();
+        for content in &mut contents {
+            content.fee = Mutez(content.fee.0.saturating_mul(10));
+        }
+        let sent = self.sign_contents(by, contents);
+        if let Err(error) = sent.and_then(|bytes| self.inject(&bytes)) {
+            tracing::debug!(account = %source, %error, "no higher fee");
+        }
+        let paying = self.paying.entry(by).or_insert(1);
+        *paying = paying.saturating_mul(10).min(1_000);
+        self.sent.insert(by, level);
     }
 
     /// Signs and injects what an account is told to do.
@@ -406,7 +530,6 @@ impl Scenario {
     /// The same with a multiple of the usual fees.
     fn sign_paying(&self, by: u32, actions: Vec<Action>, fees: u32) -> Result<Vec<u8>, ActError> {
         let person = self.person(by).ok_or(ActError::NoAccount(by))?;
-        let form = self.chain.form();
         let mut counter = self.next_counter(person.account());
         let mut contents = Vec::new();
         for action in actions {
@@ -415,6 +538,13 @@ impl Scenario {
             contents.push(content);
             counter = Counter(counter.0.saturating_add(1));
         }
+        self.sign_contents(by, contents)
+    }
+
+    /// The signed bytes of contents, on the head's branch.
+    fn sign_contents(&self, by: u32, contents: Vec<Content>) -> Result<Vec<u8>, ActError> {
+        let person = self.person(by).ok_or(ActError::NoAccount(by))?;
+        let form = self.chain.form();
         let branch = self.chain.head().hash;
         let operation = Operation { branch, contents };
         let message = operation.to_sign(form).map_err(malformed)?;

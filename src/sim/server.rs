@@ -279,6 +279,10 @@ async fn handle(
     if let Fault::Status(status) = fault {
         return status_of(status).into_response();
     }
+    if fault == Fault::Silence {
+        served.stopped().await;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let reply = served.shared.with_chain(|chain| {
         rpc::command(chain, &request, &weather).unwrap_or_else(|| {
             let view = View {
@@ -352,7 +356,7 @@ fn json_response(status: StatusCode, value: &Value, fault: Fault) -> Response {
     text.push('\n');
     let body = match fault {
         Fault::HalfBody => half(text),
-        Fault::None | Fault::Status(_) => Body::from(text),
+        Fault::None | Fault::Status(_) | Fault::Silence => Body::from(text),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -76,7 +76,9 @@ impl Told {
                     _ => chain.at(head.header.level.minus(lag)?),
                 });
                 let wanted = shown.filter(|block| filter.has(block));
-                Some(wanted.map(|block| rpc::stream_item(view, block)).collect())
+                let times = if view.weather.repeats_heads { 2 } else { 1 };
+                let items = wanted.map(|block| rpc::stream_item(view, block));
+                Some(items.flat_map(|item| vec![item; times]).collect())
             }
             Self::Applied(filter, seen) => {
                 let new = chain.applied().get(*seen..).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Every state of a commitment period, and the proof of any of its ticks, by walking the reference
-//! machine: how players inside the simulation know what to say.
+//! machine from the start of a level: how players inside the simulation know what to say.
 //!
 //! Promises: obvious and slow, for small kernels; written apart from what a tower plays with, so
 //! that each checks the other through the judge. Refuses to know who asks and what they make of it.
@@ -36,6 +36,8 @@ pub(crate) struct ReadLevel {
     pub level: Level,
     /// Tick at which it begins, from the start of the period.
     pub begins: u128,
+    /// The state that begins it, where it is known.
+    pub start: Option<State>,
     /// Its messages.
     pub messages: Vec<Vec<u8>>,
     /// Who answers reveals.
@@ -88,8 +90,7 @@ impl MachineTrace {
     /// The machine at `tick`, walked there from the nearest place before.
     fn at(&mut self, tick: u128) -> Option<&mut Walk> {
         if !self.marks.contains_key(&tick) {
-            let (_, nearest) = self.marks.range(..=tick).next_back()?;
-            let mut walk = nearest.clone();
+            let mut walk = self.nearest(tick)?;
             let mut level = walk.level;
             while walk.tick(self.start) < tick {
                 walk.stride(&self.levels, self.start.saturating_add(tick))?;
@@ -101,6 +102,24 @@ impl MachineTrace {
             self.marks.insert(tick, walk);
         }
         self.marks.get_mut(&tick)
+    }
+
+    /// The last known place that is not after `tick`.
+    fn nearest(&self, tick: u128) -> Option<Walk> {
+        let (visited, walk) = self.marks.range(..=tick).next_back()?;
+        let starts = self.levels.iter().enumerate();
+        let started = starts
+            .filter(|(_, level)| level.begins > *visited && level.begins <= tick)
+            .filter_map(|(level, read)| Some((level, read.start.clone()?)))
+            .next_back();
+        let Some((level, state)) = started else {
+            return Some(walk.clone());
+        };
+        Some(Walk {
+            machine: Machine::new(state).ok()?,
+            level,
+            message: 0,
+        })
     }
 
     /// What the machine at this place reads next.
@@ -289,6 +308,12 @@ pub enum Meddling {
         /// The first such level.
         level: Level,
     },
+    /// From a level on, the parameters of the data availability layer are those of the protocol
+    /// that comes later.
+    LaterSizes {
+        /// The first such level.
+        level: Level,
+    },
 }
 
 impl Meddling {
@@ -302,7 +327,8 @@ impl Meddling {
             | Self::SkipsEnd { level }
             | Self::CorruptsInfo { level }
             | Self::Replays { level }
-            | Self::WrongReveals { level } => *level,
+            | Self::WrongReveals { level }
+            | Self::LaterSizes { level } => *level,
         }
     }
 
@@ -310,6 +336,12 @@ impl Meddling {
     #[must_use]
     pub(crate) fn corrupts_reveals(&self, level: Level) -> bool {
         matches!(self, Self::WrongReveals { level: from } if level >= *from)
+    }
+
+    /// Whether sizes of past protocols are forgotten at `level`.
+    #[must_use]
+    pub(crate) fn takes_later_sizes(&self, level: Level) -> bool {
+        matches!(self, Self::LaterSizes { level: from } if level >= *from)
     }
 
     /// The messages of `level` as this machine reads them; `first` are those of the rollup's first.
@@ -346,7 +378,7 @@ impl Meddling {
                 }
             }
             Self::Replays { .. } => messages = first.to_vec(),
-            Self::WrongReveals { .. } => {}
+            Self::WrongReveals { .. } | Self::LaterSizes { .. } => {}
         }
         messages
     }

@@ -214,6 +214,9 @@ impl MachineTruth {
         let mut messages = messages_of(chain, level)?;
         if let Some(meddling) = meddling {
             answers.corrupt = meddling.corrupts_reveals(level);
+            if meddling.takes_later_sizes(level) {
+                answers.past_sizes = Arc::default();
+            }
             let rollup = chain.context().rollup(address).ok()?;
             let first = messages_of(chain, rollup.origination_level.next()?)?;
             messages = meddling.read(level, messages, &first);
@@ -221,6 +224,7 @@ impl MachineTruth {
         Some(ReadLevel {
             level,
             begins,
+            start: None,
             messages,
             environment: self.engines.environment(answers),
         })
@@ -286,9 +290,13 @@ impl MachineTruth {
         let mut levels = Vec::new();
         let mut level = from;
         while level < to {
-            let before = self.known.get(reading)?.get(&level)?.ticks;
+            let before = self.known.get(reading)?.get(&level)?.clone();
             level = level.next()?;
-            levels.push(self.level(chain, reading, level, before.checked_sub(start)?)?);
+            let begins = before.ticks.checked_sub(start)?;
+            levels.push(ReadLevel {
+                start: before.state,
+                ..self.level(chain, reading, level, begins)?
+            });
         }
         MachineTrace::new(state, levels, length)
     }

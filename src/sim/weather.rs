@@ -5,9 +5,9 @@
 //! kind, never at random. Refuses to know what a client makes of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::protocol::{InboxHash, Level};
+use crate::protocol::{Commitment, InboxHash, Level, StateHash};
 
 /// State of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +23,16 @@ pub struct Weather {
     pub bad_gateway_every: Option<u32>,
     /// Among block requests, cut the body of one in this many in its middle.
     pub half_body_every: Option<u32>,
+    /// Among block requests, leave one in this many without any answer.
+    pub stalls_every: Option<u32>,
     /// End a head stream after this many heads.
     pub cut_stream_after: Option<u32>,
     /// Never send a head on a stream, but keep it open.
     pub silent_stream: bool,
+    /// Every head comes twice on a stream.
+    pub repeats_heads: bool,
+    /// Games are shown otherwise than they are.
+    pub wrong_games: Option<WrongGames>,
     /// The inbox of this level is answered with another hash.
     pub wrong_inbox_at: Option<Level>,
     /// Blocks from this level on have another hash here: an endpoint of another branch.
@@ -53,6 +59,16 @@ pub struct Failing {
     pub status: u16,
 }
 
+/// How a malicious endpoint shows the games of a staker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WrongGames {
+    /// No section is disputed: there is one, and it ends as the staker itself claims.
+    Undisputed,
+    /// The dissection starts in a state that the players do not share.
+    Contradictory,
+}
+
 /// How the network carries operations to bakers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,6 +81,8 @@ pub struct Carriage {
     pub reversed: bool,
     /// Every operation comes again after its block.
     pub duplicates: bool,
+    /// Fees that bakers want, in usual thresholds; nothing is once.
+    pub price: u32,
 }
 
 impl Carriage {
@@ -85,6 +103,8 @@ pub enum Fault {
     Status(u16),
     /// The right headers and half of the body.
     HalfBody,
+    /// Nothing is ever said.
+    Silence,
 }
 
 impl Weather {
@@ -105,6 +125,8 @@ impl Weather {
             Fault::Status(502)
         } else if hits(self.half_body_every) {
             Fault::HalfBody
+        } else if hits(self.stalls_every) {
+            Fault::Silence
         } else {
             Fault::None
         }
@@ -129,6 +151,31 @@ impl Weather {
         }
         if let Some(witness) = inbox.pointer_mut("/old_levels_messages/content/hash") {
             *witness = crate::protocol::PayloadsHash([0x5a; 32]).to_string().into();
+        }
+    }
+}
+
+impl WrongGames {
+    /// Falsifies a game in the node's JSON; `claimed` is what the staker asked about claims.
+    pub fn falsify(self, game: &mut Value, claimed: Option<&Commitment>) {
+        let dissection = game.pointer_mut("/game/game_state/dissection");
+        let Some(chunks) = dissection.and_then(Value::as_array_mut) else {
+            return;
+        };
+        match (self, claimed) {
+            (Self::Undisputed, Some(claimed)) => {
+                chunks.truncate(1);
+                chunks.push(json!({
+                    "state": claimed.compressed_state,
+                    "tick": claimed.number_of_ticks.to_string(),
+                }));
+            }
+            (Self::Undisputed, None) => {}
+            (Self::Contradictory, _) => {
+                if let Some(state) = chunks.first_mut().and_then(|chunk| chunk.get_mut("state")) {
+                    *state = StateHash([0x5a; 32]).to_string().into();
+                }
+            }
         }
     }
 }

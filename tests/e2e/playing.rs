@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Ending, Reader};
-use watchtower::protocol::{PublicKeyHash, RollupAddress};
+use watchtower::protocol::{Level, PublicKeyHash, RollupAddress};
 use watchtower::signer::Key;
 use watchtower::sim::{
-    Drill, Endpoint, Engines, Options, Report, Shared, Staged, Strategy, serve, suite,
+    Drill, Endpoint, Engines, Options, Report, Role, Shared, Staged, Strategy, serve, suite,
 };
 use watchtower::tower::{Outcome, Status, TowerError, fast_engine, follow, reference_engine};
 
@@ -109,6 +109,7 @@ impl Arena {
         });
         Config {
             data_dir: self.folder.path().join("data"),
+            node_timeout: UNDER_WEATHER,
             endpoints: self.endpoints.iter().map(Endpoint::url).collect(),
             rollups: vec![RollupConfig {
                 address: self.rollup,
@@ -193,10 +194,15 @@ impl Arena {
 
     /// Until everything is over, or the last level.
     fn run(&mut self) -> Report {
+        self.run_until(self.drill.last)
+    }
+
+    /// Until everything is over, or the chain is at `last`.
+    fn run_until(&mut self, last: Level) -> Report {
         loop {
             let report = self.report();
             let level = self.shared.with(|scenario| scenario.chain().level());
-            if report.is_over || level >= self.drill.last {
+            if report.is_over || level >= last {
                 return report;
             }
             self.step();
@@ -247,17 +253,30 @@ fn complaint(report: &Report, drill: &Drill) -> Option<String> {
     (!is_well).then(|| format!("{}: {report:#?}", drill.name))
 }
 
+const fn mode(role: Role) -> Mode {
+    match role {
+        Role::Defend => Mode::Defend,
+        Role::Operate => Mode::Operate,
+        Role::Bailout => Mode::Bailout,
+    }
+}
+
 fn defended(drill: &Drill) -> Option<String> {
     let mut arena = Arena::new(drill);
-    arena.start(Mode::Defend);
+    arena.start(mode(drill.defence.role));
     arena.settle();
+    if let Some(restart) = drill.defence.restart {
+        arena.run_until(restart.after);
+        arena.stop();
+        arena.start(mode(restart.role));
+        arena.settle();
+    }
     let report = arena.run();
     arena.stop();
     arena.check_invariants();
     complaint(&report, drill)
 }
 
-/// The drills named in the environment, or all.
 /// The drills that `WATCHTOWER_DRILLS` names, or `all`: a campaign of its own, since whole games of
 /// every adversary take long. Without it, the tests below and the demo play.
 fn chosen() -> Vec<Drill> {

@@ -1,5 +1,7 @@
 //! The host functions of `smart_rollup_core`, as safe calls. A negative code is an `Err`.
 
+#![allow(dead_code)] // each kernel calls some of them
+
 /// What a host function refused with.
 pub(crate) type Code = i32;
 
@@ -18,6 +20,7 @@ unsafe extern "C" {
     fn store_value_size(key: *const u8, len: usize) -> i32;
     fn reveal_preimage(hash: *const u8, len: usize, dst: *mut u8, max: usize) -> i32;
     fn reveal_metadata(dst: *mut u8, max: usize) -> i32;
+    fn reveal(request: *const u8, len: usize, dst: *mut u8, max: usize) -> i32;
 }
 
 fn checked(code: i32) -> Result<usize, Code> {
@@ -91,4 +94,16 @@ pub(crate) fn preimage(hash: &[u8], buffer: &mut [u8]) -> Result<usize, Code> {
 
 pub(crate) fn metadata(buffer: &mut [u8]) -> Result<usize, Code> {
     checked(unsafe { reveal_metadata(buffer.as_mut_ptr(), buffer.len()) })
+}
+
+/// What a request of the protocol's own encoding is answered with.
+pub(crate) fn reveal_by(request: &[u8], buffer: &mut [u8]) -> Result<usize, Code> {
+    checked(unsafe {
+        reveal(
+            request.as_ptr(),
+            request.len(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    })
 }

@@ -106,7 +106,8 @@ impl Claimant<'_> {
             | Strategy::Frozen(from)
             | Strategy::Zeroed(from)
             | Strategy::Random(from)
-            | Strategy::Stuck(from) => Some(*from),
+            | Strategy::Stuck(from)
+            | Strategy::Straddles(from) => Some(*from),
             Strategy::Freeloader { until, .. } => *until,
         }
     }
@@ -141,6 +142,18 @@ impl Claimant<'_> {
             });
         }
         let period = self.period(view, tip.inbox_level, level)?;
+        if let Strategy::Straddles(from) = self.strategy
+            && from.level <= tip.inbox_level
+        {
+            let others = rollup.at_level(tip.inbox_level).iter();
+            let mut others = others.filter(|hash| **hash != tip.hash());
+            return Some(Commitment {
+                compressed_state: period.state,
+                inbox_level: level,
+                predecessor: *others.next()?,
+                number_of_ticks: period.ticks,
+            });
+        }
         let truth = Commitment {
             compressed_state: period.state,
             inbox_level: level,
@@ -155,7 +168,9 @@ impl Claimant<'_> {
             ..truth
         };
         Some(match self.strategy {
-            Strategy::WrongState(from) => with_state(other_state(period.state, *from)),
+            Strategy::WrongState(from) | Strategy::Straddles(from) => {
+                with_state(other_state(period.state, *from))
+            }
             Strategy::WrongTicks { by, .. } => Commitment {
                 number_of_ticks: truth.number_of_ticks.saturating_add_signed(*by).max(1),
                 ..truth

@@ -20,7 +20,7 @@ use super::rollup::Rollup;
 use super::rules::cement;
 use super::trace::{Meddling, States};
 use crate::protocol::operation::Action;
-use crate::protocol::{CommitmentHash, Level, PublicKeyHash, RollupAddress, StateHash};
+use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash, RollupAddress, StateHash};
 
 pub use play::{Opens, Pace, Play, Timeouts};
 pub use slip::{Slip, SlipKind};
@@ -136,6 +136,9 @@ pub enum Strategy {
     },
     /// What the machine gives with other inputs.
     OtherInputs(Meddling),
+    /// Wrong states for the period of a point, and then what is true on top of what others claim:
+    /// one staker on two branches.
+    Straddles(From),
 }
 
 /// Whether a staker also cements what can be.
@@ -147,6 +150,19 @@ pub enum Cementing {
     Never,
     /// At each block where it is possible.
     Always,
+}
+
+/// Which periods a staker publishes for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publishing {
+    /// Every one.
+    #[default]
+    Always,
+    /// Those for which somebody else claims otherwise.
+    AgainstOthers,
+    /// None.
+    Never,
 }
 
 /// A staker of one rollup.
@@ -161,6 +177,9 @@ pub struct Actor {
     /// Whether it cements.
     #[serde(default)]
     pub cementing: Cementing,
+    /// What it publishes.
+    #[serde(default)]
+    pub publishing: Publishing,
     /// Blocks it lets pass after a level before it publishes for it; 2 is finality.
     #[serde(default = "finality")]
     pub patience: u32,
@@ -215,6 +234,7 @@ impl Actor {
             rollup,
             strategy,
             cementing: Cementing::Never,
+            publishing: Publishing::Always,
             patience: finality(),
             play: None,
             fees: usual(),
@@ -225,6 +245,13 @@ impl Actor {
     #[must_use]
     pub const fn cementing(mut self) -> Self {
         self.cementing = Cementing::Always;
+        self
+    }
+
+    /// The same, publishing less.
+    #[must_use]
+    pub const fn publishing(mut self, publishing: Publishing) -> Self {
+        self.publishing = publishing;
         self
     }
 
@@ -270,18 +297,7 @@ impl Actor {
         {
             return vec![action];
         }
-        let due = |level: Level| {
-            let from = level.plus(self.patience);
-            from.is_some_and(|from| view.chain.level() >= from)
-        };
-        let Some(tip) = standing(rollup, &view.me) else {
-            return Vec::new();
-        };
-        let level = context.next_commitment_level(tip.inbox_level);
-        let Some(level) = level.filter(|level| due(*level)) else {
-            return Vec::new();
-        };
-        let commitment = claimant.claim(view, rollup, &tip, level);
+        let commitment = self.publication(&claimant, view, &context, rollup);
         commitment
             .map(|commitment| Action::Publish {
                 rollup: self.rollup,
@@ -289,6 +305,37 @@ impl Actor {
             })
             .into_iter()
             .collect()
+    }
+
+    /// The next commitment that it wants to publish now.
+    fn publication(
+        &self,
+        claimant: &Claimant<'_>,
+        view: &mut View<'_>,
+        context: &Context,
+        rollup: &Rollup,
+    ) -> Option<Commitment> {
+        if self.publishing == Publishing::Never {
+            return None;
+        }
+        let mut tip = standing(rollup, &view.me)?;
+        loop {
+            let level = context.next_commitment_level(tip.inbox_level)?;
+            if view.chain.level() < level.plus(self.patience)? {
+                return None;
+            }
+            let published = rollup.at_level(level);
+            if self.publishing == Publishing::AgainstOthers && published.is_empty() {
+                return None;
+            }
+            let claim = claimant.claim(view, rollup, &tip, level)?;
+            // What others claim likewise needs no stake of one's own.
+            let is_agreed = published.iter().all(|hash| *hash == claim.hash());
+            if self.publishing == Publishing::Always || !is_agreed {
+                return Some(claim);
+            }
+            tip = claim;
+        }
     }
 
     fn cementation(&self, chain: &Chain, context: &Context, rollup: &Rollup) -> Option<Action> {
@@ -305,7 +352,7 @@ impl Actor {
 }
 
 /// The commitment `staker` stands on highest, or the last cemented one.
-fn standing(rollup: &Rollup, staker: &PublicKeyHash) -> Option<crate::protocol::Commitment> {
+fn standing(rollup: &Rollup, staker: &PublicKeyHash) -> Option<Commitment> {
     let stake = rollup.index_of(staker).ok().and_then(|index| {
         let level = rollup.highest_stake.get(&index)?;
         rollup.stake_at(index, *level)

@@ -33,6 +33,8 @@ pub enum Pace {
     LastBlock,
     /// This many blocks after the opponent's move.
     After(u32),
+    /// At once and this many blocks later, in turn.
+    Alternates(u32),
 }
 
 /// Which games an actor opens.
@@ -161,6 +163,7 @@ impl Play {
             Pace::Until(most) => memory.moves < most,
             Pace::LastBlock => table.left == 0,
             Pace::After(blocks) => table.waited >= i64::from(blocks),
+            Pace::Alternates(blocks) => next % 2 == 1 || table.waited >= i64::from(blocks),
         };
         let moves_now = if table.is_mine {
             moves_now

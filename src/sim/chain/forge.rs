@@ -88,7 +88,8 @@ impl Chain {
     fn chosen(&self, gas_limit: u64) -> Vec<&Waiting> {
         let waiting = self.mempool.waiting().iter();
         let candidates: Vec<(&Waiting, Valid)> = waiting
-            .filter(|waiting| waiting.class == Class::Validated && waiting.pays_enough())
+            .filter(|waiting| waiting.class == Class::Validated)
+            .filter(|waiting| waiting.pays(self.carriage.price.max(1)))
             .filter(|waiting| self.has_arrived(&waiting.hash))
             .filter(|waiting| self.is_live(&waiting.signed.operation.branch))
             .filter_map(|waiting| Some((waiting, waiting.valid?)))

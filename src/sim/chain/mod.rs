@@ -360,6 +360,22 @@ impl Chain {
         Ok(())
     }
 
+    /// Makes the newest block that another branch ends in the head: of two branches, the one left.
+    /// Nothing happens where there is none.
+    ///
+    /// # Errors
+    /// None for a branch that is known.
+    pub fn switch_back(&mut self) -> Result<(), ChainError> {
+        let is_left = |block: &&Arc<Block>| {
+            let level = block.header.level;
+            self.at(level).is_none_or(|main| main.hash != block.hash)
+        };
+        match self.applied.iter().rev().find(is_left) {
+            Some(block) => self.switch_to(&block.hash.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// First round that no known block on the head has.
     fn next_round(&self) -> u32 {
         let head = self.head().hash;

@@ -12,19 +12,20 @@ mod suite;
 
 use serde::{Deserialize, Serialize};
 
-use super::actors::{Actor, Play, Strategy};
+use super::actors::{Actor, Play, Publishing, Strategy};
 use super::acts::{Act, ActError, malformed};
 use super::parameters::Parameters;
 use super::scenario::{Event, Scenario, Setup};
 use super::truth::{Engines, MachineTruth};
 use super::weather::Weather;
-use crate::protocol::{Level, Protocol, RollupAddress};
+use crate::protocol::{Level, Mutez, Protocol, RollupAddress};
 
 pub use report::{Fate, Report};
 pub use suite::suite;
 
-/// The kernel of every drill: it does what messages tell it to.
-const KERNEL: &[u8] = include_bytes!("../../../tests/data/kernels/commander.wasm");
+const COMMANDER: &[u8] = include_bytes!("../../../tests/data/kernels/commander.wasm");
+const SECOND: &[u8] = include_bytes!("../../../tests/data/kernels/commander-second.wasm");
+const RECKONER: &[u8] = include_bytes!("../../../tests/data/kernels/reckoner.wasm");
 
 /// Account that originates and writes to the rollup.
 const WRITER: u32 = 0;
@@ -32,6 +33,17 @@ const WRITER: u32 = 0;
 const DEFENDER: u32 = 1;
 /// Account of the first opponent.
 const OPPONENTS: u32 = 2;
+
+/// What the rollup runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernel {
+    /// It does what messages tell it to.
+    Commander,
+    /// It reckons on a stack of numbers, as the arithmetic machine does, and keeps what it is told
+    /// of the chain.
+    Reckoner,
+}
 
 /// Lengths of the chain, in blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +65,47 @@ pub struct Traffic {
     pub until: Level,
     /// Levels that have none.
     pub silent: Vec<Level>,
-    /// Level at which the kernel reveals a preimage, if it does.
+    /// Level with this many messages more.
+    pub flood: Option<(Level, u32)>,
+    /// Level at which the kernel reveals something: the commander a preimage, the reckoner the
+    /// parameters of the data availability layer.
     pub reveals: Option<Level>,
+    /// Level at which the kernel asks for a preimage that nobody has.
+    pub lacks: Option<Level>,
+    /// Level at which the kernel puts another one in its place.
+    pub upgrades: Option<Level>,
+}
+
+/// What a defender does by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Stakes and plays against what is false, and nothing else.
+    Defend,
+    /// Publishes every period, too.
+    Operate,
+    /// Plays for what is staked, and stakes no more.
+    Bailout,
+}
+
+/// A defender that goes down and comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Level after which it does.
+    pub after: Level,
+    /// What it comes back as.
+    pub role: Role,
+}
+
+/// The seat of the defender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defence {
+    /// What it does at first.
+    pub role: Role,
+    /// Whether it is interrupted.
+    pub restart: Option<Restart>,
+    /// Its money, when it is not rich.
+    pub money: Option<Mutez>,
 }
 
 /// A staker against the truth, or beside it.
@@ -77,14 +128,20 @@ pub struct Drill {
     pub about: String,
     /// Fixes keys and blocks.
     pub seed: u64,
+    /// What the rollup runs.
+    pub kernel: Kernel,
     /// Protocol of the chain.
     pub protocol: Protocol,
     /// A later protocol, from the end of a level on.
     pub switch: Option<(Level, Protocol)>,
     /// Lengths of the chain.
     pub lengths: Lengths,
+    /// Games that a staker may play at once, when it is not mainnet's number.
+    pub parallel_games: Option<u32>,
     /// What users do.
     pub traffic: Traffic,
+    /// How it is defended.
+    pub defence: Defence,
     /// Who is against.
     pub opponents: Vec<Opponent>,
     /// What befalls the chain.
@@ -104,6 +161,8 @@ pub struct Staged {
     pub rollup: RollupAddress,
     /// Index of the account that defends.
     pub defender: u32,
+    /// How.
+    pub defence: Defence,
     /// Level at which everything must be over.
     pub last: Level,
 }
@@ -115,12 +174,24 @@ impl Drill {
             window,
             timeout,
         } = self.lengths;
-        let parameters =
-            |protocol| Parameters::mainnet(protocol).with_lengths(period, window, timeout);
+        let parameters = |protocol| {
+            let mut parameters =
+                Parameters::mainnet(protocol).with_lengths(period, window, timeout);
+            parameters.reveals.dal_parameters = Some(Level::ZERO);
+            let most = &mut parameters.rollup.max_parallel_games;
+            *most = self.parallel_games.unwrap_or(*most);
+            parameters
+        };
         let mut setup = Setup::of(self.protocol, parameters(self.protocol)).seeded(self.seed);
         setup.accounts = u32::try_from(self.opponents.len())
             .unwrap_or(0)
             .saturating_add(OPPONENTS + 1);
+        setup.money = self
+            .defence
+            .money
+            .map(|money| (DEFENDER, money))
+            .into_iter()
+            .collect();
         if let Some((level, protocol)) = self.switch {
             setup = setup.migrating(level, protocol, parameters(protocol));
         }
@@ -135,7 +206,11 @@ impl Drill {
         let mut scenario = Scenario::new(self.setup()).map_err(malformed)?;
         let truth = MachineTruth::new(engines, scenario.preimages().clone());
         scenario.employ(std::iter::empty::<Actor>(), Box::new(truth));
-        let rollup = scenario.originate(WRITER, KERNEL)?;
+        let kernel = match self.kernel {
+            Kernel::Commander => COMMANDER,
+            Kernel::Reckoner => RECKONER,
+        };
+        let rollup = scenario.originate(WRITER, kernel)?;
         self.plan_traffic(&mut scenario);
         for (level, event) in &self.events {
             scenario.expect(*level, *event);
@@ -150,6 +225,7 @@ impl Drill {
             scenario,
             rollup,
             defender: DEFENDER,
+            defence: self.defence.clone(),
             last: self.last,
         })
     }
@@ -159,15 +235,13 @@ impl Drill {
         let mut level = scenario.chain().level();
         while let Some(next) = level.next().filter(|next| *next <= traffic.until) {
             level = next;
-            let mut messages: Vec<Vec<u8>> = Vec::new();
-            if traffic.reveals == Some(level) {
-                let name = scenario.keep_preimage(b"what a kernel reveals".to_vec());
-                let mut command = b"R".to_vec();
-                command.extend(hex::decode(name).unwrap_or_default());
-                messages.push(command);
-            }
+            let mut messages = self.commands(scenario, level);
             if !traffic.silent.contains(&level) {
-                messages.extend((0..traffic.each).map(|nth| writing(level, nth)));
+                let more = traffic.flood.filter(|(flooded, _)| *flooded == level);
+                let count = traffic
+                    .each
+                    .saturating_add(more.map_or(0, |(_, more)| more));
+                messages.extend((0..count).map(|nth| self.writing(level, nth)));
             }
             let messages: Vec<_> = messages.iter().map(Vec::as_slice).collect();
             if !messages.is_empty() {
@@ -177,21 +251,63 @@ impl Drill {
     }
 }
 
-/// A command that stores something that depends on its place.
-fn writing(level: Level, nth: u32) -> Vec<u8> {
-    let mut command = b"W\x05/data".to_vec();
-    command.extend(level.get().to_be_bytes());
-    command.extend(nth.to_be_bytes());
-    command
+impl Drill {
+    /// What the kernel is told to do at a level besides its daily work.
+    fn commands(&self, scenario: &mut Scenario, level: Level) -> Vec<Vec<u8>> {
+        let command = |letter: u8, name: String| {
+            let mut command = vec![letter];
+            command.extend(hex::decode(name).unwrap_or_default());
+            command
+        };
+        let is_now = |planned: Option<Level>| planned == Some(level);
+        let mut commands = Vec::new();
+        if is_now(self.traffic.reveals) {
+            commands.push(match self.kernel {
+                Kernel::Reckoner => b"dal".to_vec(),
+                Kernel::Commander => command(
+                    b'R',
+                    scenario.keep_preimage(b"what a kernel reveals".to_vec()),
+                ),
+            });
+        }
+        if is_now(self.traffic.upgrades) {
+            commands.push(command(b'U', scenario.keep_preimage(SECOND.to_vec())));
+        }
+        if is_now(self.traffic.lacks) {
+            let lost = crate::crypto::blake2b(b"what nobody has");
+            commands.push(command(b'R', format!("00{}", hex::encode(lost.0))));
+        }
+        commands
+    }
+
+    /// A message whose effect depends on its place.
+    fn writing(&self, level: Level, nth: u32) -> Vec<u8> {
+        if self.kernel == Kernel::Reckoner {
+            return format!("{level} {nth} + sum").into_bytes();
+        }
+        let mut command = b"W\x05/data".to_vec();
+        command.extend(level.get().to_be_bytes());
+        command.extend(nth.to_be_bytes());
+        command
+    }
 }
 
 impl Staged {
     /// Lets the simulation's own honest player defend.
     pub fn defend(&mut self) {
-        let honest = Actor::new(self.defender, self.rollup, Strategy::Honest)
-            .cementing()
-            .playing(Play::default());
+        let honest = self.honest(self.defence.role);
         self.scenario.hire(honest);
+    }
+
+    fn honest(&self, role: Role) -> Actor {
+        Actor::new(self.defender, self.rollup, Strategy::Honest)
+            .cementing()
+            .playing(Play::default())
+            .publishing(match role {
+                Role::Defend => Publishing::AgainstOthers,
+                Role::Operate => Publishing::Always,
+                Role::Bailout => Publishing::Never,
+            })
     }
 
     /// Advances until no liar has a stake and no game is under way, or until the last level.
@@ -205,6 +321,12 @@ impl Staged {
                 return Ok(report);
             }
             self.scenario.advance().map_err(malformed)?;
+            if let Some(restart) = self.defence.restart
+                && self.scenario.chain().level() == restart.after
+            {
+                let back = self.honest(restart.role);
+                self.scenario.replace(back);
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::protocol::operation::{Action, Content, Refutation, Stakers, Step};
-use crate::protocol::{CommitmentHash, Level, Mutez, PublicKeyHash, RollupAddress};
+use crate::protocol::{Commitment, CommitmentHash, Level, Mutez, PublicKeyHash, RollupAddress};
 use crate::sim::receipts::{Receipt, Status};
+use crate::sim::rollup::Rollup;
 use crate::sim::rules::game::Side;
 use crate::sim::scenario::Scenario;
 
@@ -29,7 +30,7 @@ pub struct Fate {
 /// What came of a drill.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Level of the first publication that differs from the defender's.
+    /// Level of the first publication that contradicts the defender's.
     pub lied: Option<Level>,
     /// Level at which the first game was opened.
     pub detected: Option<Level>,
@@ -73,6 +74,7 @@ impl Report {
             rollup: *rollup,
             report: Self::default(),
             published: BTreeMap::new(),
+            ours: BTreeSet::new(),
             clocks: BTreeMap::new(),
         };
         reading.read(scenario);
@@ -80,13 +82,31 @@ impl Report {
     }
 }
 
+/// Whether a commitment could still be cemented: somebody stands on it and on all below it. Who was
+/// slashed may publish again on top of what nobody stands on any more, to no avail.
+fn is_alive(stored: &Rollup, mut hash: CommitmentHash) -> bool {
+    while hash != stored.last_cemented {
+        let stakers = stored.stakers_of.get(&hash);
+        if stakers.is_none_or(Vec::is_empty) {
+            return false;
+        }
+        match stored.commitments.get(&hash) {
+            Some(commitment) => hash = commitment.predecessor,
+            None => return false,
+        }
+    }
+    true
+}
+
 /// Reading a chain block by block.
 struct Reading {
     me: PublicKeyHash,
     rollup: RollupAddress,
     report: Report,
-    /// Who published what, and when first.
-    published: BTreeMap<CommitmentHash, (Level, BTreeSet<PublicKeyHash>)>,
+    /// What was published, and when first.
+    published: BTreeMap<CommitmentHash, (Level, Commitment)>,
+    /// What the defender published.
+    ours: BTreeSet<CommitmentHash>,
     /// Blocks that the defender had left at the end of the block before, by game.
     clocks: BTreeMap<Stakers, i64>,
 }
@@ -110,24 +130,20 @@ impl Reading {
             let Some(next) = level.next() else { break };
             level = next;
         }
-        let ours: BTreeSet<_> = self
+        let lies = self.lies();
+        let times = self
             .published
             .iter()
-            .filter(|(_, (_, by))| by.contains(&self.me))
-            .map(|(hash, _)| *hash)
-            .collect();
-        let others = self
-            .published
-            .iter()
-            .filter(|(hash, _)| !ours.contains(*hash));
-        self.report.lied = others.map(|(_, (level, _))| *level).min();
+            .filter(|(hash, _)| lies.contains(*hash));
+        self.report.lied = times.map(|(_, (level, _))| *level).min();
         let Ok(stored) = chain.context().rollup(&self.rollup) else {
             return;
         };
         let against = |index| {
             let stands = stored.stakers_of.iter();
             let stands = stands.filter(|(_, stakers)| stakers.contains(index));
-            stands.into_iter().any(|(hash, _)| !ours.contains(hash))
+            let mut lies = stands.filter(|(hash, _)| lies.contains(hash));
+            lies.any(|(hash, _)| is_alive(stored, *hash))
         };
         let has_lied = self.report.lied.is_some();
         let anybody = stored.staker_index.values().any(against);
@@ -137,7 +153,23 @@ impl Reading {
         self.report.lost = self.report.slashed.contains(&self.me);
     }
 
-    fn note_clocks(&mut self, level: Level, stored: &crate::sim::rollup::Rollup) {
+    /// What cannot be true if what the defender published is, and what stands on it.
+    fn lies(&self) -> BTreeSet<CommitmentHash> {
+        let mut by_level: Vec<_> = self.published.iter().collect();
+        by_level.sort_by_key(|(_, (_, commitment))| commitment.inbox_level);
+        let claims = |hash| self.published.get(hash).map(|(_, claim)| claim.inbox_level);
+        let claimed: BTreeSet<_> = self.ours.iter().filter_map(claims).collect();
+        let mut lies = BTreeSet::new();
+        for (hash, (_, commitment)) in by_level {
+            let differs = claimed.contains(&commitment.inbox_level) && !self.ours.contains(hash);
+            if differs || lies.contains(&commitment.predecessor) {
+                lies.insert(*hash);
+            }
+        }
+        lies
+    }
+
+    fn note_clocks(&mut self, level: Level, stored: &Rollup) {
         self.clocks.clear();
         for (players, clock) in &stored.timeouts {
             let (side, budget) = if players.alice() == self.me {
@@ -170,9 +202,11 @@ impl Reading {
         };
         match &content.action {
             Action::Publish { rollup, commitment } if *rollup == self.rollup => {
-                let known = self.published.entry(commitment.hash());
-                let known = known.or_insert_with(|| (level, BTreeSet::new()));
-                known.1.insert(content.source);
+                let hash = commitment.hash();
+                self.published.entry(hash).or_insert((level, *commitment));
+                if is_mine {
+                    self.ours.insert(hash);
+                }
             }
             Action::Refute {
                 rollup,

@@ -3,15 +3,17 @@
 //! Simulation evaluates at the level of the block asked, or with `successor_level` at the next one;
 //! `latency` only bears on the node's cache (`RPC.ml`, `services_registration.ml`).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::{Reply, Request, View, blocks, flag, query, version};
+use super::{Reply, Request, View, blocks, flag, query, scripts, version};
 use crate::protocol::operation::{Form, Operation, SignedOperation};
-use crate::protocol::{ChainId, Mutez};
+use crate::protocol::{ChainId, Mutez, OperationHash};
 use crate::sim::apply::Pending;
 use crate::sim::block::{Block, Rules};
 use crate::sim::context::Context;
-use crate::sim::errors::Trace;
+use crate::sim::errors::{RuleError, Trace};
 use crate::sim::receipts::Shown;
 use crate::sim::validate::{Signatures, validate};
 
@@ -30,6 +32,7 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest:
         ["scripts", "run_operation"] => version(request, &["1"])
             .and_then(|()| body())
             .and_then(|body| run_asked(view, context.clone(), form, &body)),
+        ["scripts", leaf] => scripts::answer(context, leaf, body),
         ["preapply", "operations"] => body().and_then(|body| preapply(view, context, form, &body)),
         ["forge", "operations"] => body().and_then(|body| forge(form, &body)),
         ["forge", "signed_operations"] => body().and_then(|body| forge_signed(form, &body)),
@@ -75,48 +78,72 @@ fn run_asked(view: View<'_>, context: Context, form: Form, body: &Value) -> Resu
         .ok_or_else(|| missing("chain_id"))?
         .parse::<ChainId>()
         .map_err(Reply::bad_request)?;
-    run(view, context, form, operation, Signatures::Ignored).map(|(shown, _)| shown)
+    run(view, context, form, operation, Signatures::Ignored)
 }
 
-/// Applies an operation to a copy of the state; shows its receipts, and the state it leaves.
+/// Validates an operation and applies it to a copy of the state; shows its receipts.
 fn run(
     view: View<'_>,
     context: Context,
     form: Form,
     json: &Value,
     signatures: Signatures,
-) -> Result<(Value, Context), Reply> {
+) -> Result<Value, Reply> {
     let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
     let protocol = context.protocol;
     let refused = |errors: Trace| Reply::refused(&errors, protocol);
     validate(&context, form, &signed, signatures).map_err(refused)?;
+    let hash = signed.hash(form).map_err(Reply::bad_request)?;
+    Ok(applied(view, context, &signed, hash).0)
+}
+
+/// The receipts of a valid operation, and the state it leaves.
+fn applied(
+    view: View<'_>,
+    context: Context,
+    signed: &SignedOperation,
+    hash: OperationHash,
+) -> (Value, Context) {
     let mut pending = Pending {
         context,
         messages: Vec::new(),
         fees: Mutez(0),
         milligas: 0,
     };
-    let hash = signed.hash(form).map_err(Reply::bad_request)?;
-    let included = pending.apply(&signed, hash);
+    let included = pending.apply(signed, hash);
     let dialect = view.chain.config().dialect;
     let mut object = included.content_json(dialect, Shown::Receipts);
     object.remove("branch");
-    Ok((Value::Object(object), pending.context))
+    (Value::Object(object), pending.context)
 }
 
-/// Applies signed operations one after the other, as a block would.
+/// Applies signed operations one after the other, as a block would: all are validated in the state
+/// before, one of each source.
 fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Result<Value, Reply> {
     let operations = body
         .as_array()
         .ok_or_else(|| Reply::bad_request("not a list"))?;
-    let mut context = next(context)?;
-    let mut applied = Vec::new();
+    let before = next(context)?;
+    let refused = |errors: Trace| Reply::refused(&errors, before.protocol);
+    let mut after = before.clone();
+    let mut all = Vec::new();
+    let mut managers = BTreeMap::new();
     for json in operations {
-        let (shown, after) = run(view, context, form, json, Signatures::Checked)?;
-        applied.push(shown);
-        context = after;
+        let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
+        let hash = signed.hash(form).map_err(Reply::bad_request)?;
+        let valid = validate(&before, form, &signed, Signatures::Checked).map_err(refused)?;
+        if let Some(existing) = managers.insert(valid.source, hash) {
+            let restriction = RuleError::ManagerRestriction {
+                source: valid.source,
+                conflict: json!({"existing": existing, "new_operation": hash}),
+            };
+            return Err(refused(restriction.into()));
+        }
+        let (shown, state) = applied(view, after, &signed, hash);
+        all.push(shown);
+        after = state;
     }
-    Ok(applied.into())
+    Ok(all.into())
 }
 
 fn forge(form: Form, body: &Value) -> Result<Value, Reply> {

@@ -9,6 +9,7 @@ mod contracts;
 mod helpers;
 mod pool;
 mod rollups;
+mod scripts;
 mod shell;
 
 use serde_json::{Value, json};

@@ -7,16 +7,18 @@ use serde_json::{Map, Value, json};
 use super::{Reply, Request, View, query};
 use crate::crypto::Dialect;
 use crate::protocol::operation::Stakers;
-use crate::protocol::{CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress};
+use crate::protocol::{Commitment, CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress};
 use crate::sim::context::Context;
 use crate::sim::dialect;
 use crate::sim::errors::RuleError;
 use crate::sim::rollup::{Rollup, StakerIndex};
 use crate::sim::rules::{cement, game, originate};
+use crate::sim::weather::Weather;
 
 /// What the answers need: the state and whose leaf is asked for.
 struct Asked<'a> {
     context: &'a Context,
+    weather: &'a Weather,
     address: RollupAddress,
     rollup: &'a Rollup,
 }
@@ -53,6 +55,7 @@ pub(super) fn answer(
             };
             let asked = Asked {
                 context,
+                weather: view.weather,
                 address,
                 rollup,
             };
@@ -98,8 +101,13 @@ impl Asked<'_> {
                     .collect(),
             ),
             ["whitelist"] if protocol >= Protocol::Oxford => Reply::Ok(json!(rollup.whitelist)),
-            ["last_whitelist_update"] if protocol >= Protocol::Oxford => Reply::Ok(Value::Null),
-            ["consumed_outputs", _] if protocol >= Protocol::Oxford => Reply::Ok(json!([])),
+            ["last_whitelist_update"] if protocol >= Protocol::Oxford => {
+                let is_private = rollup.whitelist.is_some();
+                Reply::Ok(json!(is_private.then_some(rollup.last_whitelist_update)))
+            }
+            ["consumed_outputs", level] if protocol >= Protocol::Oxford => {
+                self.consumed_outputs(level)
+            }
             ["commitment", hash, rest @ ..] => self.commitment_leaf(hash, rest),
             ["inbox_level", level, "commitments"] => self.at_level(level),
             ["staker", staker, leaf] => self.staker_leaf(staker, leaf),
@@ -194,6 +202,19 @@ impl Asked<'_> {
         }
     }
 
+    /// Messages of an outbox level that were executed, while that is remembered.
+    fn consumed_outputs(&self, level: &str) -> Reply {
+        let parsed = level.parse::<i64>().ok();
+        let Some(level) = parsed.and_then(|level| Level::try_from(level).ok()) else {
+            return Reply::bad_request("Failed to parsed argument 'block_level'");
+        };
+        let mut levels = self.rollup.executed_outputs.values();
+        let of_level = levels.find(|(of, _)| *of == level);
+        Reply::Ok(json!(of_level.map_or_else(Vec::new, |(_, indices)| {
+            indices.iter().collect::<Vec<_>>()
+        })))
+    }
+
     fn staker_leaf(&self, staker: &str, leaf: &str) -> Reply {
         let Ok(staker) = staker.parse::<PublicKeyHash>() else {
             return Reply::bad_request(format!("Failed to parsed argument 'pkh' ({staker:?})"));
@@ -253,8 +274,21 @@ impl Asked<'_> {
         let games = self.rollup.games.iter();
         games
             .filter(|(players, _)| players.alice() == *staker || players.bob() == *staker)
-            .map(|(players, game)| self.game_json(players, game))
+            .map(|(players, game)| {
+                let mut shown = self.game_json(players, game);
+                if let Some(wrong) = self.weather.wrong_games {
+                    wrong.falsify(&mut shown, self.claimed(staker, game.inbox_level));
+                }
+                shown
+            })
             .collect()
+    }
+
+    /// What a staker claims for the end of a level.
+    fn claimed(&self, staker: &PublicKeyHash, level: Level) -> Option<&Commitment> {
+        let index = self.rollup.index_of(staker).ok()?;
+        let hash = self.rollup.stake_at(index, level)?;
+        self.rollup.commitment(&hash).ok()
     }
 
     fn game_json(&self, players: &Stakers, game: &game::Game) -> Value {

@@ -3,6 +3,8 @@
 //! Promises: the address of the operation's nonce, the genesis commitment of the real machine with
 //! the kernel installed, and the storage the protocol charges.
 
+use serde_json::Value;
+
 use crate::codec::Micheline;
 use crate::protocol::operation::{Origination, PvmKind};
 use crate::protocol::{
@@ -39,6 +41,7 @@ pub(crate) fn originate(
     origination: &Origination,
 ) -> Result<Originated, Trace> {
     check_kind(origination.pvm)?;
+    check_type(&origination.parameters_type.to_json())?;
     if let Some(whitelist) = &origination.whitelist {
         check_whitelist(context, whitelist)?;
     }
@@ -76,6 +79,39 @@ pub(crate) const fn check_kind(kind: PvmKind) -> Result<(), RuleError> {
         PvmKind::Arith => Err(RuleError::ArithPvmDisabled {}),
         PvmKind::Riscv => Err(RuleError::RiscvPvmDisabled {}),
     }
+}
+
+/// Types of messages that layer 1 may send to a rollup (`validate_ty`): no entrypoints, nothing that
+/// moves money, no code. What is no type at all has errors of its own on a node, and this one here.
+fn check_type(whole: &Value) -> Result<(), RuleError> {
+    // A type, and whether a name on it would be one of an entrypoint.
+    let mut open = vec![(whole, true)];
+    while let Some((of_type, names_entrypoints)) = open.pop() {
+        let texts = |key: &str| of_type.get(key).and_then(Value::as_array);
+        let names = texts("annots").map_or(&[] as &[Value], Vec::as_slice);
+        let is_entrypoint = |name: &Value| name.as_str().is_some_and(|name| name.starts_with('%'));
+        let inner = texts("args").map_or(&[] as &[Value], Vec::as_slice);
+        let prim = of_type.get("prim").and_then(Value::as_str);
+        let is_valid = match prim.unwrap_or_default() {
+            "unit" | "int" | "nat" | "signature" | "string" | "bytes" | "key_hash" | "key"
+            | "timestamp" | "address" | "bls12_381_g1" | "bls12_381_g2" | "bls12_381_fr"
+            | "bool" | "never" | "chain_id" => inner.is_empty(),
+            // What a contract takes is its own affair.
+            "contract" => inner.len() == 1,
+            "ticket" | "set" | "option" | "list" => inner.len() == 1,
+            "pair" => inner.len() >= 2,
+            "or" | "map" => inner.len() == 2,
+            _ => false,
+        };
+        if !is_valid || (names_entrypoints && names.iter().any(is_entrypoint)) {
+            return Err(RuleError::InvalidParametersType {});
+        }
+        if prim != Some("contract") {
+            let goes_on = names_entrypoints && prim == Some("or");
+            open.extend(inner.iter().map(|inner| (inner, goes_on)));
+        }
+    }
+    Ok(())
 }
 
 fn check_whitelist(

@@ -263,6 +263,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_executed_message_is_remembered_while_its_level_has_its_slot() {
+        let (mut context, rollup) = crate::sim::tests::rollup_at(Protocol::Ushuaia, 13);
+        let mut parameters = (*context.parameters).clone();
+        parameters.rollup.max_active_outbox_levels = 10;
+        context.parameters = parameters.into();
+        let mut executed = |level, index| {
+            let output = Output {
+                level: Level::new(level),
+                index,
+                message: OutboxMessage::Signal(Vec::new()),
+                bytes: Vec::new(),
+            };
+            record(&mut context, &rollup, &output)
+        };
+        assert!(executed(13, 99).is_ok());
+        assert_eq!(
+            executed(13, 99),
+            Err(RuleError::OutboxMessageAlreadyApplied {})
+        );
+        assert_eq!(
+            executed(13, 100),
+            Err(RuleError::InvalidOutboxMessageIndex {})
+        );
+        assert!(executed(23, 99).is_ok(), "a newer level takes the slot");
+        assert_eq!(executed(13, 98), Err(RuleError::OutboxLevelExpired {}));
+    }
+
+    #[test]
     fn each_protocol_knows_its_kinds() {
         let signal = OutboxMessage::Signal(Vec::new());
         assert!(is_known(Protocol::Ushuaia, &signal));

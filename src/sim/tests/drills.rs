@@ -1,28 +1,27 @@
 //! Every drill, defended by the simulation's own honest player: the judge's end-to-end test. It
 //! accepts honest proofs of both roles and slashes every liar, and nobody else.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::pvm::slow::SlowEngine;
 use crate::sim::truth::Engines;
 use crate::sim::{Drill, Report, Staged, Strategy, suite};
 
-fn engines() -> Engines {
-    Engines {
-        #[cfg(feature = "fast")]
-        fast: Some(Arc::new(crate::pvm::fast::FastEngine::new(
-            crate::pvm::fast::Options::default(),
-        ))),
-        #[cfg(not(feature = "fast"))]
-        fast: None,
-        reference: Arc::new(SlowEngine),
-    }
-}
+/// What runs the kernels of all drills: each of them is made ready once.
+static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines {
+    #[cfg(feature = "fast")]
+    fast: Some(Arc::new(crate::pvm::fast::FastEngine::new(
+        crate::pvm::fast::Options::default(),
+    ))),
+    #[cfg(not(feature = "fast"))]
+    fast: None,
+    reference: Arc::new(SlowEngine),
+});
 
 fn staged(drill: &Drill) -> Staged {
-    let mut staged = drill.stage(engines()).unwrap();
+    let mut staged = drill.stage(ENGINES.clone()).unwrap();
     staged.defend();
     staged
 }
@@ -42,9 +41,30 @@ fn complaint(report: &Report, drill: &Drill) -> Option<String> {
     (!is_well).then(|| format!("{}: {report:#?}", drill.name))
 }
 
+/// The drills that `WATCHTOWER_DRILLS` names, or all; once where only endpoints differ, which the
+/// simulation's own player does not ask.
+fn chosen() -> Vec<Drill> {
+    let mut drills = suite();
+    if let Ok(wanted) = std::env::var("WATCHTOWER_DRILLS") {
+        let names: Vec<_> = wanted.split(',').collect();
+        drills.retain(|drill| names.contains(&drill.name.as_str()));
+    }
+    let mut known = BTreeSet::new();
+    drills.retain(|drill| {
+        let chain = Drill {
+            name: String::new(),
+            about: String::new(),
+            endpoints: Vec::new(),
+            ..drill.clone()
+        };
+        known.insert(serde_json::to_string(&chain).unwrap())
+    });
+    drills
+}
+
 #[test]
 fn every_liar_is_slashed_and_nobody_else() {
-    let drills = suite();
+    let drills = chosen();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -52,6 +72,7 @@ fn every_liar_is_slashed_and_nobody_else() {
             scope.spawn(|| {
                 while let Some(drill) = drills.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let report = staged(drill).run().unwrap();
+                    println!("{}: over at {:?}", drill.name, report.games.last());
                     failures.lock().unwrap().extend(complaint(&report, drill));
                 }
             });
@@ -59,6 +80,230 @@ fn every_liar_is_slashed_and_nobody_else() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What a defender must get through, in our own words, and the drill of it.
+const SCENARIOS: &[(&str, &[&str])] = &[
+    // What the reference plays end to end: inputs, steps, empty levels, periods, clocks, crowds.
+    (
+        "reckoner: the first input of the rollup is wrong",
+        &["arith_inbox_proof_at_genesis"],
+    ),
+    (
+        "reckoner: the first step of the rollup is wrong",
+        &["arith_pvm_proof_at_genesis"],
+    ),
+    ("reckoner: an input is wrong", &["arith_inbox_proof"]),
+    (
+        "reckoner: the inbox grows during the game",
+        &["arith_inbox_proof_with_new_content"],
+    ),
+    (
+        "reckoner: one level, or many, without messages",
+        &[
+            "arith_inbox_proof_one_empty_level",
+            "arith_inbox_proof_many_empty_levels",
+        ],
+    ),
+    (
+        "reckoner: four wrong steps at four places",
+        &[
+            "arith_pvm_proof_0",
+            "arith_pvm_proof_1",
+            "arith_pvm_proof_2",
+            "arith_pvm_proof_3",
+        ],
+    ),
+    (
+        "reckoner: the second period",
+        &["arith_pvm_proof_second_period"],
+    ),
+    ("reckoner: the liar stops", &["arith_timeout"]),
+    (
+        "reckoner: two and three liars",
+        &["arith_parallel_games_0", "arith_parallel_games_1"],
+    ),
+    (
+        "inputs, with and without the liar coming first in blocks",
+        &[
+            "inbox_proof",
+            "inbox_proof_0",
+            "inbox_proof_1",
+            "inbox_proof_message",
+        ],
+    ),
+    (
+        "steps: before, while parsed, while evaluated, in the padding",
+        &["pvm_proof_0", "pvm_proof_1", "pvm_proof_2", "pvm_proof_3"],
+    ),
+    ("the second period", &["pvm_proof_second_period"]),
+    ("the liar stops", &["timeout"]),
+    (
+        "two and three liars",
+        &["parallel_games_0", "parallel_games_1"],
+    ),
+    ("an accuser beside an operator", &["accuser"]),
+    (
+        "the defender is restarted in a game",
+        &["reset_honest_during_game"],
+    ),
+    (
+        "the defender wants out and defends what it has",
+        &["bailout_mode_defends_its_commitment"],
+    ),
+    (
+        "data is missing, before a game and in it",
+        &["degraded_new", "degraded_ongoing"],
+    ),
+    (
+        "wrong parameters of the data availability layer",
+        &["invalid_dal_parameters", "migration_dal_parameters"],
+    ),
+    (
+        "the protocol changes at each stage of a dispute",
+        &[
+            "migration_faulty_inbox_inbox",
+            "migration_faulty_inbox_pvm",
+            "migration_commitment_computed_inbox",
+            "migration_commitment_computed_pvm",
+            "migration_commitment_published_inbox",
+            "migration_commitment_published_pvm",
+            "migration_ongoing_game_inbox",
+            "migration_ongoing_game_pvm",
+        ],
+    ),
+    // Wrong content.
+    (
+        "states at random, from the start and later",
+        &["random", "random_late"],
+    ),
+    ("wrong in the last tick alone", &["wrong_at_the_end"]),
+    (
+        "ticks that do not exist",
+        &["more_ticks", "many_more_ticks"],
+    ),
+    ("ticks kept back", &["fewer_ticks", "many_fewer_ticks"]),
+    (
+        "a machine that stops, or does nothing",
+        &["stuck", "frozen"],
+    ),
+    ("zeros", &["zeroed"]),
+    // Wrong input.
+    (
+        "a message left out, or invented",
+        &["skips_message", "adds_message"],
+    ),
+    (
+        "a level without its start or end",
+        &["skips_start", "skips_end"],
+    ),
+    ("another predecessor of a level", &["corrupts_level_info"]),
+    ("the first level again", &["replays"]),
+    ("other data revealed", &["wrong_reveal"]),
+    // Wrong moves.
+    (
+        "sections: too few, of unequal length",
+        &["too_few_sections", "unequal_sections"],
+    ),
+    (
+        "ends: another start, the disputed stop",
+        &["changed_start", "unchanged_stop"],
+    ),
+    ("right states at wrong ticks", &["shifted_states"]),
+    ("a state after the stop", &["state_after_stop"]),
+    ("a tick that starts nothing", &["unknown_choice"]),
+    (
+        "a move twice, or out of turn",
+        &["duplicate_move", "out_of_turn"],
+    ),
+    (
+        "no proof, or the proof of something else",
+        &["no_proof", "invalid_proof_first"],
+    ),
+    // Timing.
+    ("no move at all", &["never_moves", "opens_and_leaves"]),
+    ("no move after some", &["stops_after_one"]),
+    ("the last block of the clock", &["last_block"]),
+    ("everything at once", &["all_at_once"]),
+    ("slow; fast and slow", &["slow", "fast_and_slow"]),
+    ("both clocks nearly out", &["both_clocks_nearly_out"]),
+    // Crowds.
+    ("several on one lie", &["same_lie", "copied_lie"]),
+    (
+        "several lies, whose authors fight each other",
+        &["many_lies"],
+    ),
+    (
+        "more than the limit of games, small and mainnet's",
+        &["above_the_limit_of_games", "more_liars_than_games"],
+    ),
+    ("one staker on two branches", &["two_branches"]),
+    ("who copies us and then differs", &["freeloader"]),
+    // Money.
+    ("fees jump", &["fees_jump"]),
+    ("no money for fees in a game", &["account_runs_dry"]),
+    ("not quite enough for the bond", &["stake_just_short"]),
+    ("floods of messages", &["message_flood"]),
+    // Environment.
+    (
+        "blocks are replaced",
+        &["reorg_of_two", "reorg_of_five", "reorg_before_opening"],
+    ),
+    ("the head flaps", &["flapping"]),
+    ("the kernel changes in a period", &["kernel_upgrade"]),
+    (
+        "operations lost, late, reordered, twice",
+        &[
+            "operations_lost",
+            "operations_delayed",
+            "operations_reordered",
+            "operations_duplicated",
+        ],
+    ),
+    ("endpoints behind", &["endpoint_lags", "node_behind"]),
+    (
+        "endpoints that disagree",
+        &["endpoint_lies", "endpoint_other_branch"],
+    ),
+    (
+        "endpoints that stall",
+        &["endpoint_stalls", "endpoint_sends_no_heads"],
+    ),
+    (
+        "endpoints that break off or fail",
+        &[
+            "endpoint_cuts",
+            "endpoint_cuts_streams",
+            "endpoint_halves_bodies",
+            "endpoint_answers_502",
+            "endpoint_down",
+        ],
+    ),
+    (
+        "endpoints that say things twice, or lose them",
+        &["endpoint_repeats_heads", "endpoint_loses"],
+    ),
+    // A malicious node.
+    (
+        "games without a dispute, games that contradict themselves",
+        &["endpoint_hides_disputes", "endpoint_contradicts_itself"],
+    ),
+];
+
+#[test]
+fn the_suite_is_the_list_of_scenarios() {
+    let suite = suite();
+    let has: BTreeSet<_> = suite.iter().map(|drill| drill.name.as_str()).collect();
+    let named = SCENARIOS
+        .iter()
+        .flat_map(|(_, names)| names.iter().copied());
+    let wanted: BTreeSet<_> = named.clone().collect();
+    assert_eq!(
+        named.count(),
+        wanted.len(),
+        "a drill belongs to one scenario"
+    );
+    assert_eq!(has, wanted);
 }
 
 #[test]

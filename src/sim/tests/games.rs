@@ -98,6 +98,15 @@ fn an_opening_is_judged_in_order() {
         id(game::open(&mut same, rollup, right, (third, right.1))),
         "smart_rollup_no_conflict"
     );
+    // Different commitments of different levels, or on different parents, are no conflict.
+    let mut apart = context;
+    apart.level = Level::new(23);
+    let above = claim(right.1, 22, 3);
+    stake::publish(&mut apart, rollup, third, &above).unwrap();
+    assert_eq!(
+        id(game::open(&mut apart, rollup, wrong, (third, above.hash()))),
+        "smart_rollup_not_valid_commitments_conflict"
+    );
 }
 
 #[test]
@@ -191,6 +200,10 @@ fn the_clock_ends_a_game_one_block_after_the_budget() {
     d.context.level = Level::new(42);
     let trace = game::timeout(&mut d.context.clone(), d.rollup, players).unwrap_err();
     let json = trace.json(Protocol::Ushuaia);
+    assert_eq!(
+        json[0]["id"],
+        "proto.025-PsUshuai.smart_rollup_timeout_level_not_reached"
+    );
     assert_eq!(json[0]["level_timeout"], 0);
     assert_eq!(json[0]["staker"], d.right.0.to_string());
     d.context.level = Level::new(43);
@@ -268,6 +281,19 @@ fn undecided(protocol: Protocol) -> (Dispute, Stakers) {
     };
     d.context.level = Level::new(43);
     (d, players)
+}
+
+#[test]
+fn a_final_move_is_no_dissection() {
+    let (mut d, players) = undecided(Protocol::Ushuaia);
+    let game = &d.context.rollup(&d.rollup).unwrap().games[&players];
+    let (mover, other) = match game::staker_on(&players, game.turn) {
+        turn if turn == d.right.0 => (d.right.0, d.wrong.0),
+        _ => (d.wrong.0, d.right.0),
+    };
+    let step = dissection(&d, 1_000, 5);
+    let played = game::play(&mut d.context, d.rollup, mover, other, Tick(0), &step);
+    assert_eq!(id(played), "Dissecting_during_final_move");
 }
 
 #[test]

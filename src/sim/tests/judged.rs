@@ -474,6 +474,125 @@ fn each_damage_to_a_proof_has_its_reason() {
     );
 }
 
+/// Each damage to the dissection of a move, and the id it is refused with.
+type Damage = (
+    &'static str,
+    fn(&mut Vec<DissectionChunk>, &DissectionChunk),
+);
+
+const DAMAGES: [Damage; 6] = [
+    (
+        "smart_rollup_dissection_number_of_sections_mismatch",
+        |chunks, _| {
+            chunks.remove(1);
+        },
+    ),
+    (
+        "smart_rollup_dissection_start_hash_mismatch",
+        |chunks, _| {
+            chunks[0].state = Some(StateHash([7; 32]));
+        },
+    ),
+    (
+        "smart_rollup_dissection_stop_hash_mismatch",
+        |chunks, stop| {
+            let last = chunks.len() - 1;
+            chunks[last].state = stop.state;
+        },
+    ),
+    (
+        "smart_rollup_dissection_edge_ticks_mismatch",
+        |chunks, _| {
+            let last = chunks.len() - 1;
+            chunks[last].tick = Tick(chunks[last].tick.0 + 1);
+        },
+    ),
+    (
+        "smart_rollup_dissection_ticks_not_increasing",
+        |chunks, _| {
+            chunks[1].tick = chunks[2].tick;
+            chunks[2].state = chunks[1].state;
+        },
+    ),
+    (
+        "smart_rollup_dissection_invalid_successive_states_shape",
+        |chunks, _| {
+            chunks[1].state = None;
+            chunks[2].state = Some(StateHash([7; 32]));
+        },
+    ),
+];
+
+#[test]
+fn a_damaged_move_is_refused_with_its_id() {
+    let mut refused = std::collections::BTreeSet::new();
+    for replay in games() {
+        let proof = replay.turns.iter().find_map(|turn| match &turn.step {
+            Step::Proof(proof) => Some(proof.clone()),
+            Step::Dissection(_) => None,
+        });
+        for turn in &replay.turns {
+            let id = |result: Result<(game::Played, Context), Trace>| {
+                result.unwrap_err().first().unwrap().id()
+            };
+            let game = &turn.before.rollup(&replay.rollup).unwrap().games[&replay.players];
+            let game::State::Dissecting { dissection, .. } = &game.state else {
+                continue;
+            };
+            // Nothing starts where the last section stops.
+            let elsewhere = dissection.last().unwrap().tick;
+            assert_eq!(
+                id(turn.instead(replay.rollup, elsewhere, &turn.step)),
+                "Dissection_choice_not_found"
+            );
+            let mut context = turn.before.clone();
+            let (one, other) = (turn.opponent, turn.player);
+            let played = game::play(
+                &mut context,
+                replay.rollup,
+                one,
+                other,
+                turn.choice,
+                &turn.step,
+            );
+            assert_eq!(
+                played.unwrap_err().first().unwrap().id(),
+                "smart_rollup_wrong_turn"
+            );
+            let Step::Dissection(chunks) = &turn.step else {
+                continue;
+            };
+            let (_, stop) = dissection::section(dissection, turn.choice).unwrap();
+            for (expected, damage) in &DAMAGES {
+                if chunks.len() < 4 {
+                    continue;
+                }
+                let mut changed = chunks.clone();
+                damage(&mut changed, stop);
+                let step = Step::Dissection(changed);
+                assert_eq!(
+                    id(turn.instead(replay.rollup, turn.choice, &step)),
+                    *expected
+                );
+                refused.insert(*expected);
+            }
+            // A proof where the section has more than a tick decides nothing.
+            if let Some(proof) = &proof {
+                match turn.ruling(&replay, proof) {
+                    Ok(Ruling::Invalid(reason)) => {
+                        assert_eq!(reason.id(), "Dissection_unexpected_section_size");
+                        refused.insert("Dissection_unexpected_section_size");
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    if vectors().is_some() {
+        assert_eq!(refused.len(), DAMAGES.len() + 1, "{refused:?}");
+    }
+}
+
 #[derive(Deserialize)]
 struct GivenChunk {
     tick: Tick,

@@ -8,7 +8,9 @@ mod http;
 mod judged;
 mod outbox;
 mod pool;
+mod refusals;
 mod stakes;
+mod weather;
 
 use super::actors::{Period, Truth};
 use super::chain::Chain;
@@ -49,6 +51,12 @@ pub(super) fn context_at(
         .map(|index| scenario.person(index).unwrap().account())
         .collect();
     (context, rollup, people)
+}
+
+/// The same for who wants no people.
+pub(super) fn rollup_at(protocol: Protocol, level: u16) -> (Context, RollupAddress) {
+    let (context, rollup, _) = context_at(protocol, level);
+    (context, rollup)
 }
 
 pub(super) fn genesis(context: &Context, rollup: &RollupAddress) -> CommitmentHash {

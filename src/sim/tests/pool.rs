@@ -26,6 +26,16 @@ fn transfer(scenario: &Scenario, by: u32, fee: u64, amount: u64, ahead: u64) -> 
     })
 }
 
+/// A signed transfer of account `by` to account `to`.
+fn transfer_to(scenario: &Scenario, by: u32, to: u32, amount: u64) -> Vec<u8> {
+    let pay = Action::Transaction {
+        amount: Mutez(amount),
+        destination: Contract::Implicit(scenario.person(to).unwrap().account()),
+        parameters: None,
+    };
+    changed(scenario, by, vec![pay], |content| content.fee = Mutez(1000))
+}
+
 /// A batch of account `by`, signed after `change`.
 fn changed(
     scenario: &Scenario,
@@ -345,52 +355,60 @@ async fn applied_blocks_are_streamed_on_every_branch() {
 async fn simulation_runs_at_the_level_asked_and_preapplication_in_sequence() {
     let (scenario, _) = with_rollup(short(Protocol::Ushuaia));
     let source = scenario.person(4).unwrap().account();
-    let to = scenario.person(5).unwrap().account();
     let form = scenario.chain().form();
     let balance = scenario
         .chain()
         .context()
         .ledger
         .balance(Contract::Implicit(source));
-    // Each pays nearly all there is: the second can only fail after the first.
-    let half: Vec<Value> = (0..2)
-        .map(|ahead| {
-            let bytes = transfer(&scenario, 4, 1000, balance.0 - 10_000, ahead);
-            let signed = SignedOperation::from_bytes(form, &bytes).unwrap();
-            let mut json = signed.to_json(form).unwrap();
-            json["protocol"] = Protocol::Ushuaia.hash_text().into();
-            json
-        })
-        .collect();
+    // The receiver passes on more than it had: that works after the first payment only.
+    let json = |bytes: Vec<u8>| {
+        let signed = SignedOperation::from_bytes(form, &bytes).unwrap();
+        let mut json = signed.to_json(form).unwrap();
+        json["protocol"] = Protocol::Ushuaia.hash_text().into();
+        json
+    };
+    let first = json(transfer(&scenario, 4, 1000, balance.0 - 10_000, 0));
+    let onward = json(transfer_to(&scenario, 5, 3, balance.0 + 10_000));
+    let again = json(transfer(&scenario, 4, 2000, 1, 0));
+    let next = json(transfer(&scenario, 4, 2000, 1, 1));
     let (_, endpoint) = served(scenario).await;
     let path = format!("{HEAD}/helpers/preapply/operations");
-    let (status, applied) = post(&endpoint, &path, &json!(half)).await;
+    let (status, applied) = post(&endpoint, &path, &json!([first, onward])).await;
     assert_eq!(status, 200, "{applied}");
-    let status_of =
-        |nth: usize| applied[nth]["contents"][0]["metadata"]["operation_result"]["status"].clone();
+    for nth in [0, 1] {
+        let result = &applied[nth]["contents"][0]["metadata"]["operation_result"];
+        assert_eq!(result["status"], "applied", "{applied}");
+    }
+    let refused = |errors: Value| errors[0]["id"].as_str().unwrap().to_owned();
+    let (status, errors) = post(&endpoint, &path, &json!([first, again])).await;
+    assert_eq!(status, 500);
+    assert_eq!(errors[0]["source"], source.to_string());
     assert_eq!(
-        (status_of(0), status_of(1)),
-        (json!("applied"), json!("failed"))
+        refused(errors),
+        "proto.025-PsUshuai.validate.operation.manager_restriction"
+    );
+    let (_, errors) = post(&endpoint, &path, &json!([first, next])).await;
+    assert_eq!(
+        refused(errors),
+        "proto.025-PsUshuai.contract.counter_in_the_future"
     );
     let chain = get(&endpoint, "/chains/main/chain_id").await;
     let run = format!("{HEAD}/helpers/scripts/run_operation");
-    let body = json!({"operation": half[0], "chain_id": chain});
+    let body = json!({"operation": first, "chain_id": chain});
     assert_eq!(post(&endpoint, &run, &body).await.0, 200);
     assert_eq!(
-        post(&endpoint, &run, &json!({"operation": half[0]}))
-            .await
-            .0,
+        post(&endpoint, &run, &json!({"operation": first})).await.0,
         400
     );
     // Validation refuses with the protocol's own trace.
-    let body = json!({"operation": half[1], "chain_id": chain});
+    let body = json!({"operation": next, "chain_id": chain});
     let (status, errors) = post(&endpoint, &run, &body).await;
     assert_eq!(status, 500);
     assert_eq!(
         errors[0]["id"],
         "proto.025-PsUshuai.contract.counter_in_the_future"
     );
-    assert_ne!(source, to);
 }
 
 #[tokio::test]

@@ -1,0 +1,230 @@
+//! What befalls chain, network and endpoints while a liar is at work.
+
+use super::{Drill, END, RUN, drill, wrong};
+use crate::protocol::Level;
+use crate::sim::actors::Strategy;
+use crate::sim::chain::Abandoned;
+use crate::sim::scenario::Event;
+use crate::sim::weather::{Carriage, Weather, WrongGames};
+
+const fn lie() -> Strategy {
+    wrong(7, END, 1)
+}
+
+/// Blocks that are replaced, kernels that are.
+pub(super) fn chains() -> Vec<Drill> {
+    let reorganisation = |depth, abandoned| Event::Reorganise { depth, abandoned };
+    let mut upgraded = drill(
+        "kernel_upgrade",
+        "the kernel puts another one in its place in the disputed period",
+        wrong(9, END, RUN + 200),
+    );
+    upgraded.traffic.upgrades = Some(Level::new(7));
+    vec![
+        drill(
+            "reorg_of_two",
+            "two blocks of the game are replaced, operations come back",
+            lie(),
+        )
+        .happening(27, reorganisation(2, Abandoned::Returned)),
+        drill(
+            "reorg_of_five",
+            "five blocks of the game are replaced, operations are lost",
+            lie(),
+        )
+        .happening(29, reorganisation(5, Abandoned::Lost)),
+        drill(
+            "reorg_before_opening",
+            "the publications are replaced",
+            lie(),
+        )
+        .happening(18, reorganisation(5, Abandoned::Lost)),
+        drill(
+            "flapping",
+            "the head goes back and forth between two branches during the game",
+            lie(),
+        )
+        .happening(27, reorganisation(2, Abandoned::Returned))
+        .happening(28, Event::Return)
+        .happening(29, Event::Return)
+        .happening(30, Event::Return),
+        upgraded,
+    ]
+}
+
+/// Operations that are lost, late, out of order, or come twice.
+pub(super) fn carriage() -> Vec<Drill> {
+    let carried = |name: &str, about: &str, carriage| {
+        drill(name, about, lie()).happening(12, Event::Carry(carriage))
+    };
+    let plain = Carriage::default;
+    vec![
+        carried(
+            "operations_lost",
+            "one operation in three is lost",
+            Carriage {
+                loses_every: Some(3),
+                ..plain()
+            },
+        ),
+        carried(
+            "operations_delayed",
+            "every operation waits two blocks",
+            Carriage {
+                delay: 2,
+                ..plain()
+            },
+        ),
+        carried(
+            "operations_reordered",
+            "operations of a block in another order",
+            Carriage {
+                reversed: true,
+                ..plain()
+            },
+        ),
+        carried(
+            "operations_duplicated",
+            "every operation comes twice",
+            Carriage {
+                duplicates: true,
+                ..plain()
+            },
+        ),
+    ]
+}
+
+/// Endpoints with faults, most of them beside a good one.
+pub(super) fn endpoints() -> Vec<Drill> {
+    let alone = |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![weather]);
+    let good = Weather::default;
+    let after_a_good_one =
+        |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![good(), weather]);
+    let before_a_good_one =
+        |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![weather, good()]);
+    vec![
+        after_a_good_one(
+            "endpoint_lags",
+            "one endpoint is three blocks behind",
+            Weather { lag: 3, ..good() },
+        ),
+        alone(
+            "node_behind",
+            "the only endpoint is two blocks behind",
+            Weather { lag: 2, ..good() },
+        ),
+        after_a_good_one(
+            "endpoint_lies",
+            "one endpoint shows another inbox",
+            Weather {
+                wrong_inbox_at: Some(Level::new(8)),
+                ..good()
+            },
+        ),
+        after_a_good_one(
+            "endpoint_other_branch",
+            "one endpoint is on another branch",
+            Weather {
+                disagree_from: Some(Level::new(9)),
+                ..good()
+            },
+        ),
+        after_a_good_one(
+            "endpoint_sends_no_heads",
+            "one endpoint sends no heads",
+            Weather {
+                silent_stream: true,
+                ..good()
+            },
+        ),
+        before_a_good_one(
+            "endpoint_stalls",
+            "one endpoint leaves requests without an answer",
+            Weather {
+                stalls_every: Some(9),
+                ..good()
+            },
+        ),
+        before_a_good_one(
+            "endpoint_down",
+            "one endpoint has nothing but 503 to say",
+            Weather {
+                status: Some(503),
+                ..good()
+            },
+        ),
+        alone(
+            "endpoint_answers_502",
+            "one request in four fails at a gateway",
+            Weather {
+                bad_gateway_every: Some(4),
+                ..good()
+            },
+        ),
+        alone(
+            "endpoint_halves_bodies",
+            "one answer in five breaks off in its middle",
+            Weather {
+                half_body_every: Some(5),
+                ..good()
+            },
+        ),
+        alone(
+            "endpoint_cuts_streams",
+            "streams end after every second head",
+            Weather {
+                cut_stream_after: Some(2),
+                ..good()
+            },
+        ),
+        alone(
+            "endpoint_cuts",
+            "streams are cut, bodies halved, gateways fail",
+            Weather {
+                cut_stream_after: Some(4),
+                half_body_every: Some(17),
+                bad_gateway_every: Some(11),
+                ..good()
+            },
+        ),
+        alone(
+            "endpoint_repeats_heads",
+            "every head comes twice",
+            Weather {
+                repeats_heads: true,
+                ..good()
+            },
+        ),
+        before_a_good_one(
+            "endpoint_loses",
+            "one endpoint loses what it is given",
+            Weather {
+                loses_operations: true,
+                ..good()
+            },
+        ),
+    ]
+}
+
+/// Endpoints that show games otherwise than they are.
+pub(super) fn malice() -> Vec<Drill> {
+    let shown = |name: &str, about: &str, wrong| {
+        let malicious = Weather {
+            wrong_games: Some(wrong),
+            ..Weather::default()
+        };
+        drill(name, about, lie()).under(vec![malicious, Weather::default()])
+    };
+    vec![
+        shown(
+            "endpoint_hides_disputes",
+            "one endpoint shows games in which no section is disputed",
+            WrongGames::Undisputed,
+        ),
+        shown(
+            "endpoint_contradicts_itself",
+            "one endpoint shows games that start where nobody started",
+            WrongGames::Contradictory,
+        ),
+    ]
+}

@@ -1,0 +1,463 @@
+//! What whole operations are refused with: each id once, in a block or before it.
+
+use serde_json::json;
+
+use super::{claim, context_at, genesis, short, with_rollup};
+use crate::codec::Micheline;
+use crate::crypto::{PublicKey, Signature};
+use crate::protocol::operation::{
+    Action, Contract, Entrypoint, Operation, Origination, Parameters, PvmKind, SignedOperation,
+};
+use crate::protocol::{
+    BlockHash, ContractHash, Counter, Gas, Level, Mutez, Protocol, PublicKeyHash, StorageBytes,
+};
+use crate::sim::accounts::Person;
+use crate::sim::acts::content;
+use crate::sim::errors::Trace;
+use crate::sim::receipts::Status;
+use crate::sim::rules::{cement, stake};
+use crate::sim::scenario::{Scenario, Setup};
+use crate::sim::validate::bls_suite;
+
+fn ids(trace: &Trace) -> Vec<&'static str> {
+    trace.0.iter().map(crate::sim::RuleError::id).collect()
+}
+
+fn world(protocol: Protocol) -> Scenario {
+    with_rollup(short(protocol)).0
+}
+
+/// Why the first of these actions that failed in a block did; nothing when all took effect.
+fn in_block(scenario: &mut Scenario, by: u32, actions: Vec<Action>) -> Vec<&'static str> {
+    scenario.sign_and_inject(by, actions).unwrap();
+    scenario.advance().unwrap();
+    let included = scenario.chain().head().operations.last().unwrap().clone();
+    let failed = included
+        .receipts
+        .iter()
+        .find_map(|receipt| match &receipt.status {
+            Status::Failed(trace) => Some(ids(trace)),
+            _ => None,
+        });
+    failed.unwrap_or_default()
+}
+
+/// Why these bytes do not enter a node.
+fn at_the_door(scenario: &Scenario, bytes: &[u8]) -> Vec<&'static str> {
+    ids(&scenario.chain().clone().inject(bytes).unwrap_err())
+}
+
+fn origination(of_type: serde_json::Value, whitelist: Option<Vec<PublicKeyHash>>) -> Action {
+    Action::Originate(Box::new(Origination {
+        pvm: PvmKind::Wasm,
+        kernel: super::KERNEL.to_vec(),
+        origination_proof: None,
+        parameters_type: Micheline::from_json(&of_type).unwrap(),
+        whitelist,
+    }))
+}
+
+fn call(destination: Contract, entrypoint: &str, value: &serde_json::Value) -> Action {
+    Action::Transaction {
+        amount: Mutez(0),
+        destination,
+        parameters: Some(Parameters {
+            entrypoint: entrypoint.parse::<Entrypoint>().unwrap(),
+            value: Micheline::from_json(value).unwrap(),
+        }),
+    }
+}
+
+#[test]
+fn an_origination_names_a_type_and_a_list_that_may_be() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let someone = scenario.person(1).unwrap().account();
+    let bytes = || json!({"prim": "bytes"});
+    let mut told =
+        |of_type, whitelist| in_block(&mut scenario, 0, vec![origination(of_type, whitelist)]);
+    let invalid = ["smart_rollup_invalid_parameters_type"];
+    for of_type in [
+        json!({"prim": "mutez"}),
+        json!({"prim": "operation"}),
+        json!({"prim": "bytes", "annots": ["%door"]}),
+        json!({"prim": "lambda", "args": [bytes(), bytes()]}),
+        json!({"prim": "option", "args": [{"prim": "big_map", "args": [bytes(), bytes()]}]}),
+        json!({"prim": "or", "args": [bytes(), {"prim": "unit", "annots": ["%door"]}]}),
+        json!({"int": "1"}),
+    ] {
+        assert_eq!(told(of_type.clone(), None), invalid, "{of_type}");
+    }
+    let pair = json!({"prim": "pair", "args": [
+        {"prim": "ticket", "args": [{"prim": "string"}]}, {"prim": "bytes", "annots": ["%field"]},
+    ]});
+    assert_eq!(told(pair, None), [""; 0]);
+    assert_eq!(
+        told(bytes(), Some(vec![])),
+        ["smart_rollup_empty_whitelist"]
+    );
+    assert_eq!(
+        told(bytes(), Some(vec![someone, someone])),
+        ["smart_rollup_duplicated_key_in_whitelist"]
+    );
+    assert_eq!(told(bytes(), Some(vec![someone])), [""; 0]);
+    let mut setup = short(Protocol::Ushuaia);
+    for (_, parameters) in setup.protocols.values_mut() {
+        parameters.private_rollups = false;
+    }
+    let mut public = Scenario::new(setup).unwrap();
+    assert_eq!(
+        in_block(
+            &mut public,
+            0,
+            vec![origination(bytes(), Some(vec![someone]))]
+        ),
+        ["smart_rollup_whitelist_disabled"]
+    );
+}
+
+#[test]
+fn only_the_wasm_machine_is_enabled() {
+    let scenario = world(Protocol::Ushuaia);
+    let of_kind = |pvm| {
+        let Action::Originate(mut origination) = origination(json!({"prim": "bytes"}), None) else {
+            unreachable!("an origination is one");
+        };
+        origination.pvm = pvm;
+        let bytes = scenario.sign(0, vec![Action::Originate(origination)]);
+        at_the_door(&scenario, &bytes.unwrap())
+    };
+    assert_eq!(of_kind(PvmKind::Arith), ["operation.arith_pvm_disabled"]);
+    assert_eq!(of_kind(PvmKind::Riscv), ["operation.riscv_pvm_disabled"]);
+}
+
+#[test]
+fn a_private_rollup_takes_the_stakes_of_its_list_alone() {
+    let (mut context, rollup, people) = context_at(Protocol::Ushuaia, 13);
+    let root = genesis(&context, &rollup);
+    context.rollup_mut(&rollup).unwrap().whitelist = Some(vec![people[1]]);
+    let refused = stake::publish(&mut context, rollup, people[2], &claim(root, 12, 1));
+    assert_eq!(
+        ids(&refused.unwrap_err()),
+        ["smart_rollup_staker_not_in_whitelist"]
+    );
+    stake::publish(&mut context, rollup, people[1], &claim(root, 12, 1)).unwrap();
+}
+
+/// Mumbai heeds the commitment that a cementation names.
+#[test]
+fn a_named_cementation_must_name_the_next_one() {
+    let (mut context, rollup, people) = context_at(Protocol::Mumbai, 13);
+    let root = genesis(&context, &rollup);
+    let first = claim(root, 12, 1);
+    let wrong = claim(root, 12, 2);
+    stake::publish(&mut context, rollup, people[1], &first).unwrap();
+    stake::publish(&mut context, rollup, people[2], &wrong).unwrap();
+    stake::slash(&mut context, rollup, people[2]).unwrap();
+    context.level = Level::new(24);
+    let second = claim(first.hash(), 22, 1);
+    stake::publish(&mut context, rollup, people[1], &second).unwrap();
+    context.level = Level::new(70);
+    let named = |hash| ids(&cement::cement(&mut context.clone(), rollup, Some(hash)).unwrap_err());
+    assert_eq!(named(second.hash()), ["smart_rollup_parent_not_lcc"]);
+    assert_eq!(named(root), ["smart_rollup_parent_not_lcc"]);
+    assert_eq!(
+        named(wrong.hash()),
+        ["smart_rollup_invalid_commitment_to_cement"]
+    );
+    cement::cement(&mut context, rollup, Some(first.hash())).unwrap();
+}
+
+#[test]
+fn an_inbox_takes_messages_up_to_its_limits() {
+    let mut setup = short(Protocol::Ushuaia);
+    for (_, parameters) in setup.protocols.values_mut() {
+        parameters.messages_per_level = 3;
+    }
+    let mut scenario = Scenario::new(setup).unwrap();
+    let messages = |count: usize, size: usize| Action::AddMessages {
+        messages: vec![vec![7; size]; count],
+    };
+    assert_eq!(
+        in_block(&mut scenario, 0, vec![messages(4, 1)]),
+        ["smart_rollup_inbox_level_reached_message_limit"]
+    );
+    assert_eq!(
+        in_block(&mut scenario, 0, vec![messages(1, 4_096)]),
+        ["smart_rollup_inbox_message_encoding"]
+    );
+    assert_eq!(
+        in_block(&mut scenario, 0, vec![messages(1, 4_095)]),
+        [""; 0]
+    );
+}
+
+#[test]
+fn money_goes_where_somebody_is() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let relay = Contract::Originated(scenario.relay());
+    let nowhere = Contract::Originated(ContractHash([9; 20]));
+    let unit = json!({"prim": "Unit"});
+    let mut told = |action| in_block(&mut scenario, 1, vec![action]);
+    assert_eq!(
+        told(call(nowhere, "default", &unit)),
+        ["contract.non_existing_contract"]
+    );
+    assert_eq!(
+        told(call(relay, "elsewhere", &unit)),
+        [
+            "michelson_v1.runtime_error",
+            "michelson_v1.no_such_entrypoint"
+        ]
+    );
+    assert_eq!(
+        told(call(relay, "default", &json!({"string": "fail"}))),
+        ["michelson_v1.runtime_error", "michelson_v1.script_rejected"]
+    );
+    assert_eq!(
+        told(call(relay, "default", &json!([{"int": "1"}]))),
+        [
+            "michelson_v1.runtime_error",
+            "michelson_v1.bad_contract_parameter"
+        ]
+    );
+    let somebody = Contract::Implicit(PublicKeyHash::Tz1([5; 20]));
+    let Action::Transaction { parameters, .. } = call(somebody, "default", &json!({"int": "1"}))
+    else {
+        unreachable!("a call is a transaction");
+    };
+    assert_eq!(
+        told(Action::Transaction {
+            amount: Mutez(1),
+            destination: somebody,
+            parameters,
+        }),
+        ["michelson_v1.bad_contract_parameter"]
+    );
+}
+
+/// The signed bytes of one content of somebody who is perhaps unknown.
+fn signed(
+    scenario: &Scenario,
+    person: &Person,
+    action: Action,
+    change: impl FnOnce(&mut Operation),
+) -> Vec<u8> {
+    let form = scenario.chain().form();
+    let ledger = &scenario.chain().context().ledger;
+    let known = ledger.account(Contract::Implicit(person.account()));
+    let next = Counter(known.map_or(0, |account| account.counter.0) + 1);
+    let mut operation = Operation {
+        branch: scenario.chain().head().hash,
+        contents: vec![content(person.account(), next, action)],
+    };
+    change(&mut operation);
+    let message = operation.to_sign(form).unwrap();
+    let suite = bls_suite(scenario.chain().context().protocol);
+    let signature = person.key().sign(&message, suite).unwrap();
+    SignedOperation {
+        operation,
+        signature,
+    }
+    .to_bytes(form)
+    .unwrap()
+}
+
+fn pay(to: PublicKeyHash, mutez: u64) -> Action {
+    Action::Transaction {
+        amount: Mutez(mutez),
+        destination: Contract::Implicit(to),
+        parameters: None,
+    }
+}
+
+#[test]
+fn storage_is_paid_for_and_within_its_limit() {
+    let stranger = Person::derived(99, 0).account();
+    let mut scenario = world(Protocol::Ushuaia);
+    let small = |operation: &mut Operation| operation.contents[0].storage_limit = StorageBytes(100);
+    let person = Person::derived(0, 3);
+    let bytes = signed(&scenario, &person, pay(stranger, 1), small);
+    scenario.chain_mut().inject(&bytes).unwrap();
+    scenario.advance().unwrap();
+    let receipts = scenario.chain().head().operations[0].receipts.clone();
+    let Status::Failed(trace) = &receipts[0].status else {
+        panic!("{receipts:?}");
+    };
+    assert_eq!(ids(trace), ["storage_exhausted.operation"]);
+    let mut setup = short(Protocol::Ushuaia);
+    // Enough for fee and amount, not for the new account.
+    setup.money.insert(3, Mutez(30_000));
+    let mut poor = Scenario::new(setup).unwrap();
+    let told = in_block(&mut poor, 3, vec![pay(stranger, 1_000)]);
+    assert_eq!(told.first(), Some(&"contract.cannot_pay_storage_fee"));
+}
+
+#[test]
+fn a_key_is_revealed_once_first_by_its_owner() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let (new, other) = (Person::derived(99, 0), Person::derived(99, 1));
+    let reveal = |of: &Person| Action::Reveal {
+        public_key: *of.key().public(),
+        proof: None,
+    };
+    let same = |_: &mut Operation| {};
+    let door =
+        |scenario: &Scenario, action| at_the_door(scenario, &signed(scenario, &new, action, same));
+    assert_eq!(
+        door(&scenario, pay(other.account(), 1)),
+        ["implicit.empty_implicit_contract"]
+    );
+    assert_eq!(
+        in_block(&mut scenario, 0, vec![pay(new.account(), 10_000_000)]),
+        [""; 0]
+    );
+    assert_eq!(
+        door(&scenario, pay(other.account(), 1)),
+        ["contract.unrevealed_key"]
+    );
+    assert_eq!(
+        door(&scenario, reveal(&other)),
+        ["contract.manager.inconsistent_hash"]
+    );
+    let late = |operation: &mut Operation| {
+        let mut second = operation.contents[0].clone();
+        operation.contents[0].action = pay(other.account(), 1);
+        second.counter = Counter(second.counter.0 + 1);
+        operation.contents.push(second);
+    };
+    assert_eq!(
+        at_the_door(&scenario, &signed(&scenario, &new, reveal(&new), late)),
+        ["validate.operation.incorrect_reveal_position"]
+    );
+    let bytes = signed(&scenario, &new, reveal(&new), same);
+    scenario.chain_mut().inject(&bytes).unwrap();
+    scenario.advance().unwrap();
+    let again = signed(&scenario, &new, reveal(&new), same);
+    scenario.chain_mut().inject(&again).unwrap();
+    scenario.advance().unwrap();
+    let included = scenario.chain().head().operations[0].clone();
+    let Status::Failed(trace) = &included.receipts[0].status else {
+        panic!("{included:?}");
+    };
+    assert_eq!(ids(trace), ["contract.previously_revealed_key"]);
+}
+
+/// Index 8 is a tz4 account; from Seoul on its key comes with a proof that somebody holds it.
+#[test]
+fn a_bls_key_is_revealed_with_the_proof_of_its_possession() {
+    for protocol in [Protocol::Seoul, Protocol::Tallinn, Protocol::Ushuaia] {
+        let mut scenario = world(protocol);
+        let (new, other) = (Person::derived(99, 8), Person::derived(98, 8));
+        let plain = Person::derived(99, 0);
+        for to in [new.account(), plain.account()] {
+            assert_eq!(
+                in_block(&mut scenario, 0, vec![pay(to, 10_000_000)]),
+                [""; 0]
+            );
+        }
+        let reveal = |of: &Person, proof: Option<Signature>| {
+            let action = Action::Reveal {
+                public_key: *of.key().public(),
+                proof,
+            };
+            let ample = |operation: &mut Operation| {
+                operation.contents[0].gas_limit = Gas(10_000);
+                operation.contents[0].fee = Mutez(5_000);
+            };
+            signed(&scenario, of, action, ample)
+        };
+        assert!(matches!(new.key().public(), PublicKey::Bls(_)));
+        assert_eq!(
+            at_the_door(&scenario, &reveal(&new, None)),
+            ["validate.operation.missing_bls_proof"]
+        );
+        let proof = |of: &Person| of.key().prove_possession();
+        assert_eq!(
+            at_the_door(&scenario, &reveal(&plain, proof(&other))),
+            ["validate.operation.unused_bls_proof"]
+        );
+        // The proof itself is looked at when the operation is applied.
+        let (wrong, right) = (reveal(&new, proof(&other)), reveal(&new, proof(&new)));
+        let outcome = |bytes: &[u8]| {
+            let mut scenario = scenario.chain().clone();
+            scenario.inject(bytes).unwrap();
+            scenario.bake().unwrap();
+            let included = scenario.head().operations[0].clone();
+            match &included.receipts[0].status {
+                Status::Failed(trace) => ids(trace),
+                _ => Vec::new(),
+            }
+        };
+        assert_eq!(outcome(&wrong), ["validate.operation.incorrect_bls_proof"]);
+        assert_eq!(outcome(&right), [""; 0]);
+    }
+}
+
+#[test]
+fn what_is_no_operation_of_this_chain_stays_outside() {
+    let scenario = world(Protocol::Ushuaia);
+    let someone = scenario.person(2).unwrap().account();
+    let form = scenario.chain().form();
+    let bytes = scenario.sign(1, vec![pay(someone, 1)]).unwrap();
+    let mut signed = SignedOperation::from_bytes(form, &bytes).unwrap();
+    signed.signature = Signature::ABSENT;
+    assert_eq!(
+        at_the_door(&scenario, &signed.to_bytes(form).unwrap()),
+        ["operation.missing_signature"]
+    );
+    signed.operation.branch = BlockHash([3; 32]);
+    assert_eq!(
+        at_the_door(&scenario, &signed.to_bytes(form).unwrap()),
+        ["prevalidation.future_or_unknown_branch"]
+    );
+    assert_eq!(
+        at_the_door(&scenario, &[0; 32_769]),
+        ["node.prevalidation.oversized_operation"]
+    );
+    let delegation = Action::Delegation { delegate: None };
+    let mut scenario = scenario;
+    assert_eq!(
+        in_block(&mut scenario, 1, vec![delegation]),
+        ["simulated_chain.not_supported"]
+    );
+}
+
+/// The lengths of every protocol, as its mainnet has them, and what comes with them.
+#[test]
+fn every_protocol_has_the_constants_of_its_mainnet() {
+    // Period, window, timeout, lookahead, block delay: from the protocols' own parameters.
+    let lengths = [
+        (Protocol::Mumbai, 60, 80_640, 40_320, 172_800, 15),
+        (Protocol::Nairobi, 60, 80_640, 40_320, 172_800, 15),
+        (Protocol::Oxford, 60, 80_640, 40_320, 172_800, 15),
+        (Protocol::ParisB, 90, 120_960, 60_480, 259_200, 10),
+        (Protocol::ParisC, 90, 120_960, 60_480, 259_200, 10),
+        (Protocol::Quebec, 112, 151_200, 75_600, 324_000, 8),
+        (Protocol::Rio, 112, 151_200, 75_600, 324_000, 8),
+        (Protocol::Seoul, 112, 151_200, 75_600, 324_000, 8),
+        (Protocol::Tallinn, 150, 201_600, 100_800, 432_000, 6),
+        (Protocol::Ushuaia, 150, 201_600, 100_800, 432_000, 6),
+    ];
+    for (protocol, period, window, timeout, lookahead, delay) in lengths {
+        let scenario = Scenario::new(Setup::mainnet(protocol)).unwrap();
+        let parameters = &scenario.chain().context().parameters;
+        let rollup = &parameters.rollup;
+        let found = (
+            rollup.commitment_period,
+            rollup.challenge_window,
+            rollup.timeout_period,
+        );
+        assert_eq!(found, (period, window, timeout), "{protocol:?}");
+        assert_eq!(
+            (rollup.max_lookahead, parameters.block_delay),
+            (lookahead, delay)
+        );
+        let days = u64::from(window) * u64::from(delay);
+        assert_eq!(days, 14 * 86_400, "two weeks under {protocol:?}");
+        assert_eq!(rollup.stake_amount, Mutez(10_000_000_000));
+        assert_eq!(
+            (rollup.number_of_sections, rollup.max_parallel_games),
+            (32, 32)
+        );
+    }
+}
