@@ -107,6 +107,11 @@ async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
         stopped: CancellationToken::new(),
         config: Config {
             endpoints: endpoints.iter().map(Endpoint::url).collect(),
+            // A block under weather lasts three seconds here.
+            node_timeout: match drill.endpoints.is_empty() {
+                true => config.node_timeout,
+                false => Duration::from_secs(2),
+            },
             ..config
         },
         verdict: None,
@@ -223,8 +228,6 @@ fn configured(staged: &Staged, folder: &Path) -> Result<Config, Failure> {
             preimages: Some(preimages),
             preimage_endpoints: Vec::new(),
         }],
-        // A block under weather lasts three seconds here.
-        node_timeout: Duration::from_secs(2),
         ..Config::default()
     })
 }

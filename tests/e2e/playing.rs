@@ -107,9 +107,13 @@ impl Arena {
                 std::fs::write(preimages.join(name), &*bytes).unwrap();
             }
         });
+        let usual = Config::default();
         Config {
             data_dir: self.folder.path().join("data"),
-            node_timeout: UNDER_WEATHER,
+            node_timeout: match self.drill.endpoints.is_empty() {
+                true => usual.node_timeout,
+                false => UNDER_WEATHER,
+            },
             endpoints: self.endpoints.iter().map(Endpoint::url).collect(),
             rollups: vec![RollupConfig {
                 address: self.rollup,
@@ -123,7 +127,7 @@ impl Arena {
                 account: Some(self.account()),
                 ..SignerConfig::default()
             },
-            ..Config::default()
+            ..usual
         }
     }
 
