@@ -4,7 +4,6 @@
 //! alternating runs. Bare means: no charges in the code, compiled before, instance made anew.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use wasmer::sys::{Cranelift, EngineBuilder, Features};
@@ -13,8 +12,8 @@ use watchtower::protocol::{Level, PvmVersion};
 use watchtower::pvm::fast::{FastEngine, Options};
 use watchtower::pvm::host::{HostContext, HostFunction, HostOutcome, HostValue, Memory};
 use watchtower::pvm::{
-    Activation, Buffers, Durable, Edges, Engine, Environment, InputInfo, ListingOrder, NoReference,
-    Origination, PageId, PvmError, RevealError, Reveals, State,
+    Buffers, Durable, Edges, Engine, Environment, InputInfo, ListingOrder, MetadataAlone,
+    NoReference, Origination, PvmError, State,
 };
 
 const ROUNDS: usize = 7;
@@ -198,39 +197,7 @@ fn snapshot(kernel: &[u8]) -> State {
 
 fn environment() -> Environment {
     Environment {
-        fast: None,
         reference: Arc::new(NoReference),
-        reveals: Arc::new(NoReveals),
-        debug: Arc::new(|_| {}),
-        listing: ListingOrder::Run,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
-    }
-}
-
-struct NoReveals;
-
-impl Reveals for NoReveals {
-    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoPreimage {
-            hash: hex::encode(hash),
-            reason: "none here".to_owned(),
-        })
-    }
-
-    fn metadata(&self) -> [u8; 24] {
-        [0; 24]
-    }
-
-    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoParameters("none here".to_owned()))
-    }
-
-    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
-        Ok(Vec::new())
-    }
-
-    fn activation(&self) -> Activation {
-        Activation::BASIC
+        ..Environment::without_fast(Arc::new(MetadataAlone([0; 24])))
     }
 }

@@ -5,54 +5,22 @@
 //! takes a tenth of the stand-in. Kernels of the reference's vectors are read beside the checkout
 //! and left out when they are not there.
 
+mod support;
+
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use watchtower::protocol::{Level, PvmVersion};
-use watchtower::pvm::slow::{Course, Purpose, SlowEngine};
+use watchtower::pvm::slow::{Course, Openings, Purpose};
 use watchtower::pvm::standin::{Shape, kernel};
 use watchtower::pvm::{
-    Activation, Environment, InputInfo, ListingOrder, Origination, PageId, RevealError, Reveals,
-    State, Timeline,
+    Environment, InputInfo, ListingOrder, MetadataAlone, Origination, State, Timeline,
 };
-
-struct NoReveals;
-
-impl Reveals for NoReveals {
-    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoPreimage {
-            hash: format!("{hash:?}"),
-            reason: "a bench".to_owned(),
-        })
-    }
-
-    fn metadata(&self) -> [u8; 24] {
-        [7; 24]
-    }
-
-    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoParameters("a bench".to_owned()))
-    }
-
-    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
-        Ok(Vec::new())
-    }
-
-    fn activation(&self) -> Activation {
-        Activation::BASIC
-    }
-}
 
 fn environment() -> Environment {
     Environment {
-        fast: None,
-        reference: Arc::new(SlowEngine),
-        reveals: Arc::new(NoReveals),
-        debug: Arc::new(|_| {}),
         listing: ListingOrder::Judge,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
+        ..Environment::without_fast(Arc::new(MetadataAlone([7; 24])))
     }
 }
 
@@ -77,8 +45,8 @@ fn messages() -> Arc<[Vec<u8>]> {
     vec![vec![0, 1], b"\x01external".to_vec(), vec![0, 2]].into()
 }
 
-/// The state right before the tick that begins the kernel run, and that tick.
-fn snapshot(kernel: &[u8]) -> (State, u128) {
+/// The state right before the tick that begins the kernel run.
+fn started(kernel: &[u8], messages: &[Vec<u8>]) -> State {
     let origination = Origination {
         version: PvmVersion::V5,
         ticks_per_snapshot: 50_000_000_000_000,
@@ -87,30 +55,15 @@ fn snapshot(kernel: &[u8]) -> (State, u128) {
     };
     let start = State::originate(&origination, kernel).expect("a state");
     let mut course = Course::new(start, &environment(), Purpose::Reach).expect("a course");
-    for (counter, payload) in (0..).zip(messages().iter()) {
+    for (counter, payload) in (0..).zip(messages) {
         let level = Level::new(5);
         let given = course.set_input(InputInfo { level, counter }, payload, &environment());
         given.expect("an input");
     }
-    let end = 50_000_000_000_000;
-    course.advance(end, &environment()).expect("padding");
+    course.advance(BEGIN, &environment()).expect("padding");
     let machine = course.into_machine(&environment()).expect("a state");
-    (machine.state().clone(), end)
+    machine.state().clone()
 }
-
-/// Adds up and writes 16 MiB of memory, for ever.
-const MEMORY_LOOP: &str = r#"(module
-    (memory (export "memory") 256)
-    (func (export "kernel_run") (local $i i32) (local $sum i64)
-        (loop $again
-            (local.set $i (i32.const 0))
-            (loop $l
-                (local.set $sum (i64.add (local.get $sum)
-                    (i64.xor (i64.load (local.get $i)) (i64.extend_i32_u (local.get $i)))))
-                (i64.store (local.get $i) (local.get $sum))
-                (local.set $i (i32.add (local.get $i) (i32.const 8)))
-                (br_if $l (i32.lt_u (local.get $i) (i32.const 16777216))))
-            (br $again))))"#;
 
 fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
     let origination = Origination {
@@ -128,9 +81,7 @@ fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
 const BEGIN: u128 = 50_000_000_000_000;
 
 fn long_run() {
-    let buffer = wast::parser::ParseBuffer::new(MEMORY_LOOP).expect("text");
-    let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("a module");
-    let kernel = wat.encode().expect("a module");
+    let kernel = support::memory_loop();
     let mut line = timeline(&kernel, messages());
     let points: Vec<u128> = (1..=33).map(|point| BEGIN + point * 30_303_030).collect();
     timed(
@@ -170,6 +121,24 @@ fn echo() {
     );
 }
 
+/// Ticks a second of run mode in the evaluation of tx-kernel, with nothing hashed.
+fn tx_speed(kernel: &[u8], messages: &Arc<[Vec<u8>]>, end: u128) {
+    let environment = environment();
+    let mut course = Course::new(started(kernel, messages), &environment, Purpose::Reach);
+    let course = course.as_mut().expect("a course");
+    course.advance(BEGIN + 1, &environment).expect("a tick");
+    let begins = course.evaluation_begins().expect("it ends");
+    let begins = begins.expect("it evaluates");
+    course.advance(begins, &environment).expect("a tick");
+    let start = Instant::now();
+    course.advance(end, &environment).expect("the end");
+    let speed = (end - begins) as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "run mode on tx-kernel: {:.0} million ticks/s   bar 500",
+        speed / 1e6
+    );
+}
+
 fn tx_kernel() {
     let (Some(kernel), Some(deposit), Some(withdrawal)) = (
         vector("kernels/tx-kernel-no-verif.wasm"),
@@ -191,6 +160,8 @@ fn tx_kernel() {
     }
     let width = high - BEGIN;
     println!("tx-kernel-no-verif: {width} ticks to the end of its run");
+    let given = line_messages(&deposit, &withdrawal);
+    tx_speed(&kernel, &given, high - 100);
     let mut fresh = timeline(&kernel, line_messages(&deposit, &withdrawal));
     timed(
         "first hash near the end, nothing known but the opening",
@@ -250,8 +221,12 @@ fn stand_in() {
     };
     let (kernel, _) = timed("generating the stand-in", "", || kernel(shape));
     println!("{} bytes, {} functions", kernel.len(), shape.functions);
-    let (state, begin) = snapshot(&kernel);
-    let environment = environment();
+    let (state, begin) = (started(&kernel, &messages()), BEGIN);
+    let folder = std::env::temp_dir().join(format!("openings-{}", std::process::id()));
+    let environment = Environment {
+        openings: Openings::kept_in(folder.clone()),
+        ..environment()
+    };
     let course = || Course::new(state.clone(), &environment, Purpose::Hashes).expect("a course");
 
     let mut bare = course();
@@ -286,6 +261,23 @@ fn stand_in() {
     timed("first eval tick of another run", "bar 0.5", || {
         again.advance(first, &environment).expect("the first tick")
     });
+    println!("{}", resident());
+    let next = Environment {
+        openings: environment.openings.afresh(),
+        ..environment.clone()
+    };
+    let mut later = course();
+    timed("first eval tick after a restart", "bar 0.5", || {
+        later.advance(first, &next).expect("the first tick")
+    });
+    timed("state hash there", "bar 10", || {
+        later.hash(&next).expect("a hash")
+    });
+    timed("100,000 ticks on, and the hash there", "bar 0.1", || {
+        later.advance(first + 100_000, &next).expect("a tick");
+        later.hash(&next).expect("a hash")
+    });
+    std::fs::remove_dir_all(folder).expect("its own folder");
     println!("{}", resident());
 
     let mut line = timeline(&kernel, messages());

@@ -1,5 +1,7 @@
 //! Run mode: ticks a second on a loop over memory, and hashes spread over a long run.
 
+mod support;
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use watchtower::merkle::Tree;
@@ -17,20 +19,6 @@ fn main() {
     divan::main();
 }
 
-/// Adds up and writes 16 MiB of memory, for ever.
-const MEMORY_LOOP: &str = r#"(module
-    (memory (export "memory") 256)
-    (func (export "kernel_run") (local $i i32) (local $sum i64)
-        (loop $again
-            (local.set $i (i32.const 0))
-            (loop $l
-                (local.set $sum (i64.add (local.get $sum)
-                    (i64.xor (i64.load (local.get $i)) (i64.extend_i32_u (local.get $i)))))
-                (i64.store (local.get $i) (local.get $sum))
-                (local.set $i (i32.add (local.get $i) (i32.const 8)))
-                (br_if $l (i32.lt_u (local.get $i) (i32.const 16777216))))
-            (br $again))))"#;
-
 struct NoHost;
 
 impl HostFunctions for NoHost {
@@ -40,9 +28,7 @@ impl HostFunctions for NoHost {
 }
 
 fn evaluation() -> EvalState {
-    let buffer = wast::parser::ParseBuffer::new(MEMORY_LOOP).expect("text");
-    let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("a module");
-    let binary = wat.encode().expect("a module");
+    let binary = support::memory_loop();
     let mut parser = DecodeKont::new("main");
     while parser.module().is_none() {
         parser.step(&mut binary.as_slice()).expect("a module");

@@ -58,7 +58,7 @@ fn a_whole_dispute(bencher: Bencher<'_, '_>, name: &str) {
         .unwrap();
     let engines = Engines {
         fast: Some(Arc::new(fast::FastEngine::new(fast::Options::default()))),
-        reference: Arc::new(slow::SlowEngine),
+        reference: Arc::new(slow::SlowEngine::default()),
     };
     bencher.bench_local(|| {
         let mut staged = drill.stage(engines.clone()).unwrap();

@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 
 use super::CheckError;
 use crate::protocol::{Level, PvmVersion};
-use crate::pvm::slow::SlowEngine;
 use crate::pvm::{
-    Activation, Engine, Environment, InputInfo, ListingOrder, Origination, PageId, RevealError,
-    Reveals, State,
+    Activation, Engine, Environment, InputInfo, Origination, PageId, RevealError, Reveals, State,
 };
 
 /// One line of a vector file, with its number for messages.
@@ -269,12 +266,7 @@ impl Reveals for Plain<'_> {
 pub(super) fn environment(reveals: Recorded) -> Environment {
     Environment {
         fast: fast(),
-        reference: Arc::new(SlowEngine),
-        reveals: Arc::new(reveals),
-        debug: Arc::new(|_| {}),
-        listing: ListingOrder::Run,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
+        ..Environment::without_fast(Arc::new(reveals))
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,11 +17,11 @@ use super::replay;
 use crate::config::Config;
 use crate::merkle::{KindedHash, Proof, Tree};
 use crate::protocol::{Level, PvmVersion};
-use crate::pvm::slow::{self, Expects, Input, SlowEngine};
+use crate::pvm::slow::{self, Expects, Input, Openings};
 use crate::pvm::{
-    Activation, Environment, InputInfo, ListingOrder, Origination, PageId, RevealError, Reveals,
-    State, Timeline,
+    Activation, Environment, InputInfo, Origination, PageId, RevealError, Reveals, State, Timeline,
 };
+use crate::tower::openings;
 
 /// What a kernel is originated with and given.
 #[derive(Debug, Deserialize)]
@@ -118,7 +117,11 @@ impl Reveals for FromFile {
     }
 }
 
-fn from_files(kernel: &Path, inputs: Option<&Path>) -> Result<Timeline, Failure> {
+fn from_files(
+    kernel: &Path,
+    inputs: Option<&Path>,
+    openings: Openings,
+) -> Result<Timeline, Failure> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|error| wrong(format!("{}: {error}", path.display())))
     };
@@ -162,13 +165,8 @@ fn from_files(kernel: &Path, inputs: Option<&Path>) -> Result<Timeline, Failure>
         levels.push((level, messages?.into()));
     }
     let environment = Environment {
-        fast: None,
-        reference: Arc::new(SlowEngine),
-        reveals: Arc::new(FromFile { metadata, reveals }),
-        debug: Arc::new(|_| {}),
-        listing: ListingOrder::Run,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
+        openings,
+        ..Environment::without_fast(Arc::new(FromFile { metadata, reveals }))
     };
     let state = State::originate(&origination, &read(kernel)?).map_err(wrong)?;
     Timeline::new(state, levels, environment).map_err(wrong)
@@ -176,7 +174,9 @@ fn from_files(kernel: &Path, inputs: Option<&Path>) -> Result<Timeline, Failure>
 
 fn timeline(config: &Config, source: &PvmSource) -> Result<Timeline, Failure> {
     match (&source.kernel, source.level) {
-        (Some(kernel), None) => from_files(kernel, source.inputs.as_deref()),
+        (Some(kernel), None) => {
+            from_files(kernel, source.inputs.as_deref(), openings(&config.data_dir))
+        }
         (None, Some(level)) => replay::timeline(config, source.rollup.as_deref(), level),
         _ => Err(wrong(
             "give --kernel with --inputs, or --level of a followed rollup",

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::crypto::Dialect;
 use crate::protocol::{ChainId, Dialected, RollupAddress};
+use crate::pvm::LONGEST_RUN;
 
 pub use play::{EdgePolicy, Mode, ModeError, PlayConfig};
 pub use settings::{SETTINGS, Setting};
@@ -133,6 +134,8 @@ pub struct Config {
     pub rollups: Vec<RollupConfig>,
     /// Longest time one kernel run may take before the engine is stopped.
     pub run_deadline: Duration,
+    /// Most ticks of one kernel run: a longer one is not judgeable.
+    pub max_ticks: u64,
     /// Levels below the head whose states are all kept.
     pub kept_levels: u32,
     /// Memory for nodes read from the state store, in bytes, for each rollup.
@@ -169,6 +172,7 @@ impl Default for Config {
             node_parallel: 8,
             rollups: Vec::new(),
             run_deadline: Duration::from_secs(300),
+            max_ticks: LONGEST_RUN,
             kept_levels: 240,
             store_cache: 128 << 20,
             store_limit: 200 << 30,

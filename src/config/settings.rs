@@ -194,6 +194,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "engine.max_ticks",
+        help: "most ticks of one kernel run: a longer one is not judgeable",
+        default: "5000000000000",
+        list: false,
+        apply: |config, values| {
+            config.max_ticks = number(values, 1_000_000, 50_000_000_000_000)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "store.kept_levels",
         help: "levels below the head whose states are all kept",
         default: "240",

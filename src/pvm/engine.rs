@@ -9,6 +9,11 @@ use super::level::Environment;
 use super::reveal::RevealError;
 use super::{PvmError, State};
 
+/// Most ticks of one kernel run, unless the operator says otherwise. Real runs take some 10^10. An
+/// endless one costs the fast engine, whose estimate is several times the real number, a few minutes
+/// at this bound; the deadline of runs stops either engine earlier.
+pub const LONGEST_RUN: u64 = 5_000_000_000_000;
+
 /// Why the fast engine hands a run over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Declined {
@@ -64,6 +69,9 @@ pub enum NotJudgeable {
     /// The reference engine gave up.
     #[error("the reference engine gave up: {0}")]
     Reference(String),
+    /// No engine takes so many ticks.
+    #[error("the run takes more than {0} ticks, the most that are taken (engine.max_ticks)")]
+    TooLong(u128),
     /// Revealed data cannot be had.
     #[error(transparent)]
     Reveal(RevealError),

@@ -13,6 +13,7 @@ use super::edge::Edges;
 use super::engine::{Declined, Engine, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks};
 use super::host::{HostFunction, HostValue};
 use super::reveal::Reveals;
+use super::slow::{Openings, SlowEngine};
 use super::state::{InputInfo, InputRequest, Phase, State};
 use crate::protocol::Level;
 
@@ -31,6 +32,8 @@ pub struct Environment {
     pub reference: Arc<dyn ReferenceEngine>,
     /// Answers reveals.
     pub reveals: Arc<dyn Reveals>,
+    /// Kernels that were parsed and initialised before.
+    pub openings: Openings,
     /// Receives what kernels print.
     pub debug: DebugSink,
     /// Order in which directories are listed; see [`ListingOrder`].
@@ -39,6 +42,23 @@ pub struct Environment {
     pub trace: Option<HostTrace>,
     /// Set to stop a run at its next host call.
     pub interrupt: Arc<AtomicBool>,
+}
+
+impl Environment {
+    /// The reference engine alone; nothing is printed.
+    #[must_use]
+    pub fn without_fast(reveals: Arc<dyn Reveals>) -> Self {
+        Self {
+            fast: None,
+            reference: Arc::new(SlowEngine::default()),
+            reveals,
+            openings: Openings::default(),
+            debug: Arc::new(|_| {}),
+            listing: ListingOrder::default(),
+            trace: None,
+            interrupt: Arc::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Environment {

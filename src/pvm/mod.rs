@@ -12,6 +12,7 @@ mod encoding;
 mod engine;
 #[cfg(feature = "fast")]
 pub mod fast;
+mod folder;
 pub mod host;
 mod input;
 mod key;
@@ -31,7 +32,8 @@ pub use buffers::{Buffers, Input, InputQueue, MESSAGE_LIMIT, NotLater, Outbox, O
 pub use durable::{Durable, ListingOrder, Nth};
 pub use edge::{Edge, Edges};
 pub use engine::{
-    Declined, Engine, NoReference, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks,
+    Declined, Engine, LONGEST_RUN, NoReference, NotJudgeable, Period, ReferenceEngine, RunError,
+    RunTicks,
 };
 pub use key::{Key, KeyError, StaticKey};
 pub use level::{
@@ -41,7 +43,8 @@ pub use level::{
 pub use output::{OutputError, OutputProof};
 pub use period::Status;
 pub use reveal::{
-    Activation, PageId, PreimageFolder, Request, RevealError, Reveals, WELL_KNOWN_PREIMAGE_HASH,
+    Activation, MetadataAlone, PageId, PreimageFolder, Request, RevealError, Reveals,
+    WELL_KNOWN_PREIMAGE_HASH,
 };
 pub use state::{InputInfo, InputRequest, Origination, Phase, Running, State};
 pub use stuck::{Cause, Exception, Stuck, TEXT_LIMIT, Text, quote};

@@ -224,6 +224,36 @@ pub trait Reveals: Send + Sync {
     }
 }
 
+/// Knows a rollup's metadata and nothing else, as for kernels run apart from any rollup.
+#[derive(Debug, Clone, Copy)]
+pub struct MetadataAlone(pub [u8; 24]);
+
+impl Reveals for MetadataAlone {
+    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
+        Err(RevealError::NoPreimage {
+            hash: hex::encode(hash),
+            reason: "only the metadata is known here".to_owned(),
+        })
+    }
+
+    fn metadata(&self) -> [u8; 24] {
+        self.0
+    }
+
+    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
+        let reason = "only the metadata is known here";
+        Err(RevealError::NoParameters(reason.to_owned()))
+    }
+
+    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
+        Ok(Vec::new())
+    }
+
+    fn activation(&self) -> Activation {
+        Activation::BASIC
+    }
+}
+
 /// Preimages kept as files named by their hash, as rollup nodes keep them (`wasm_2_0_0/<hash>`).
 #[derive(Debug, Clone)]
 pub struct PreimageFolder {

@@ -15,8 +15,8 @@ use super::rollup::Rollup;
 use super::trace::{MachineTrace, Meddling, ReadLevel, States};
 use crate::protocol::{BlockHash, Level, RollupAddress, StateHash};
 use crate::pvm::{
-    Activation, Engine, Environment, ListingOrder, PageId, Quiet, ReferenceEngine, Request,
-    RevealError, Reveals, State, WELL_KNOWN_PREIMAGE_HASH, run_level,
+    Activation, Engine, Environment, PageId, Quiet, ReferenceEngine, Request, RevealError, Reveals,
+    State, WELL_KNOWN_PREIMAGE_HASH, run_level,
 };
 
 use super::rules::originate::machine_of;
@@ -145,11 +145,7 @@ impl Engines {
         Environment {
             fast: self.fast.clone(),
             reference: Arc::clone(&self.reference),
-            reveals: Arc::new(reveals),
-            debug: Arc::new(|_| {}),
-            listing: ListingOrder::default(),
-            trace: None,
-            interrupt: Arc::default(),
+            ..Environment::without_fast(Arc::new(reveals))
         }
     }
 }

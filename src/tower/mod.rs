@@ -33,7 +33,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use engines::{fast_engine, reference_engine};
+pub use engines::{fast_engine, openings, reference_engine};
 pub use event::{Decision, Effect, Event, News, SeenBlock};
 pub use genesis::GenesisError;
 pub use lattice::Lattice;

@@ -401,8 +401,7 @@ fn worker(
         tokio::runtime::Handle::current(),
     )?;
     let name = rollup.address.text(rollup.dialect);
-    let cache = config.data_dir.join("compiled");
-    let environment = environment(name.clone(), Some(cache), Arc::new(sources));
+    let environment = environment(name.clone(), config, Arc::new(sources));
     let parts = Parts {
         row: started.row.clone(),
         store: Arc::clone(&store),
@@ -517,8 +516,7 @@ pub(super) fn offline_parts(
             Some(Arc::new(store))
         }
     };
-    let cache = config.data_dir.join("compiled");
-    let environment = environment(rollup.address.text(rollup.dialect), Some(cache), reveals);
+    let environment = environment(rollup.address.text(rollup.dialect), config, reveals);
     Ok((store, kernel, environment))
 }
 

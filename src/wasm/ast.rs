@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::crypto::Hash;
 use crate::wasm::lazy::{LazyBytes, LazyVec};
 pub use crate::wasm::operators::*;
 
@@ -307,6 +308,9 @@ pub struct Export {
 pub struct Block {
     /// In order.
     pub instructions: LazyVec<Instr>,
+    /// Hash of its tree, once it is known. Only a parsed module has it: nothing writes to a block
+    /// after parsing.
+    pub(in crate::wasm) hash: Option<Hash>,
 }
 
 /// Blocks and data bytes, to which labels refer. Entry 0 of both is the shared empty one.

@@ -105,6 +105,65 @@ fn operations_of_public_networks_given_as_json_have_their_hashes() {
     );
 }
 
+/// Tags, lengths and names of `sc_rollup_proof_repr.ml`, `sc_rollup_game_repr.ml` and, for pages,
+/// `dal_slot_repr.ml`: of raw data alone the length has two bytes.
+#[test]
+fn reveal_proofs_have_the_bytes_and_names_of_the_protocol() {
+    let reveal =
+        |proof| serde_json::json!({ "input_proof_kind": "reveal_proof", "reveal_proof": proof });
+    let raw = serde_json::json!({ "reveal_proof_kind": "raw_data_proof", "raw_data": "00ff10" });
+    let page = serde_json::json!({
+        "reveal_proof_kind": "dal_page_proof",
+        "dal_page_id": { "published_level": 258, "slot_index": 31, "page_index": 63 },
+        "dal_proof": "c0ffee"
+    });
+    let metadata = serde_json::json!({ "reveal_proof_kind": "metadata_proof" });
+    let parameters = serde_json::json!({ "reveal_proof_kind": "dal_parameters_proof" });
+    let inbox = serde_json::json!({
+        "input_proof_kind": "inbox_proof", "level": 7, "message_counter": "300",
+        "serialized_proof": "0102"
+    });
+    let first = serde_json::json!({ "input_proof_kind": "first_input" });
+    for (input, bytes) in [
+        (reveal(raw), "0100000300ff10"),
+        (reveal(metadata), "0101"),
+        (reveal(page), "0102000001021f003f00000003c0ffee"),
+        (reveal(parameters), "0103"),
+        (inbox, "0000000007ac02000000020102"),
+        (first, "02"),
+    ] {
+        let json = serde_json::json!({
+            "kind": "smart_rollup_refute", "source": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4",
+            "fee": "1", "counter": "2", "gas_limit": "3", "storage_limit": "0",
+            "rollup": "sr1AE6U3GNzE8iKzj6sKS5wh1U32ogeULCoN",
+            "opponent": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4",
+            "refutation": {
+                "refutation_kind": "move", "choice": "5",
+                "step": { "pvm_step": "abcd", "input_proof": input }
+            }
+        });
+        let content = content(json.clone());
+        assert_eq!(content.to_json(FORM).unwrap(), json);
+        let forged = hex::encode(content.to_bytes(FORM).unwrap());
+        let end = format!("01050100000002abcdff{bytes}");
+        assert!(forged.ends_with(&end), "{forged} does not end with {end}");
+        check_bytes(&forged);
+    }
+    let long =
+        serde_json::json!({ "reveal_proof_kind": "raw_data_proof", "raw_data": "00".repeat(4097) });
+    let json = serde_json::json!({
+        "kind": "smart_rollup_refute", "source": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4",
+        "fee": "1", "counter": "2", "gas_limit": "3", "storage_limit": "0",
+        "rollup": "sr1AE6U3GNzE8iKzj6sKS5wh1U32ogeULCoN",
+        "opponent": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4",
+        "refutation": {
+            "refutation_kind": "move", "choice": "5",
+            "step": { "pvm_step": "abcd", "input_proof": reveal(long) }
+        }
+    });
+    assert!(Content::from_json(&json, FORM).is_err());
+}
+
 #[test]
 fn a_bls_signature_stands_behind_its_mark() {
     let signed = SignedOperation {

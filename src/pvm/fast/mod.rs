@@ -6,6 +6,8 @@
 //! exceed its ticks, its call depth or its host is declined, and stops by itself. Refuses to know:
 //! ticks inside a run. Upstream rule: `fast/exec.ml`; the one place that names wasmer.
 
+#[cfg(test)]
+mod agree;
 mod cache;
 mod gate;
 mod host;
@@ -22,13 +24,14 @@ use wasmer::{
     Extern, ExternType, FunctionEnv, Imports, Instance, Module, RuntimeError, Store, Value,
 };
 
-use self::cache::{Folder, Recent, name_of};
+use self::cache::{FORMAT, Recent, name_of};
 use self::host::{Effects, Host};
 use self::meter::{DEPTH, Limits, MEMORY_FAILED, Meter, TICKS};
 use self::plan::loading_ticks;
 use super::engine::{Engine, Period, RunError, RunTicks};
+use super::folder::Folder;
 use super::host::{HostFunction, MODULE};
-use super::{Declined, Environment, Key, NotJudgeable, Phase, PvmError, State};
+use super::{Declined, Environment, Key, LONGEST_RUN, NotJudgeable, Phase, PvmError, State};
 use crate::crypto::Hash;
 use crate::protocol::PvmVersion;
 
@@ -48,8 +51,7 @@ pub struct Options {
     /// Where compiled kernels are kept; none to compile anew in each process.
     pub cache: Option<PathBuf>,
     /// Most ticks a run may be estimated at, whatever its period allows: what stops an endless
-    /// kernel. The estimate is several times the real number; 10^11 is up to a few seconds of
-    /// native time.
+    /// kernel.
     pub max_ticks: u64,
     /// Most host calls of a run: they take far more time than their ticks say.
     pub max_host_calls: u64,
@@ -59,7 +61,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache: None,
-            max_ticks: 5_000_000_000_000,
+            max_ticks: LONGEST_RUN,
             max_host_calls: 50_000_000,
         }
     }
@@ -112,7 +114,7 @@ impl FastEngine {
         wasmer::sys::vm::set_stack_size(STACK);
         let target = Target::default();
         Self {
-            folder: Folder::new(options.cache.clone()),
+            folder: Folder::new(options.cache.clone(), FORMAT),
             options,
             recent: Recent::new(),
             processor: format!("{} {:?}", target.triple(), target.cpu_features()),
@@ -261,7 +263,7 @@ impl Run {
     }
 
     /// Runs `kernel_run`.
-    fn finish(mut self) -> Result<Finished, RunError> {
+    fn finish(&mut self) -> Result<Finished, RunError> {
         let kernel_run = self
             .instance
             .exports
@@ -315,39 +317,53 @@ impl Run {
     }
 }
 
-impl Engine for FastEngine {
-    fn run(&self, state: &State, environment: &Environment) -> Result<Period, RunError> {
-        let mut state = state.clone();
+/// The state at the end of a run of a kernel of this length.
+fn ended(mut state: State, finished: Finished, length: i64) -> Result<Period, RunError> {
+    state.durable = finished.effects.durable;
+    state.buffers = finished.effects.buffers;
+    if finished.trapped {
+        state.mark_trap()?;
+    } else {
+        state.mark_success()?;
+    }
+    state.phase = Phase::Padding;
+    state.current_tick = state
+        .last_top_level_call
+        .checked_add(state.max_nb_ticks)
+        .and_then(|end| end.checked_sub(1))
+        .ok_or(PvmError::Overflow("the tick"))?;
+    let ticks = finished.ticks.saturating_add(loading_ticks(length));
+    Ok(Period {
+        state,
+        ticks: RunTicks::AtMost(ticks),
+        edges: finished.effects.edges,
+    })
+}
+
+impl FastEngine {
+    /// The kernel of a state, ready to run, and its length.
+    fn prepared(
+        &self,
+        state: &mut State,
+        environment: &Environment,
+    ) -> Result<(Run, i64), RunError> {
         let version = state.version()?;
         let limits = Limits {
             depth: (version == PvmVersion::V0).then_some(DEPTH_V0),
         };
-        let (kernel, length) = self.kernel(&mut state, limits)?;
-        let budget = self.budget(&state, length)?;
+        let (kernel, length) = self.kernel(state, limits)?;
+        let budget = self.budget(state, length)?;
         state.save_fallback()?;
-        let host = Host::new(&state, environment, budget, self.options.max_host_calls);
-        let Finished {
-            trapped,
-            ticks,
-            effects,
-        } = Run::start(&kernel, version, host, budget)?.finish()?;
-        state.durable = effects.durable;
-        state.buffers = effects.buffers;
-        if trapped {
-            state.mark_trap()?;
-        } else {
-            state.mark_success()?;
-        }
-        state.phase = Phase::Padding;
-        state.current_tick = state
-            .last_top_level_call
-            .checked_add(state.max_nb_ticks)
-            .and_then(|end| end.checked_sub(1))
-            .ok_or(PvmError::Overflow("the tick"))?;
-        Ok(Period {
-            state,
-            ticks: RunTicks::AtMost(ticks.saturating_add(loading_ticks(length))),
-            edges: effects.edges,
-        })
+        let host = Host::new(state, environment, budget, self.options.max_host_calls);
+        Ok((Run::start(&kernel, version, host, budget)?, length))
+    }
+}
+
+impl Engine for FastEngine {
+    fn run(&self, state: &State, environment: &Environment) -> Result<Period, RunError> {
+        let mut state = state.clone();
+        let (mut run, length) = self.prepared(&mut state, environment)?;
+        let finished = run.finish()?;
+        ended(state, finished, length)
     }
 }

@@ -1,62 +1,27 @@
 //! What the native engine runs, and what it leaves to the reference engine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::protocol::Level;
-use crate::pvm::{
-    Activation, Edges, InputInfo, ListingOrder, NoReference, Origination, PageId, RevealError,
-    Reveals,
-};
+use crate::pvm::{Edges, InputInfo, MetadataAlone, NoReference, Origination};
 
-struct Nothing;
-
-impl Reveals for Nothing {
-    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoPreimage {
-            hash: hex::encode(hash),
-            reason: "a test".to_owned(),
-        })
-    }
-
-    fn metadata(&self) -> [u8; 24] {
-        [7; 24]
-    }
-
-    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoParameters("a test".to_owned()))
-    }
-
-    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
-        Ok(Vec::new())
-    }
-
-    fn activation(&self) -> Activation {
-        Activation::BASIC
-    }
-}
-
-fn environment() -> Environment {
+pub(super) fn environment() -> Environment {
     Environment {
-        fast: None,
         reference: Arc::new(NoReference),
-        reveals: Arc::new(Nothing),
-        debug: Arc::new(|_| {}),
-        listing: ListingOrder::Run,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
+        ..Environment::without_fast(Arc::new(MetadataAlone([7; 24])))
     }
 }
 
-fn assemble(text: &str) -> Vec<u8> {
+pub(super) fn assemble(text: &str) -> Vec<u8> {
     let buffer = wast::parser::ParseBuffer::new(text).unwrap();
     let mut module: wast::Wat = wast::parser::parse(&buffer).unwrap();
     module.encode().unwrap()
 }
 
 /// A state about to run this kernel.
-fn snapshot(version: PvmVersion, kernel: &[u8]) -> State {
+pub(super) fn snapshot(version: PvmVersion, kernel: &[u8]) -> State {
     let origination = Origination {
         version,
         ticks_per_snapshot: 50_000_000_000_000,

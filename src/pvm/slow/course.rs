@@ -33,6 +33,15 @@ pub enum Stop {
     Waits(InputRequest),
 }
 
+/// How a kernel run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// In padding, or stuck.
+    Over,
+    /// Not within the ticks it was given.
+    TooLong,
+}
+
 /// What stands for the inside of a kernel run.
 #[derive(Debug, Clone)]
 enum Inside {
@@ -204,13 +213,19 @@ impl Course {
         self.go(target, environment, |_| false)
     }
 
-    /// Goes on until the kernel run is over: to the first tick of padding, or stuck.
+    /// Goes on until the kernel run is over, to the first tick of padding, or stuck; at most so many
+    /// ticks.
     ///
     /// # Errors
     /// [`RunError`] when a tick on the way has no result.
-    pub fn finish_run(&mut self, environment: &Environment) -> Result<Stop, RunError> {
-        self.go(u128::MAX, environment, |phase| {
-            matches!(phase, Phase::Padding | Phase::Stuck(_))
+    pub fn finish_run(&mut self, most: u128, environment: &Environment) -> Result<Ended, RunError> {
+        let is_over = |phase: &Phase| matches!(phase, Phase::Padding | Phase::Stuck(_));
+        let target = self.tick().saturating_add(most);
+        self.go(target, environment, is_over)?;
+        Ok(if is_over(self.phase()) {
+            Ended::Over
+        } else {
+            Ended::TooLong
         })
     }
 
@@ -258,7 +273,7 @@ impl Course {
                 if self.purpose == Purpose::Hashes && self.leap(target, environment)? {
                     return Ok(());
                 }
-                return self.begin();
+                return self.begin(environment);
             }
             _ => {}
         }
@@ -266,10 +281,10 @@ impl Course {
     }
 
     /// The tick that begins a kernel run.
-    fn begin(&mut self) -> Result<(), RunError> {
+    fn begin(&mut self, environment: &Environment) -> Result<(), RunError> {
         self.machine.tick().map_err(gave_up)?;
         if let Phase::Running(..) = self.machine.state.phase
-            && let Some(opening) = Opening::of(&mut self.machine.state)?
+            && let Some(opening) = environment.openings.of(&mut self.machine.state)?
         {
             let begun = self.tick();
             self.machine.run = None;

@@ -1,22 +1,30 @@
 //! Whole kernel runs on the reference machine, for what the fast engine declines.
 
-use super::course::Course;
+use super::course::{Course, Ended};
 use super::machine::{Machine, SlowError};
 use super::opening::Purpose;
 use crate::pvm::{
-    Declined, Environment, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks, State,
+    Declined, Environment, LONGEST_RUN, NotJudgeable, Period, ReferenceEngine, RunError, RunTicks,
+    State,
 };
 use crate::wasm::fault::Fault;
 
-/// A run that may be longer is not begun. Run mode could reach a thousand times as far, but what
-/// the fast engine gives up at this bound is almost always endless, and is better said at once than
-/// after the whole deadline.
-const REACH: u128 = 10_000_000_000;
-
 /// Runs kernels in memory, natively where every tick is known; the answer is exact, tick count
-/// included.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SlowEngine;
+/// included. A run of more ticks than the bound is given up, and one that the fast engine gave up at
+/// its bound is not begun: that engine went as far in less time.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowEngine {
+    /// Most ticks of a run; see [`LONGEST_RUN`].
+    pub max_ticks: u64,
+}
+
+impl Default for SlowEngine {
+    fn default() -> Self {
+        Self {
+            max_ticks: LONGEST_RUN,
+        }
+    }
+}
 
 pub(super) fn gave_up(error: SlowError) -> RunError {
     match error {
@@ -67,12 +75,15 @@ impl ReferenceEngine for SlowEngine {
         declined: &Declined,
         environment: &Environment,
     ) -> Result<Period, RunError> {
-        if matches!(declined, Declined::Ticks(at_least) if *at_least > REACH) {
+        let most = u128::from(self.max_ticks);
+        if matches!(declined, Declined::Ticks(at_least) if *at_least >= most) {
             return Err(NotJudgeable::NeedsReference(declined.clone()).into());
         }
         let mut course =
             Course::new(state.clone(), environment, Purpose::Reach).map_err(gave_up)?;
-        course.finish_run(environment)?;
+        if course.finish_run(most, environment)? == Ended::TooLong {
+            return Err(NotJudgeable::TooLong(most).into());
+        }
         let machine = course.into_machine(environment)?;
         let edges = machine.edges().clone();
         Ok(Period {

@@ -347,6 +347,19 @@ impl Machine {
         Ok(taken)
     }
 
+    /// The guest's memory, in the last state of an evaluation.
+    #[cfg(test)]
+    pub(in crate::pvm) fn memory_at_end(&mut self) -> Option<Vec<u8>> {
+        let Some(Run::Eval(eval)) = &mut self.run else {
+            return None;
+        };
+        if !matches!(eval.config.step, StepKont::Result(_) | StepKont::Trapped(_)) {
+            return None;
+        }
+        let instance = eval.registry.read(&ModuleKey(MAIN.into())).ok()?;
+        instance.memories.read(0).ok()?.chunks.to_vec().ok()
+    }
+
     fn begin(&mut self, run: Run) {
         self.state.phase = Phase::Running(run.running(), Tree::empty());
         self.run = Some(run);

@@ -12,11 +12,13 @@ mod host;
 mod machine;
 mod native;
 mod opening;
+mod openings;
 mod prove;
 
-pub use course::{Course, Stop};
+pub use course::{Course, Ended, Stop};
 pub use describe::{Description, FrameDescription};
 pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
 pub use opening::Purpose;
+pub use openings::Openings;
 pub use prove::{Input, ProveError, last_level, prove, verify};

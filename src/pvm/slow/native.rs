@@ -1,6 +1,7 @@
 //! Evaluation on run mode, and the exact machine wherever it is asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::engine::gave_up;
 use super::machine::{Machine, Run, stuck_with};
@@ -41,10 +42,11 @@ pub(super) struct Native {
     purpose: Purpose,
 }
 
-/// The host functions of the machine; one that raises leaves the storage as it was.
+/// The host functions of the machine; one that raises leaves the storage as it was. Each call looks
+/// at the stop signal: a call may take far more time than its ticks say.
 struct Kept<'a> {
     machine: &'a mut Machine,
-    debug: &'a mut dyn FnMut(&[u8]),
+    environment: &'a Environment,
 }
 
 impl HostFunctions for Kept<'_> {
@@ -54,8 +56,12 @@ impl HostFunctions for Kept<'_> {
         args: &[Value],
         memories: Memories<'_>,
     ) -> Result<HostOutcome, Fault> {
+        if self.environment.interrupt.load(Ordering::Relaxed) {
+            return Err(Fault::Unencodable("an interrupted run".to_owned()));
+        }
         let before = self.machine.state.durable.clone();
-        let called = self.machine.host(self.debug).call(name, args, memories);
+        let mut debug = |text: &[u8]| (self.environment.debug)(text);
+        let called = self.machine.host(&mut debug).call(name, args, memories);
         if let Err(Fault::Raised(_)) = called {
             self.machine.state.durable = before;
         }
@@ -101,13 +107,16 @@ impl Native {
     ) -> Result<Went, RunError> {
         let asked = u64::try_from(until.saturating_sub(self.from)).unwrap_or(u64::MAX);
         let target = asked.saturating_sub(MARGIN);
-        let mut debug = |text: &[u8]| (environment.debug)(text);
         loop {
             let mut host = Kept {
                 machine,
-                debug: &mut debug,
+                environment,
             };
-            let status = self.run.advance(target, &mut host).map_err(failed)?;
+            let advanced = self.run.advance(target, &mut host);
+            if environment.interrupt.load(Ordering::Relaxed) {
+                return Err(NotJudgeable::Interrupted.into());
+            }
+            let status = advanced.map_err(failed)?;
             let at = |tick: u64| self.from.saturating_add(u128::from(tick));
             match status {
                 run::Status::Near => return Ok(Went::There),

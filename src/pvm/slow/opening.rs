@@ -3,17 +3,19 @@
 //! Why: on a large kernel these are nearly all ticks, and they depend on the kernel's bytes and the
 //! version alone. Promises: computed once, shared by all runs in the process; the inside of the run
 //! at any tick of it, by single ticks' rule; states that were hashed are kept, in bounded number,
-//! so that a later question writes only what changed since. Refuses to know: the rest of the state.
+//! so that a later question writes only what changed since; what takes longest by far, hashing the
+//! blocks of the module, is kept on disk for the next process. Refuses to know: the rest of the state.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::host::Imports;
 use super::machine::{Run, entered, linked, stack_size_limit, stuck_with};
 use crate::crypto::Hash;
 use crate::merkle::Tree;
 use crate::protocol::PvmVersion;
-use crate::pvm::{Key, PvmError, State, Stuck};
+use crate::pvm::Stuck;
+use crate::pvm::folder::Folder;
 use crate::wasm::decode::DecodeKont;
 use crate::wasm::encoding::Style;
 use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
@@ -23,10 +25,10 @@ use crate::wasm::instance::{ModuleKey, Value};
 use crate::wasm::lazy::LazyVec;
 use crate::wasm::run::{self, Compiled};
 
-/// Openings kept for other runs.
-const KEPT: usize = 4;
 /// States of one opening kept at most.
 const RUNGS: usize = 48;
+/// Blocks of a kernel from which their hashes are kept on disk; fewer are hashed as quickly.
+const WORTH_KEEPING: usize = 1_000;
 /// Ticks that are taken at once.
 const STRIDE: u64 = 1 << 40;
 
@@ -53,6 +55,9 @@ struct Rung {
 pub(super) struct Opening {
     kernel: Vec<u8>,
     version: PvmVersion,
+    folder: Folder,
+    /// What it is called there.
+    name: Hash,
     rungs: Mutex<BTreeMap<u64, Rung>>,
     end: OnceLock<(u64, End)>,
     evaluation: OnceLock<EvalState>,
@@ -60,13 +65,9 @@ pub(super) struct Opening {
 }
 
 /// Whatever happened to another thread, a rung is a true state.
-fn locked<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-type Named = (Hash, PvmVersion);
-
-static OPENINGS: Mutex<Vec<(Named, Arc<Opening>)>> = Mutex::new(Vec::new());
 
 /// Refuses every call, and remembers that there was one.
 #[derive(Default)]
@@ -176,38 +177,18 @@ impl Rung {
 }
 
 impl Opening {
-    /// The opening of a state's kernel, from this process's memory if it was there before; none
-    /// when there is no kernel.
-    pub(super) fn of(state: &mut State) -> Result<Option<Arc<Self>>, PvmError> {
-        let key = Key::KERNEL.key();
-        let version = state.version()?;
-        let Some(hash) = state.durable.value_hash(&key)? else {
-            return Ok(None);
-        };
-        let name = (hash, version);
-        let mut kept = locked(&OPENINGS);
-        if let Some(at) = kept.iter().position(|(known, _)| *known == name) {
-            let found = kept.remove(at);
-            let opening = Arc::clone(&found.1);
-            kept.push(found);
-            return Ok(Some(opening));
-        }
-        let Some(kernel) = state.durable.get(&key)? else {
-            return Ok(None);
-        };
-        let opening = Arc::new(Self {
+    /// The opening of a kernel; hashes of its blocks are kept in this folder under this name.
+    pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, folder: Folder, name: Hash) -> Self {
+        Self {
             kernel,
             version,
+            folder,
+            name,
             rungs: Mutex::default(),
             end: OnceLock::new(),
             evaluation: OnceLock::new(),
             compiled: OnceLock::new(),
-        });
-        if kept.len() >= KEPT {
-            kept.remove(0);
         }
-        kept.push((name, Arc::clone(&opening)));
-        Ok(Some(opening))
     }
 
     fn first() -> Rung {
@@ -225,6 +206,7 @@ impl Opening {
         let mut rung = Self::first();
         let mut walked = rung.parse(self, u64::MAX)?;
         if let Walked::There = walked {
+            self.recall_blocks(&mut rung.run)?;
             self.keep(rung.tick, &rung.run);
             walked = rung.walk(self, u64::MAX)?;
         }
@@ -252,12 +234,46 @@ impl Opening {
         if matches!(rung.run, Run::Decode(..)) {
             rung.parse(self, tick.min(end))?;
             if rung.tick < tick {
+                self.hash_blocks(&mut rung.run)?;
                 rung.run.store(Style::Changed)?.hash()?;
                 locked(&self.rungs).insert(rung.tick, rung.clone());
             }
         }
         rung.walk(self, tick)?;
         Ok(rung.run)
+    }
+
+    /// Takes the hashes of the parsed blocks from the folder, if they are there.
+    fn recall_blocks(&self, run: &mut Run) -> Result<(), Fault> {
+        let (Run::Decode(kont, _), Some(bytes)) = (run, self.folder.load(&self.name)) else {
+            return Ok(());
+        };
+        let (hashes, rest) = bytes.as_chunks::<32>();
+        let hashes: Vec<Hash> = hashes.iter().map(|hash| Hash(*hash)).collect();
+        kont.parsed_blocks(|allocations| {
+            if !rest.is_empty() || !allocations.agrees(&hashes)? {
+                tracing::warn!("hashes of a kernel's blocks on disk are not its own: not used");
+                return Ok(());
+            }
+            allocations.know_blocks(&hashes)
+        })
+    }
+
+    /// Hashes the parsed blocks, unless that was done, and keeps the hashes in the folder.
+    fn hash_blocks(&self, run: &mut Run) -> Result<(), Fault> {
+        let Run::Decode(kont, _) = run else {
+            return Ok(());
+        };
+        kont.parsed_blocks(|allocations| {
+            let Some(hashes) = allocations.unknown_blocks()? else {
+                return Ok(());
+            };
+            if hashes.len() >= WORTH_KEEPING {
+                let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+                self.folder.keep(&self.name, &bytes);
+            }
+            allocations.know_blocks(&hashes)
+        })
     }
 
     /// Keeps the inside of the run at a tick, after it was written to a tree.

@@ -6,17 +6,19 @@
 //! come from.
 
 mod ladder;
+mod once;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use ladder::{Ladder, Stand};
+use once::Once;
 
 use super::slow::{
     self, Course, Description, Expects, Input, ProveError, Purpose, SlowError, Stop,
 };
-use super::{Environment, InputInfo, InputRequest, NotJudgeable, RunError, State};
+use super::{Engine, Environment, InputInfo, InputRequest, NotJudgeable, RunError, State};
 use crate::crypto::Hash;
 use crate::merkle::Proof;
 use crate::protocol::Level;
@@ -135,7 +137,9 @@ impl Timeline {
         levels: Vec<(Level, Arc<[Vec<u8>]>)>,
         environment: Environment,
     ) -> Result<Self, RunError> {
+        let once = |engine| Arc::new(Once::new(engine)) as Arc<dyn Engine>;
         let environment = Environment {
+            fast: environment.fast.map(once),
             debug: Arc::new(|_| {}),
             trace: None,
             ..environment

@@ -2,55 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::PvmVersion;
 use crate::pvm::slow::{Machine, verify};
-use crate::pvm::{
-    Activation, ListingOrder, Origination, PageId, RevealError, Reveals, Running, slow::SlowEngine,
-    standin,
-};
+use crate::pvm::{ListingOrder, MetadataAlone, Origination, Running, standin};
 use crate::wasm::testing::binary;
-
-struct Answers;
-
-impl Reveals for Answers {
-    fn preimage(&self, hash: &[u8; 33]) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoPreimage {
-            hash: hex::encode(hash),
-            reason: "a test".to_owned(),
-        })
-    }
-
-    fn metadata(&self) -> [u8; 24] {
-        [7; 24]
-    }
-
-    fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, RevealError> {
-        Err(RevealError::NoParameters("a test".to_owned()))
-    }
-
-    fn dal_page(&self, _: &PageId) -> Result<Vec<u8>, RevealError> {
-        Ok(Vec::new())
-    }
-
-    fn activation(&self) -> Activation {
-        Activation::BASIC
-    }
-}
 
 fn environment() -> Environment {
     Environment {
-        fast: None,
-        reference: Arc::new(SlowEngine),
-        reveals: Arc::new(Answers),
-        debug: Arc::new(|_| {}),
         listing: ListingOrder::Judge,
-        trace: None,
-        interrupt: Arc::new(AtomicBool::new(false)),
+        ..Environment::without_fast(Arc::new(MetadataAlone([7; 24])))
     }
 }
 

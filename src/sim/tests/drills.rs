@@ -17,7 +17,7 @@ static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines {
     ))),
     #[cfg(not(feature = "fast"))]
     fast: None,
-    reference: Arc::new(SlowEngine),
+    reference: Arc::new(SlowEngine::default()),
 });
 
 fn staged(drill: &Drill) -> Staged {

@@ -8,14 +8,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::crypto::Hash;
 use crate::merkle::{Maker, Tree, TreeError};
-use crate::wasm::ast::{Block, Instr};
+use crate::wasm::ast::{Allocations, Block, Instr};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::LazyVec;
 
 /// Trees of instructions kept for the next block, at most.
 const KNOWN: usize = 1 << 16;
+/// Blocks from which a second thread is worth its start.
+const WORTH_A_THREAD: usize = 10_000;
+/// Blocks of a module that are hashed to compare with hashes from elsewhere.
+const LOOKED_AT: usize = 1_000;
 
 thread_local! {
     static TREES: RefCell<HashMap<Instr, Tree>> = RefCell::new(HashMap::new());
@@ -77,7 +82,7 @@ impl Maker for Instructions {
 
 fn unmade(reason: String) -> Result<Tree, TreeError> {
     Err(TreeError::NotMade {
-        hash: crate::crypto::Hash([0; 32]),
+        hash: Hash([0; 32]),
         reason,
     })
 }
@@ -85,10 +90,10 @@ fn unmade(reason: String) -> Result<Tree, TreeError> {
 impl Stored for Block {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         if target.style() == Style::Changed
-            && let Some(tree) = whole(&self.instructions)?
+            && let Some(hash) = hash_of(self)?
         {
             let maker = Instructions(self.instructions.clone());
-            return target.graft(&Tree::made_when_read(tree.hash()?, Arc::new(maker)));
+            return target.graft(&Tree::made_when_read(hash, Arc::new(maker)));
         }
         target.store("instructions", &mut self.instructions)
     }
@@ -96,6 +101,87 @@ impl Stored for Block {
     fn load(source: &Source) -> Result<Self, Fault> {
         Ok(Self {
             instructions: source.load("instructions")?,
+            hash: None,
         })
+    }
+}
+
+/// The hash of a block whose instructions are all here.
+fn hash_of(block: &Block) -> Result<Option<Hash>, Fault> {
+    if block.hash.is_some() {
+        return Ok(block.hash);
+    }
+    let tree = whole(&block.instructions)?;
+    Ok(tree.map(|tree| tree.hash()).transpose()?)
+}
+
+fn hashes_of(blocks: &[&Block]) -> Result<Option<Vec<Hash>>, Fault> {
+    blocks.iter().map(|block| hash_of(block)).collect()
+}
+
+impl Allocations {
+    /// Hashes of all blocks by label, found by two threads; none when they are known already or
+    /// not all blocks are here.
+    ///
+    /// # Errors
+    /// [`Fault`] of the tree.
+    pub fn unknown_blocks(&self) -> Result<Option<Vec<Hash>>, Fault> {
+        let Some(elements) = self.blocks.elements() else {
+            return Ok(None);
+        };
+        let blocks: Vec<&Block> = elements.map(|(_, block)| block).collect();
+        if blocks.iter().all(|block| block.hash.is_some()) {
+            return Ok(None);
+        }
+        if blocks.len() < WORTH_A_THREAD {
+            return hashes_of(&blocks);
+        }
+        let (lower, upper) = blocks.split_at(blocks.len() / 2);
+        let (lower, upper) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| hashes_of(upper));
+            let lower = hashes_of(lower);
+            let lost = |_| {
+                Err(Fault::Unencodable(
+                    "a block that cannot be hashed".to_owned(),
+                ))
+            };
+            (lower, other.join().unwrap_or_else(lost))
+        });
+        Ok(lower?.zip(upper?).map(|(mut lower, upper)| {
+            lower.extend(upper);
+            lower
+        }))
+    }
+
+    /// Whether these may be the hashes of the blocks, as far as some of them tell.
+    ///
+    /// # Errors
+    /// As [`Self::unknown_blocks`].
+    pub fn agrees(&self, hashes: &[Hash]) -> Result<bool, Fault> {
+        let Some(elements) = self.blocks.elements() else {
+            return Ok(false);
+        };
+        let blocks: Vec<&Block> = elements.map(|(_, block)| block).collect();
+        if blocks.len() != hashes.len() {
+            return Ok(false);
+        }
+        let stride = blocks.len().div_ceil(LOOKED_AT).max(1);
+        for (block, hash) in blocks.iter().zip(hashes).step_by(stride) {
+            if hash_of(block)? != Some(*hash) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes these for the hashes of the blocks: from now on no block is hashed again.
+    ///
+    /// # Errors
+    /// [`Fault`] when there are fewer blocks.
+    pub fn know_blocks(&mut self, hashes: &[Hash]) -> Result<(), Fault> {
+        for (label, hash) in (0..).zip(hashes) {
+            self.blocks.write(label)?.hash = Some(*hash);
+        }
+        Ok(())
     }
 }

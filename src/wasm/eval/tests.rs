@@ -20,6 +20,7 @@ fn run(blocks: Vec<Vec<Instr>>, locals: Vec<crate::wasm::ast::ValueType>) -> (u6
     let mut instance = ModuleInst::default();
     for instructions in blocks {
         let block = Block {
+            hash: None,
             instructions: LazyVec::from_items(instructions),
         };
         instance.allocations.blocks.append(block).unwrap();

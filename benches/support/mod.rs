@@ -1,0 +1,22 @@
+//! What several benches begin with.
+
+/// Adds up and writes 16 MiB of memory, for ever.
+const MEMORY_LOOP: &str = r#"(module
+    (memory (export "memory") 256)
+    (func (export "kernel_run") (local $i i32) (local $sum i64)
+        (loop $again
+            (local.set $i (i32.const 0))
+            (loop $l
+                (local.set $sum (i64.add (local.get $sum)
+                    (i64.xor (i64.load (local.get $i)) (i64.extend_i32_u (local.get $i)))))
+                (i64.store (local.get $i) (local.get $sum))
+                (local.set $i (i32.add (local.get $i) (i32.const 8)))
+                (br_if $l (i32.lt_u (local.get $i) (i32.const 16777216))))
+            (br $again))))"#;
+
+/// The binary of the loop over memory.
+pub fn memory_loop() -> Vec<u8> {
+    let buffer = wast::parser::ParseBuffer::new(MEMORY_LOOP).expect("text");
+    let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("a module");
+    wat.encode().expect("a module")
+}
