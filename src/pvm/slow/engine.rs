@@ -93,3 +93,75 @@ impl ReferenceEngine for SlowEngine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::protocol::{Level, PvmVersion};
+    use crate::pvm::{Edges, InputInfo, MetadataAlone, Origination, Phase, Stuck};
+    use crate::wasm::testing::binary;
+
+    const ENDLESS: &str = r#"(module (memory (export "mem") 1)
+        (func (export "kernel_run") (loop (br 0))))"#;
+
+    /// An endless kernel in a period of so many ticks, about to run.
+    fn endless(period: u64) -> (State, Environment) {
+        let origination = Origination {
+            version: PvmVersion::V5,
+            ticks_per_snapshot: period,
+            outbox_validity_period: 10,
+            outbox_message_limit: 100,
+        };
+        let mut state = State::originate(&origination, &binary(ENDLESS)).unwrap();
+        for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
+            let level = Level::new(1);
+            let info = InputInfo { level, counter };
+            state.set_input(info, payload).unwrap();
+        }
+        state.pad(u128::MAX);
+        state.tick_at_rest(&mut Edges::default()).unwrap();
+        let reveals = Arc::new(MetadataAlone([7; 24]));
+        (state, Environment::without_fast(reveals))
+    }
+
+    fn run(period: u64, max_ticks: u64, declined: Declined) -> Result<Period, RunError> {
+        let (state, environment) = endless(period);
+        SlowEngine { max_ticks }.run(&state, &declined, &environment)
+    }
+
+    #[test]
+    fn a_period_within_the_bound_is_run_to_its_end() {
+        let declined = Declined::Ticks(1_900_000);
+        let ended = run(2_000_000, 3_000_000, declined).unwrap();
+        let stuck = Phase::Stuck(Stuck::TooManyTicks);
+        assert_eq!(ended.state.phase.tag(), stuck.tag());
+    }
+
+    #[test]
+    fn a_run_beyond_the_bound_is_given_up_and_not_begun_again() {
+        let too_long = run(9_000_000, 1_000_000, Declined::NotBuilt);
+        assert!(matches!(
+            too_long,
+            Err(RunError::NotJudgeable(NotJudgeable::TooLong(1_000_000)))
+        ));
+        let at_once = run(9_000_000, 1_000_000, Declined::Ticks(1_000_000));
+        assert!(matches!(
+            at_once,
+            Err(RunError::NotJudgeable(NotJudgeable::NeedsReference(_)))
+        ));
+    }
+
+    #[test]
+    fn the_stop_signal_ends_an_endless_run() {
+        let (state, environment) = endless(50_000_000_000_000);
+        environment.interrupt.store(true, Ordering::Relaxed);
+        let stopped = SlowEngine::default().run(&state, &Declined::NotBuilt, &environment);
+        assert!(matches!(
+            stopped,
+            Err(RunError::NotJudgeable(NotJudgeable::Interrupted))
+        ));
+    }
+}
