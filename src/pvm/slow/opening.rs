@@ -7,6 +7,7 @@
 //! blocks of the module, is kept on disk for the next process. Refuses to know: the rest of the state.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::host::Imports;
@@ -62,6 +63,8 @@ pub(super) struct Opening {
     end: OnceLock<(u64, End)>,
     evaluation: OnceLock<EvalState>,
     compiled: OnceLock<Result<Compiled, run::RunError>>,
+    /// Whether the hashes of the blocks are known from the folder, and no run has begun since.
+    recalled: AtomicBool,
 }
 
 /// Whatever happened to another thread, a rung is a true state.
@@ -188,6 +191,7 @@ impl Opening {
             end: OnceLock::new(),
             evaluation: OnceLock::new(),
             compiled: OnceLock::new(),
+            recalled: AtomicBool::new(false),
         }
     }
 
@@ -255,6 +259,7 @@ impl Opening {
                 tracing::warn!("hashes of a kernel's blocks on disk are not its own: not used");
                 return Ok(());
             }
+            self.recalled.store(true, Ordering::Relaxed);
             allocations.know_blocks(&hashes)
         })
     }
@@ -290,10 +295,12 @@ impl Opening {
         rungs.entry(tick).or_insert(Rung { tick, run });
     }
 
-    /// The first state of evaluation; with everything in its tree when `hashed` is wanted.
+    /// The first state of evaluation; with everything in its tree when hashes are wanted. With the
+    /// hashes of the blocks from the folder the first run does not wait for that: its own first hash
+    /// takes a second, and it is there at once.
     pub(super) fn evaluation(&self, purpose: Purpose) -> Result<EvalState, Fault> {
         let (tick, _) = self.end()?;
-        if purpose == Purpose::Hashes {
+        if purpose == Purpose::Hashes && !self.recalled.swap(false, Ordering::Relaxed) {
             let mut run = self.run_at(tick)?;
             let tree: Tree = run.store(Style::Changed)?;
             tree.hash()?;
