@@ -15,7 +15,7 @@ const MEMORY_LOOP: &str = r#"(module
             (br $again))))"#;
 
 /// The binary of the loop over memory.
-pub fn memory_loop() -> Vec<u8> {
+pub(crate) fn memory_loop() -> Vec<u8> {
     let buffer = wast::parser::ParseBuffer::new(MEMORY_LOOP).expect("text");
     let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).expect("a module");
     wat.encode().expect("a module")
