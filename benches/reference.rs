@@ -24,12 +24,28 @@ fn environment() -> Environment {
     }
 }
 
+/// Prints the time that something took, and the processor's time for it: on a shared machine the
+/// bars are about the latter.
 fn timed<T>(what: &str, bar: &str, work: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
+    let (start, used) = (Instant::now(), processor());
     let done = work();
-    let spent = start.elapsed();
-    println!("{what:<58} {:>9.3} s   {bar}", spent.as_secs_f64());
+    let (spent, used) = (start.elapsed(), processor() - used);
+    println!(
+        "{what:<58} {:>9.3} s  cpu {used:>8.2} s   {bar}",
+        spent.as_secs_f64()
+    );
     (done, spent)
+}
+
+/// Seconds that the processors spent on this process.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let fields = fields.split_whitespace().skip(11).take(2);
+    fields
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 fn resident() -> String {
