@@ -188,3 +188,33 @@ fn no_file_is_a_dumping_ground() {
         );
     }
 }
+
+#[test]
+fn every_rule_on_money_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, section) = text.split_once("## Rules on money").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut all = String::new();
+    for file in files {
+        all.push_str(&std::fs::read_to_string(file).unwrap());
+    }
+    let rows: Vec<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert_eq!(rows.len(), 12, "one row for each rule");
+    for row in rows {
+        let (_, tests) = row.trim_end_matches('|').rsplit_once('|').unwrap();
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(all.contains(&format!("fn {name}(")), "{name} is no test");
+        }
+    }
+}

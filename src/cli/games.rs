@@ -125,7 +125,7 @@ pub(super) fn width(game: &Game) -> u128 {
 }
 
 impl Listed {
-    fn standing(&self, head: Option<Level>) -> String {
+    pub(super) fn standing(&self, head: Option<Level>) -> String {
         if let Some((level, ending)) = self.end {
             return match ending {
                 Ending::Loser(loser) => format!("over at level {level}: {loser} lost"),
@@ -171,7 +171,7 @@ impl Listed {
         )
     }
 
-    fn to_json(&self, head: Option<Level>) -> Value {
+    pub(super) fn to_json(&self, head: Option<Level>) -> Value {
         let left = |player| {
             let (last, head) = (self.last.as_ref()?, head?);
             Some(last.left(player, head))

@@ -4,10 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::args::StatusArgs;
 use super::exit::{Exit, Failure};
+use super::games::{self, Listed};
 use super::output::line;
 use crate::config::Config;
 use crate::journal::{Judgement, Reader, RollupRow};
-use crate::protocol::Dialected;
+use crate::protocol::{Dialected, Level};
 
 pub(super) fn run(config: &Config, command: &StatusArgs) -> Result<Exit, Failure> {
     let reader = Reader::open(&config.journal_path())?;
@@ -15,8 +16,9 @@ pub(super) fn run(config: &Config, command: &StatusArgs) -> Result<Exit, Failure
     let head = reader.head()?;
     let mut worst = Exit::Fine;
     let mut listed = Vec::new();
+    let level = head.as_ref().map(|block| block.level);
     for rollup in &rollups {
-        let standing = Standing::read(&reader, rollup)?;
+        let standing = Standing::read(&reader, rollup, level)?;
         worst = standing.exit(worst);
         listed.push(standing);
     }
@@ -45,13 +47,16 @@ struct Standing {
     wrong: Vec<(i32, String, String)>,
     not_judgeable: Vec<(i32, String, String)>,
     conflicts: usize,
+    /// Games that are not over.
+    games: Vec<Listed>,
+    head: Option<Level>,
     blocked: Option<(i32, String)>,
     /// Level up to which past operations are read, and the one to reach, of a rollup that joined late.
     backfill: Option<(i32, i32)>,
 }
 
 impl Standing {
-    fn read(reader: &Reader, rollup: &RollupRow) -> Result<Self, Failure> {
+    fn read(reader: &Reader, rollup: &RollupRow, head: Option<Level>) -> Result<Self, Failure> {
         let address = &rollup.address;
         let dialect = rollup.dialect;
         let state = reader.last_state(address)?;
@@ -70,6 +75,11 @@ impl Standing {
             wrong: Vec::new(),
             not_judgeable: Vec::new(),
             conflicts: reader.conflicts(address)?.len(),
+            games: games::all(reader)?
+                .into_iter()
+                .filter(|game| game.end.is_none() && game.name.rollup == *address)
+                .collect(),
+            head,
             blocked: None,
             backfill: reader
                 .backfills()?
@@ -139,6 +149,14 @@ impl Standing {
         for (level, hash, why) in &self.not_judgeable {
             line(format!("  UNKNOWN  level {level}: {hash}: {why}"))?;
         }
+        for game in &self.games {
+            line(format!(
+                "  GAME     #{} about level {}: {}",
+                game.number,
+                game.name.inbox_level,
+                game.standing(self.head)
+            ))?;
+        }
         if let Some((level, goal)) = &self.backfill {
             line(format!(
                 "  JOINING  past operations read up to level {level} of {goal}"
@@ -167,6 +185,12 @@ impl Standing {
         object.insert("false".into(), list(&self.wrong).into());
         object.insert("not_judgeable".into(), list(&self.not_judgeable).into());
         object.insert("conflicts".into(), self.conflicts.into());
+        let games: Vec<_> = self
+            .games
+            .iter()
+            .map(|game| game.to_json(self.head))
+            .collect();
+        object.insert("games".into(), games.into());
         let blocked = self.blocked.as_ref();
         let backfill = self
             .backfill

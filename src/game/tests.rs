@@ -3,7 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::operation::DissectionChunk;
+use crate::protocol::operation::{DissectionChunk, Proof, Refutation, Step};
 use crate::protocol::{GameState, Level, StateHash, Tick};
 
 const SNAPSHOT: u64 = 1_000;
@@ -244,4 +244,25 @@ fn shapes_stay_as_they_were() {
         std::fs::write(&golden, &text).unwrap();
     }
     assert_eq!(text, std::fs::read_to_string(golden).unwrap());
+}
+
+#[test]
+fn a_move_too_large_for_an_operation_is_not_made() {
+    let of_size = |bytes: usize| Refutation::Move {
+        choice: Tick(7),
+        step: Step::Proof(Proof {
+            pvm_step: vec![1; bytes],
+            input_proof: None,
+        }),
+    };
+    let around = fit(&of_size(0)).unwrap();
+    let mut largest = 0;
+    while fit(&of_size(largest + 64)).is_ok() {
+        largest += 64;
+    }
+    // What is left must hold everything around a move, a BLS signature included.
+    let size = fit(&of_size(largest)).unwrap();
+    assert!(around < size && size < OPERATION_LIMIT - 130, "{size}");
+    let refused = fit(&of_size(largest + 64));
+    assert!(matches!(refused, Err(Unplayable::TooLarge { size, limit }) if size > limit));
 }

@@ -487,3 +487,133 @@ fn told(found: &Move) -> Value {
         "expected": expected,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Dialect;
+    use crate::journal::{BlockRow, Entry, Journal, StateRow};
+    use crate::protocol::{BlockHash, ChainId, Commitment, ProtocolHash};
+    use crate::tower::chain_facts::ChainFacts;
+    use crate::tower::model::Own;
+
+    const ROLLUP: RollupAddress = RollupAddress([3; 20]);
+
+    fn protocol() -> ProtocolHash {
+        Protocol::Ushuaia.hash_text().parse().unwrap()
+    }
+
+    fn block(level: u16) -> BlockHash {
+        BlockHash([u8::try_from(level).unwrap(); 32])
+    }
+
+    fn own(level: u16, before: Option<&Own>) -> Own {
+        let commitment = Commitment {
+            compressed_state: StateHash([9; 32]),
+            inbox_level: Level::new(level),
+            predecessor: before.map_or(
+                Commitment::genesis(StateHash([0; 32]), Level::new(1)).hash(),
+                |b| b.hash,
+            ),
+            number_of_ticks: 10,
+        };
+        Own {
+            commitment,
+            hash: commitment.hash(),
+            block: block(level),
+        }
+    }
+
+    struct NoReveals;
+
+    impl crate::pvm::Reveals for NoReveals {
+        fn preimage(&self, _: &[u8; 33]) -> Result<Vec<u8>, crate::pvm::RevealError> {
+            Err(crate::pvm::RevealError::NoParameters("a test".into()))
+        }
+        fn metadata(&self) -> [u8; 24] {
+            [0; 24]
+        }
+        fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, crate::pvm::RevealError> {
+            Err(crate::pvm::RevealError::NoParameters("a test".into()))
+        }
+        fn dal_page(&self, _: &crate::pvm::PageId) -> Result<Vec<u8>, crate::pvm::RevealError> {
+            Ok(Vec::new())
+        }
+        fn activation(&self) -> crate::pvm::Activation {
+            ChainFacts::default().activation()
+        }
+    }
+
+    /// Levels 1 to 6, of which one touched an edge.
+    #[test]
+    fn a_period_that_touches_an_edge_is_not_staked_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite");
+        let journal = Journal::open(&path).unwrap();
+        let genesis = Commitment::genesis(StateHash([0; 32]), Level::new(1));
+        let row = RollupRow {
+            address: ROLLUP,
+            dialect: Dialect::Modern,
+            chain: ChainId([1; 4]),
+            origination_level: Level::new(1),
+            genesis_commitment: genesis.hash(),
+            genesis_state: StateHash([0; 32]),
+            kernel: Hash([5; 32]),
+            protocol: protocol(),
+        };
+        let mut entries = vec![Entry::Rollup(row.clone())];
+        for level in 1..=6_u16 {
+            entries.push(Entry::Block(BlockRow {
+                hash: block(level),
+                level: Level::new(level),
+                predecessor: block(level - 1),
+                timestamp: level.into(),
+                protocol: protocol(),
+                period: 2,
+                opens_protocol: false,
+            }));
+            entries.push(Entry::State(StateRow {
+                rollup: ROLLUP,
+                block: block(level),
+                level: Level::new(level),
+                hash: StateHash([u8::try_from(level).unwrap(); 32]),
+                ticks: 5,
+                status: "collect".into(),
+                edges: if level == 4 {
+                    vec!["store_list_size at the end of memory".into()]
+                } else {
+                    Vec::new()
+                },
+            }));
+        }
+        journal.write(entries).unwrap();
+        let environment = Environment {
+            fast: None,
+            reference: Arc::new(crate::pvm::slow::SlowEngine),
+            reveals: Arc::new(NoReveals),
+            debug: Arc::new(|_| {}),
+            listing: crate::pvm::ListingOrder::default(),
+            trace: None,
+            interrupt: Arc::default(),
+        };
+        let desk = Desk::new(row, path, None, Vec::new(), environment);
+        let facts = Facts::wasm(Protocol::Ushuaia, ROLLUP, Level::new(1));
+        let first = own(2, None);
+        let second = own(4, Some(&first));
+        let third = own(6, Some(&second));
+        for (parent, own, is_marked) in [(first, second, true), (second, third, false)] {
+            let period = Period { parent, own };
+            let found = desk.edges(&period).unwrap();
+            assert_eq!(found.is_some(), is_marked);
+            if is_marked {
+                // The machine, which could not run here, is not even asked.
+                let (consent, reason) = desk.consent(&period, &facts, EdgePolicy::Refuse).unwrap();
+                assert!(matches!(consent, Consent::Refused(_)), "{reason}");
+                assert!(reason.contains("store_list_size"), "{reason}");
+            } else {
+                let outcome = desk.consent(&period, &facts, EdgePolicy::Refuse);
+                assert!(outcome.is_err(), "no machine, no consent");
+            }
+        }
+    }
+}

@@ -117,9 +117,14 @@ fn answer(
 }
 
 /// An opponent without a stake has lost: layer 1 looks at the stakes before it looks at the move. So
-/// the move is one that asserts nothing and that costs nothing to find; were the opponent staked
-/// again by then, layer 1 would refuse it and the game would stand as it is.
+/// the move, where none is known yet, is one that asserts nothing and that costs nothing to find;
+/// were the opponent staked again by then, layer 1 would refuse it and the game would stand as it is.
 fn take_forfeit(situation: &Situation<'_>, game: &SeenGame, seat: Player) -> Wish {
+    let position = game.position(&situation.rollup);
+    let known = match situation.answers.get(&position) {
+        Some(Answer::Move(refutation)) => Some((**refutation).clone()),
+        _ => None,
+    };
     let choice = match &game.game.state {
         GameState::Dissecting { dissection, .. } => dissection.first().map(|chunk| chunk.tick),
         GameState::FinalMove { agreed_start, .. } => Some(agreed_start.tick),
@@ -128,12 +133,12 @@ fn take_forfeit(situation: &Situation<'_>, game: &SeenGame, seat: Player) -> Wis
         action: Action::Refute {
             rollup: situation.rollup,
             opponent: game.stakers.account(seat.opponent()),
-            refutation: Refutation::Move {
+            refutation: known.unwrap_or_else(|| Refutation::Move {
                 choice: choice.unwrap_or(Tick(0)),
                 step: Step::Dissection(Vec::new()),
-            },
+            }),
         },
-        purpose: Purpose::TakeForfeit(game.position(&situation.rollup)),
+        purpose: Purpose::TakeForfeit(position),
         deadline: Level::try_from(game.clock.deadline(seat)).ok(),
         slack: game.clock.blocks_left(seat, situation.head),
     }
