@@ -209,7 +209,7 @@ enum OperationLine {
         unsigned_operation: String,
         json: Value,
         #[serde(flatten)]
-        numbers: Numbers,
+        numbers: Box<Numbers>,
     },
     Address {
         operation_hash: OperationHash,

@@ -587,15 +587,7 @@ mod tests {
             }));
         }
         journal.write(entries).unwrap();
-        let environment = Environment {
-            fast: None,
-            reference: Arc::new(crate::pvm::slow::SlowEngine),
-            reveals: Arc::new(NoReveals),
-            debug: Arc::new(|_| {}),
-            listing: crate::pvm::ListingOrder::default(),
-            trace: None,
-            interrupt: Arc::default(),
-        };
+        let environment = Environment::without_fast(Arc::new(NoReveals));
         let desk = Desk::new(row, path, None, Vec::new(), environment);
         let facts = Facts::wasm(Protocol::Ushuaia, ROLLUP, Level::new(1));
         let first = own(2, None);

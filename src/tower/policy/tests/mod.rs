@@ -545,7 +545,7 @@ fn in_every_position_of_a_game_exactly_what_helps_is_wanted() {
                             if is_final {
                                 game.game.state = final_move(&game.game.state);
                             }
-                            game.forfeit = forfeits(&game.stakers)[forfeit].clone();
+                            game.forfeit = forfeits(&game.stakers)[forfeit];
                             let position = game.position(&ROLLUP);
                             if let Some(answer) = answer {
                                 world.answers.insert(position, answer.clone());
