@@ -248,21 +248,14 @@ impl Outbox {
     /// # Errors
     /// [`PvmError`] when the tree cannot be read.
     pub fn message(&self, level: i32, index: u128) -> Result<Option<Vec<u8>>, PvmError> {
-        let is_kept = self
-            .range()
-            .is_some_and(|(first, last)| (first..=last).contains(&level));
-        if !is_kept {
+        if !self.keeps(level) {
             return Ok(None);
         }
         let vector = Vector::decode(&self.outboxes, &[&level.to_string()])?;
         let Some(index) = i128::try_from(index).ok().filter(|i| *i < vector.length) else {
             return Ok(None);
         };
-        let key = vector.key(index)?;
-        required(&vector.contents, &[&key], |r| {
-            r.dynamic("output message", 1 << 20).map(<[u8]>::to_vec)
-        })
-        .map(Some)
+        output_message(&vector, index).map(Some)
     }
 
     /// Messages of a level; none when the level is outside [`Self::range`].
@@ -270,10 +263,7 @@ impl Outbox {
     /// # Errors
     /// [`PvmError`] when the tree cannot be read.
     pub fn messages(&self, level: i32) -> Result<Option<Vec<Vec<u8>>>, PvmError> {
-        if !self
-            .range()
-            .is_some_and(|(first, last)| (first..=last).contains(&level))
-        {
+        if !self.keeps(level) {
             return Ok(None);
         }
         let name = level.to_string();
@@ -281,15 +271,21 @@ impl Outbox {
             return Ok(None);
         }
         let vector = Vector::decode(&self.outboxes, &[&name])?;
-        let mut messages = Vec::new();
-        for index in 0..vector.length {
-            let key = vector.key(index)?;
-            messages.push(required(&vector.contents, &[&key], |r| {
-                r.dynamic("output message", 1 << 20).map(<[u8]>::to_vec)
-            })?);
-        }
-        Ok(Some(messages))
+        let messages = (0..vector.length).map(|index| output_message(&vector, index));
+        messages.collect::<Result<_, _>>().map(Some)
     }
+
+    fn keeps(&self, level: i32) -> bool {
+        let range = self.range();
+        range.is_some_and(|(first, last)| (first..=last).contains(&level))
+    }
+}
+
+fn output_message(vector: &Vector, index: i128) -> Result<Vec<u8>, PvmError> {
+    let key = vector.key(index)?;
+    required(&vector.contents, &[&key], |r| {
+        r.dynamic("output message", 1 << 20).map(<[u8]>::to_vec)
+    })
 }
 
 /// Both buffers.

@@ -1,12 +1,18 @@
 use super::{claim, context_at, genesis};
-use crate::protocol::operation::{Stakers, Step};
-use crate::protocol::{
-    CommitmentHash, Level, Mutez, Protocol, PublicKeyHash, RollupAddress, StateHash, Tick,
+use crate::crypto::Signature;
+use crate::protocol::operation::{
+    Action, Operation, Proof, Refutation, SignedOperation, Stakers, Step,
 };
+use crate::protocol::{
+    BlockHash, CommitmentHash, Counter, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
+    StateHash, Tick,
+};
+use crate::sim::acts::content;
 use crate::sim::context::Context;
 use crate::sim::errors::Trace;
 use crate::sim::ledger::Owner;
 use crate::sim::rules::dissection::chunk;
+use crate::sim::rules::filter::Filter;
 use crate::sim::rules::{game, stake};
 
 fn id<T: std::fmt::Debug>(result: Result<T, Trace>) -> &'static str {
@@ -356,4 +362,47 @@ fn a_staker_who_beat_two_is_rewarded_for_each_and_their_own_game_is_a_draw() {
     let played = game::play(&mut d.context, d.rollup, d.third, d.wrong.0, Tick(0), &step).unwrap();
     assert_eq!(played.outcome, Some(game::Outcome::Draw));
     assert!(played.movements.is_empty());
+}
+
+/// What the plugins of Tallinn and later keep out of blocks.
+#[test]
+fn bakers_leave_out_early_proofs_and_second_moves_of_a_game() {
+    let mut d = dispute(Protocol::Ushuaia);
+    game::open(&mut d.context, d.rollup, d.right, d.wrong).unwrap();
+    let (one, other) = (d.right.0, d.wrong.0);
+    let signed = |source, opponent, step: &Step| {
+        let refutation = Refutation::Move {
+            choice: Tick(0),
+            step: step.clone(),
+        };
+        let refute = Action::Refute {
+            rollup: d.rollup,
+            opponent,
+            refutation,
+        };
+        SignedOperation {
+            operation: Operation {
+                branch: BlockHash([0; 32]),
+                contents: vec![content(source, Counter(1), refute)],
+            },
+            signature: Signature::ABSENT,
+        }
+    };
+    let proof = Step::Proof(Proof {
+        pvm_step: Vec::new(),
+        input_proof: None,
+    });
+    let step = dissection(&d, 1_000, 5);
+    let admitted = |context: &Context| {
+        let mut filter = Filter::new(context);
+        [
+            filter.admits(&signed(one, other, &proof)),
+            filter.admits(&signed(one, other, &step)),
+            filter.admits(&signed(other, one, &step)),
+        ]
+    };
+    assert_eq!(admitted(&d.context), [false, true, false]);
+    let mut earlier = d.context.clone();
+    earlier.protocol = Protocol::Seoul;
+    assert_eq!(admitted(&earlier), [true; 3]);
 }
