@@ -398,7 +398,14 @@ impl Rehearsal {
         } else {
             Role::Defender
         };
-        let wrong_from = some_tick(&self.period, number);
+        self.play_from(role, some_tick(&self.period, number))
+    }
+
+    /// Plays a game in a role against a lie from a tick on.
+    ///
+    /// # Errors
+    /// [`RehearsalError::Play`] when the machine cannot be run.
+    pub fn play_from(&self, role: Role, wrong_from: u128) -> Result<Rehearsed, RehearsalError> {
         play(&self.desk, &self.period, &self.facts, role, wrong_from)
             .map_err(|error| RehearsalError::Play(error.to_string()))
     }
