@@ -123,6 +123,26 @@ fn the_journal_is_copied_checked_and_put_back() {
 }
 
 #[test]
+fn the_unit_is_hardened_where_systemd_can_say_so() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/watchtower.service");
+    let security = std::process::Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20"])
+        .arg(&unit)
+        .output();
+    let Ok(output) = security else {
+        println!("systemd-analyze is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Older ones know no --offline.
+    if said.contains("Overall exposure level") {
+        assert!(output.status.success(), "exposed by more than 2.0:\n{said}");
+    }
+    let text = std::fs::read_to_string(unit).unwrap();
+    assert!(text.contains("WatchdogSec=") && text.contains("ExecReload="));
+}
+
+#[test]
 fn the_unit_and_the_container_start_commands_that_exist() {
     let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib");
     let unit = std::fs::read_to_string(contrib.join("watchtower.service")).unwrap();

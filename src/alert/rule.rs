@@ -47,10 +47,10 @@ pub const RULES: &[&str] = &[
     "proof-rejected",
     "game-lost",
     "contradiction",
+    "engine-disagreement",
     "curfew-missed",
     "cannot-judge",
     "cannot-stake",
-    "low-balance",
     "operation",
     "hold",
     "play",
@@ -68,6 +68,8 @@ pub const RULES: &[&str] = &[
     "endpoint-disagrees",
     "node",
     "deep-reorganisation",
+    "clock-skew",
+    "preimages-absent",
     "store-size",
     "disk-low",
     "channel-unreachable",
@@ -137,6 +139,14 @@ fn alarm(row: &LogRow) -> Option<Signal> {
         // It lasts while the rollup is blocked, whatever it is that blocks it.
         signal.nature = Nature::Condition;
         signal.subject = String::new();
+    }
+    if signal.rule == "low-balance" {
+        // As long as the account is short, whichever rollup said so first.
+        signal.rule = "balance-low".into();
+        signal.nature = Nature::Condition;
+        signal.subject = String::new();
+        signal.rollup = None;
+        signal.level = None;
     }
     Some(signal)
 }

@@ -380,3 +380,32 @@ async fn report(orders: &SyncSender<Order>, order: Order) {
 fn complain(error: &JournalError) {
     tracing::error!(%error, "alerts cannot be journalled");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Located;
+
+    #[test]
+    fn a_silent_loop_has_no_heartbeat() {
+        // Fails only when it was installed before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut heart = Heart::new(&Heartbeat {
+            url: Located::Here("http://127.0.0.1:1/beat".into()),
+            every: Duration::from_secs(60),
+        })
+        .unwrap();
+        let now = 10 * ALIVE;
+        let turned = |last_tick| Standing {
+            last_tick,
+            ..Standing::default()
+        };
+        assert!(!heart.is_due(None, now), "before the loop turned");
+        assert!(heart.is_due(Some(&turned(now)), now));
+        assert!(!heart.is_due(Some(&turned(now - ALIVE)), now), "it hangs");
+        heart.last = Some(now - 59_000);
+        assert!(!heart.is_due(Some(&turned(now)), now), "too early");
+        heart.last = Some(now - 60_000);
+        assert!(heart.is_due(Some(&turned(now)), now));
+    }
+}

@@ -11,6 +11,8 @@ use crate::protocol::{Level, RollupAddress};
 const HUNG: i64 = 10 * 60_000;
 /// Time without a new block that means the chain or every node stands still, in milliseconds.
 const STALLED: i64 = 5 * 60_000;
+/// How far a block may be ahead of this machine's clock, in milliseconds.
+const SKEW: i64 = 30_000;
 /// Levels behind the head that are too many, once the tower had caught up.
 const BEHIND: u32 = 30;
 /// Failures in a row after which an endpoint is down.
@@ -41,6 +43,10 @@ pub struct Standing {
     pub balance: Option<(u64, u64)>,
     /// Free bytes where the data directory is.
     pub disk_free: Option<u64>,
+    /// How far the last block was ahead of this machine's clock, in milliseconds.
+    pub clock_skew: i64,
+    /// Configured folders that are not there.
+    pub absent_folders: Vec<String>,
 }
 
 /// How one rollup stands.
@@ -139,6 +145,13 @@ fn liveness(standing: &Standing, now: i64, found: &mut Vec<Signal>) {
         );
         found.push(condition("hung", Severity::Critical, "", message));
         return;
+    }
+    if standing.clock_skew > SKEW {
+        let message = format!(
+            "this machine's clock is {} seconds behind the newest block: set it by NTP",
+            standing.clock_skew / 1000
+        );
+        found.push(condition("clock-skew", Severity::Warning, "", message));
     }
     let Some(seen) = standing.tip_seen else {
         return;
@@ -279,7 +292,14 @@ fn of_resources(standing: &Standing, found: &mut Vec<Signal>) {
     }
     if let Some((has, needs)) = standing.balance.filter(|(has, needs)| has < needs) {
         let message = format!("the signing account has {has} mutez and needs {needs}");
-        found.push(condition("balance-low", Severity::Critical, "", message));
+        found.push(condition("balance-low", Severity::Warning, "", message));
+    }
+    for folder in &standing.absent_folders {
+        let message = format!(
+            "the preimages directory {folder} is not there: what the kernel reveals can come from preimage_endpoints only"
+        );
+        let signal = condition("preimages-absent", Severity::Warning, folder, message);
+        found.push(signal);
     }
     if let Some(free) = standing.disk_free.filter(|free| *free < DISK) {
         let message = format!("{free} bytes are free where the data directory is");

@@ -293,7 +293,16 @@ fn each_condition_is_seen_and_named() {
     );
     wrong(
         &change(&|s| s.balance = Some((4, 5))),
-        &[("balance-low", Severity::Critical)],
+        &[("balance-low", Severity::Warning)],
+    );
+    wrong(
+        &change(&|s| s.clock_skew = 31_000),
+        &[("clock-skew", Severity::Warning)],
+    );
+    wrong(&change(&|s| s.clock_skew = 29_000), &[]);
+    wrong(
+        &change(&|s| s.absent_folders = vec!["/nowhere".into()]),
+        &[("preimages-absent", Severity::Warning)],
     );
     wrong(
         &change(&|s| s.disk_free = Some(1)),

@@ -322,6 +322,12 @@ pub(super) struct DemoArgs {
     /// Time between blocks
     #[arg(long, default_value_t = 200, value_name = "MILLISECONDS")]
     pub(super) block_milliseconds: u64,
+    /// Where the page of the tower is served meanwhile; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9732", value_name = "ADDRESS")]
+    pub(super) listen: std::net::SocketAddr,
+    /// Go on serving the page after the end, until interrupted
+    #[arg(long)]
+    pub(super) stay: bool,
 }
 
 #[derive(Debug, Args)]

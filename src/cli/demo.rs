@@ -20,7 +20,10 @@ use super::output::{line, runtime, start_logs};
 use crate::config::{Config, Mode, RollupConfig};
 use crate::crypto::Dialect;
 use crate::journal::{Ending, Judgement, Reader};
-use crate::protocol::{CommitmentHash, Dialected, Level, Protocol, PublicKeyHash, RollupAddress};
+use crate::protocol::{
+    BlockHash, CommitmentHash, Dialected, Level, Protocol, PublicKeyHash, RollupAddress,
+};
+use crate::serve::{Attended, attend};
 use crate::signer::Key;
 use crate::sim::{Act, Actor, Devnet, From, Options, Play, Setup, Shared, Strategy, devnet};
 use crate::tower::{News, PlayNews, Stage, Status, Turn, follow};
@@ -40,6 +43,8 @@ const LIAR: u32 = 2;
 const TOWER: u32 = 3;
 /// Blocks after which something must have gone wrong.
 const PATIENCE: u32 = 200;
+/// Longest time that blocks wait for the tower.
+const SLOWEST: Duration = Duration::from_secs(20);
 /// Blocks baked after the liar has fallen, so that everything is told.
 const EPILOGUE: u32 = 3;
 
@@ -72,12 +77,25 @@ pub(super) fn run(config: &Config, command: &DemoArgs) -> Result<Exit, Failure> 
     };
     let pace = Duration::from_millis(command.block_milliseconds);
     let started = Instant::now();
-    let exit = runtime()?.block_on(play(&scratch.0, dialect, pace))?;
-    line(format!(
-        "\n{:.1} s in all.",
-        started.elapsed().as_secs_f64()
-    ))?;
-    line(NEXT)?;
+    let exit = runtime()?.block_on(async {
+        let (status, shown) = watch::channel(Status::default());
+        let (exit, attended, _chain) =
+            play(&scratch.0, dialect, pace, command, (status.clone(), shown)).await?;
+        line(format!(
+            "\n{:.1} s in all.",
+            started.elapsed().as_secs_f64()
+        ))?;
+        line(NEXT)?;
+        if command.stay {
+            line("\nThe page and the chain are still there; interrupt this to end them.")?;
+            let stop = CancellationToken::new();
+            stop_on_signals(stop.clone());
+            stop.cancelled().await;
+        }
+        drop(status);
+        attended.end().await;
+        Ok::<_, Failure>(exit)
+    })?;
     Ok(exit)
 }
 
@@ -107,7 +125,13 @@ impl Drop for Scratch {
     }
 }
 
-async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Result<Exit, Failure> {
+async fn play(
+    folder: &std::path::Path,
+    dialect: Dialect,
+    pace: Duration,
+    command: &DemoArgs,
+    (status, shown): (watch::Sender<Status>, watch::Receiver<Status>),
+) -> Result<(Exit, Attended, Devnet), Failure> {
     let setup = Setup {
         dialect,
         ..Setup::small(Protocol::Ushuaia, PERIOD)
@@ -131,8 +155,19 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
             preimage_endpoints: Vec::new(),
         }],
         chosen_mode: Some(Mode::Defend),
+        listen: Some(command.listen),
         ..Config::default()
     };
+    let attended = attend(&config, shown.clone(), &CancellationToken::new()).await?;
+    match attended.address() {
+        Some(address) => line(format!(
+            "Watch the game in a browser: http://{address}/ (slower with --block-milliseconds 2000)\n"
+        ))?,
+        None => line(format!(
+            "No page: {} is taken; --listen names another address.\n",
+            command.listen
+        ))?,
+    }
     let names = BTreeMap::from([
         (story.honest, "honest operator"),
         (story.liar, "liar"),
@@ -159,9 +194,12 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
     });
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    let pace = Pace { pace, fallen };
+    let pace = Pace {
+        pace,
+        fallen,
+        status: shown,
+    };
     let blocks = tokio::spawn(bake(chain.shared.clone(), story.last, pace, stop.clone()));
-    let (status, _) = watch::channel(Status::default());
     let key = secret(&chain)?;
     let outcome = follow(&config, Some(key), None, Some(hear), status, stop.clone()).await;
     let is_told = matches!(blocks.await, Ok(true));
@@ -169,7 +207,7 @@ async fn play(folder: &std::path::Path, dialect: Dialect, pace: Duration) -> Res
     if !is_told {
         return Err(Failure::said(Exit::Failed, "stopped before the end"));
     }
-    judge(&config, &story, &chain)
+    Ok((judge(&config, &story, &chain)?, attended, chain))
 }
 
 /// The rollup, what its users send, and who stakes on it.
@@ -238,15 +276,33 @@ fn introduce(chain: &Devnet, story: &Story) -> Result<(), Failure> {
 struct Pace {
     pace: Duration,
     fallen: Arc<AtomicBool>,
+    status: watch::Receiver<Status>,
+}
+
+impl Pace {
+    /// Waits until the tower has nothing to do at a block: the show does not depend on how fast the
+    /// machine is.
+    async fn tower_is_ready(&mut self, head: BlockHash) {
+        let settled = self
+            .status
+            .wait_for(|status| status.play.settled.is_some_and(|place| place.block == head));
+        // Where it takes too long, the clocks of the game run all the same.
+        let _ = tokio::time::timeout(SLOWEST, settled).await;
+    }
 }
 
 /// Bakes until the liar has fallen and everything is told; whether it came to that.
-async fn bake(shared: Shared, last: Level, pace: Pace, stop: CancellationToken) -> bool {
+async fn bake(shared: Shared, last: Level, mut pace: Pace, stop: CancellationToken) -> bool {
     let mut tick = tokio::time::interval(pace.pace.max(Duration::from_millis(1)));
     let mut after = 0_u32;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            () = stop.cancelled() => return false,
+        }
+        let head = shared.with(|scenario| scenario.chain().head().hash);
+        tokio::select! {
+            () = pace.tower_is_ready(head) => {}
             () = stop.cancelled() => return false,
         }
         if pace.fallen.load(Ordering::Relaxed) {

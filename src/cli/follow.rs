@@ -102,6 +102,12 @@ async fn one_run(
     stop: CancellationToken,
 ) -> Result<Outcome, Failure> {
     let (sender, receiver) = watch::channel(Status::default());
+    for folder in config.rollups.iter().filter_map(|r| r.preimages.as_ref()) {
+        if !folder.is_dir() {
+            // Not refused: the folder may be mounted later, and a game may be waiting for us.
+            tracing::warn!(folder = %folder.display(), "the preimages directory is not there");
+        }
+    }
     let key = key(config).await?;
     let attended = attend(config, receiver.clone(), &stop).await?;
     tokio::spawn(tell_service(receiver.clone()));

@@ -9,10 +9,12 @@ use super::args::{EngineChoice, ReplayArgs, StateArgs, StateCommand};
 use super::exit::{Exit, Failure};
 use super::output::{is_terminal, line, start_logs};
 use crate::config::Config;
-use crate::journal::{BlockRow, Reader, RollupRow, StateRow};
+use crate::journal::{BlockRow, Entry, Journal, Reader, RollupRow, StateRow};
 use crate::protocol::{Dialected, Level, RollupAddress};
 use crate::pvm::{Key, PreimageFolder, State, Timeline};
-use crate::tower::{KeptReveals, Runner, RunnerError, States, offline, rollup_folder};
+use crate::tower::{
+    KeptReveals, Runner, RunnerError, States, engine_disagreement, offline, rollup_folder,
+};
 
 /// Runs levels again and compares each state with the journalled one.
 pub(super) fn replay(config: &Config, command: &ReplayArgs) -> Result<Exit, Failure> {
@@ -49,6 +51,7 @@ pub(super) fn replay(config: &Config, command: &ReplayArgs) -> Result<Exit, Fail
             Ok((next, _)) => state = next,
             Err(error) => {
                 bar.finish_and_clear();
+                raise(config, &rollup, &error);
                 return told(&error);
             }
         }
@@ -86,6 +89,20 @@ fn run(
         }
     }
     Ok((next, row))
+}
+
+/// Two different states for the same inputs wake somebody, also when a replay finds them: a tower
+/// that runs beside this takes the alarm up from the journal.
+fn raise(config: &Config, rollup: &RollupRow, error: &RunnerError) {
+    let RunnerError::Different { level, .. } = error else {
+        return;
+    };
+    let alarm = engine_disagreement(rollup.address, *level, &error.to_string());
+    let journal = Journal::open(&config.journal_path());
+    let written = journal.and_then(|journal| journal.write(vec![Entry::Alarm(alarm)]));
+    if let Err(error) = written {
+        tracing::warn!(%error, "the disagreement cannot be journalled");
+    }
 }
 
 fn told(error: &RunnerError) -> Result<Exit, Failure> {

@@ -400,7 +400,19 @@ pub const SETTINGS: &[Setting] = &[
         default: "\"info\"",
         list: false,
         apply: |config, values| {
-            config.log = filled(values)?.to_owned();
+            let text = filled(values)?;
+            // A mistyped level would be taken for the name of a module, and nothing be logged.
+            let is_known = |directive: &str| {
+                LOG_LEVELS.contains(&directive.to_ascii_lowercase().as_str())
+                    || directive.contains(['=', ':', '['])
+            };
+            if let Some(odd) = text
+                .split(',')
+                .find(|directive| !is_known(directive.trim()))
+            {
+                return Err(format!("{odd:?} is not one of {}", LOG_LEVELS.join(", ")));
+            }
+            config.log = text.to_owned();
             Ok(())
         },
     },
@@ -618,6 +630,9 @@ fn distinct(rollups: &[RollupConfig]) -> Result<(), String> {
         Err("the same rollup is named twice".into())
     }
 }
+
+/// What may be logged, from nothing to everything.
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 pub(super) fn filled(values: &[String]) -> Result<&str, String> {
     match values {

@@ -36,7 +36,7 @@ pub use rules::{
     Dissectable, FinalMove, Machine, ProofShows, Reply, Verdict, check_dissection,
     initial_dissection, play,
 };
-pub use truth::{Obstacle, Truth, Unplayable};
+pub use truth::{OBSTACLES, Obstacle, Truth, Unplayable};
 pub use witness::{InboxArchive, Witness};
 
 pub use crate::protocol::{Clock, Player};

@@ -6,7 +6,7 @@ use super::{Refusal, Unchoosable};
 use crate::inbox::InboxProofError;
 use crate::protocol::operation::Proof;
 use crate::protocol::{Game, Level, StateHash, Tick};
-use crate::pvm::{PageId, PvmError, RevealError, RunError};
+use crate::pvm::{NotJudgeable, PageId, PvmError, RevealError, RunError};
 
 /// Our states at the ticks of a disputed period. Ticks are relative to the parent commitment.
 pub trait Truth {
@@ -104,7 +104,36 @@ pub enum Obstacle {
     Disagreement,
 }
 
+/// What [`Unplayable::kind`] can say.
+pub const OBSTACLES: &[&str] = &[
+    "claims",
+    "machine",
+    "messages",
+    "reveal",
+    "page",
+    "indefensible",
+    "too_large",
+    "judge",
+];
+
 impl Unplayable {
+    /// Its kind, one of [`OBSTACLES`].
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotOurTurn | Self::Choice(_) => "claims",
+            Self::Machine(RunError::NotJudgeable(NotJudgeable::Reveal(_))) | Self::Reveal(_) => {
+                "reveal"
+            }
+            Self::Machine(_) | Self::NoState(_) | Self::Step { .. } => "machine",
+            Self::Inbox(_) | Self::MessagesMissing(_) => "messages",
+            Self::DalPage(_) | Self::Beyond(_) => "page",
+            Self::Indefensible { .. } => "indefensible",
+            Self::TooLarge { .. } => "too_large",
+            Self::Refused(_) | Self::Flawed(_) => "judge",
+        }
+    }
+
     /// What should be done about it.
     #[must_use]
     pub const fn obstacle(&self) -> Obstacle {

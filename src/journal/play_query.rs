@@ -245,6 +245,41 @@ impl Reader {
         )
     }
 
+    /// What was written down about our operations after a row, oldest first, with its number.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn operation_steps_after(&self, seq: i64) -> Result<Vec<(i64, OperationStepRow)>> {
+        self.many(
+            "SELECT seq, step, hash, detail FROM operation WHERE seq > ?1 ORDER BY seq",
+            [seq],
+            |row| {
+                Ok((
+                    row.get(0)?,
+                    OperationStepRow {
+                        step: row.get(1)?,
+                        hash: row.get::<_, Option<[u8; 32]>>(2)?.map(OperationHash),
+                        detail: row.get(3)?,
+                    },
+                ))
+            },
+        )
+    }
+
+    /// Proofs of ours: how many, the milliseconds that finding them took, and their bytes.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn proofs(&self) -> Result<[u64; 3]> {
+        let sums: Option<[i64; 3]> = self.one(
+            "SELECT count(*), ifnull(sum(milliseconds), 0), ifnull(sum(length(refutation)), 0)
+             FROM game_move WHERE kind = 'proof'",
+            [],
+            |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]),
+        )?;
+        Ok(sums.unwrap_or_default().map(i64::unsigned_abs))
+    }
+
     /// What was asserted about the ticks of a period after a commitment.
     ///
     /// # Errors

@@ -488,6 +488,33 @@ impl Reader {
         Ok(count.is_some())
     }
 
+    /// Number of the newest row of any table; 0 in an empty journal.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn newest(&self) -> Result<i64> {
+        let next = super::writer::next_sequence(&self.connection);
+        let next = next.map_err(|error| self.context.database(&error))?;
+        Ok(next.saturating_sub(1))
+    }
+
+    /// The newest run, if it was never ended: its number, and when it began as RFC 3339 text.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn unended_run(&self) -> Result<Option<(i64, String)>> {
+        let run: Option<(i64, i64)> = self.one(
+            "SELECT seq, at FROM run WHERE seq = (SELECT max(seq) FROM run)
+             AND seq NOT IN (SELECT run FROM run_end)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(run.map(|(run, at)| {
+            let text = jiff::Timestamp::from_millisecond(at);
+            (run, text.map_or_else(|_| at.to_string(), |t| t.to_string()))
+        }))
+    }
+
     /// Number of rows of each table, for tests and `doctor`.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub(super) fn start(connection: Connection, context: Context) -> Result<Handle, 
     Ok(Handle(sender))
 }
 
-fn next_sequence(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn next_sequence(connection: &Connection) -> rusqlite::Result<i64> {
     let mut last = 0;
     for table in LogKind::ALL.iter().map(|kind| kind.table()) {
         let in_table: Option<i64> =

@@ -2,19 +2,20 @@
 //!
 //! Promises: none of it can stop the tower; what cannot work is said in one line and left out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::http::{Limits, serve};
+use super::ledger::Ledger;
 use super::metrics::{Metrics, Watched};
 use super::routes::{Site, now, router};
 use super::view::View;
 use crate::alert::{AlertError, Channels, Plan, Service, Tokens};
 use crate::config::Config;
-use crate::journal::Reader;
+use crate::journal::{JournalError, Reader};
 use crate::protocol::Dialected;
 use crate::tower::Status;
 
@@ -22,10 +23,17 @@ use crate::tower::Status;
 #[derive(Debug)]
 pub struct Attended {
     stop: CancellationToken,
+    address: Option<std::net::SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Attended {
+    /// Where it is served, if it is.
+    #[must_use]
+    pub const fn address(&self) -> Option<std::net::SocketAddr> {
+        self.address
+    }
+
     /// Stops serving and lets alerts finish their turn.
     pub async fn end(self) {
         self.stop.cancel();
@@ -54,12 +62,15 @@ pub async fn attend(
     })?;
     let tokens = Tokens::kept(&folder.join("alert-key"))?;
     let stop = stop.child_token();
-    let (sender, view) = watch::channel(Arc::new(View::default()));
+    let first = View::unknown(config.mode().name());
+    let (sender, view) = watch::channel(Arc::new(first));
     let site = site(config, view, tokens.clone());
     let mut tasks = Vec::new();
+    let mut address = None;
     if let Some(listener) = listen(config).await
         && let Some(site) = &site
     {
+        address = listener.local_addr().ok();
         let router = router(Arc::clone(site));
         let serving = serve(
             listener,
@@ -74,12 +85,17 @@ pub async fn attend(
         config: config.clone(),
         status,
         view: sender,
+        ledger: Arc::default(),
         site,
         tokens,
         stop: stop.clone(),
     };
     tasks.push(tokio::spawn(watching.run(channels)));
-    Ok(Attended { stop, tasks })
+    Ok(Attended {
+        stop,
+        address,
+        tasks,
+    })
 }
 
 fn site(config: &Config, view: watch::Receiver<Arc<View>>, tokens: Tokens) -> Option<Arc<Site>> {
@@ -150,6 +166,7 @@ struct Watching {
     config: Config,
     status: watch::Receiver<Status>,
     view: watch::Sender<Arc<View>>,
+    ledger: Arc<Mutex<Ledger>>,
     site: Option<Arc<Site>>,
     tokens: Tokens,
     stop: CancellationToken,
@@ -200,9 +217,17 @@ impl Watching {
         let status = self.status.borrow_and_update().clone();
         let (path, folder) = (self.config.journal_path(), self.config.data_dir.clone());
         let before = Arc::clone(&self.view.borrow());
+        let ledger = Arc::clone(&self.ledger);
+        let rollups = self.config.rollups.iter();
+        let preimages: Vec<_> = rollups.filter_map(|r| r.preimages.clone()).collect();
         let built = tokio::task::spawn_blocking(move || {
             let reader = Reader::open(&path)?;
-            View::build(&status, &reader, &folder, &before, now())
+            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.read(&reader)?;
+            let mut view = View::build(&status, (&reader, &ledger), &folder, &before, now())?;
+            let absent = preimages.iter().filter(|folder| !folder.is_dir());
+            view.absent_folders = absent.map(|folder| folder.display().to_string()).collect();
+            Ok::<_, JournalError>(view)
         });
         match built.await {
             Ok(Ok(view)) => {

@@ -3,13 +3,16 @@
 //!
 //! Promises: the same facts as the other answers, arranged for drawing; nothing is decided here.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Value, json};
 
 use super::api;
 use super::view::{GameView, View};
 use crate::codec;
-use crate::journal::{GameName, JournalError, LogFilter, LogKind, Reader};
-use crate::protocol::operation::DissectionChunk;
+use crate::journal::{GameName, JournalError, LogFilter, LogKind, LogRow, Reader};
+use crate::operation::Entry;
+use crate::protocol::operation::{Content, DissectionChunk, Operation, SignedOperation};
 use crate::protocol::{Dialected, Game, GameState, Player};
 
 /// Commitments of a rollup that are shown.
@@ -17,8 +20,43 @@ const COMMITMENTS: usize = 40;
 /// Rows of our operations that are shown.
 const OPERATIONS: usize = 12;
 
+/// What the part that comes from the journal depends on: its newest row, and the games shown.
+type Key = (i64, Vec<(String, String, i32)>);
+
+/// The last picture of the journal, kept until there is more in it: however many look, it is drawn
+/// once.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<Option<(Key, Value)>>);
+
 /// The picture that goes with a view.
-pub(super) fn board(reader: &Reader, view: &View) -> Result<Value, JournalError> {
+pub(super) fn board(reader: &Reader, view: &View, kept: &Kept) -> Result<Value, JournalError> {
+    let shown = view.play.games.iter();
+    let shown = shown.map(|game| (game.rollup.clone(), game.opponent.clone(), game.start_level));
+    // Asked first: what is written meanwhile makes the next look draw again.
+    let key = (reader.newest()?, shown.collect());
+    let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut picture = match &*kept {
+        Some((known, picture)) if *known == key => picture.clone(),
+        _ => {
+            let picture = drawn(reader, view)?;
+            *kept = Some((key, picture.clone()));
+            picture
+        }
+    };
+    if let Some(fields) = picture.as_object_mut() {
+        fields.insert("status".into(), json!(view));
+    }
+    Ok(picture)
+}
+
+/// The same while there is no journal yet.
+pub(super) fn blank(view: &View) -> Value {
+    json!({
+        "status": view, "block_seconds": null, "commitments": {}, "dissections": [], "sent": [],
+    })
+}
+
+fn drawn(reader: &Reader, view: &View) -> Result<Value, JournalError> {
     let mut claims = serde_json::Map::new();
     for rollup in &view.rollups {
         let listed = api::commitments(reader, &rollup.address, None, COMMITMENTS)?;
@@ -29,7 +67,6 @@ pub(super) fn board(reader: &Reader, view: &View) -> Result<Value, JournalError>
         games.push(narrowing(reader, shown)?);
     }
     Ok(json!({
-        "status": view,
         "block_seconds": block_seconds(reader)?,
         "commitments": claims,
         "dissections": games,
@@ -60,7 +97,76 @@ fn sent(reader: &Reader) -> Result<Vec<Value>, JournalError> {
         limit: u32::try_from(OPERATIONS).ok(),
         ..LogFilter::default()
     })?;
-    Ok(rows.iter().rev().map(|row| row.to_json()).collect())
+    let told = |row: &LogRow| {
+        let mut told = row.to_json();
+        let entry = row.data.get("detail").map(|detail| match detail {
+            Value::String(text) => Entry::from_json(text),
+            other => Entry::from_json(&other.to_string()),
+        });
+        if let (Some(fields), Some(Ok(entry))) = (told.as_object_mut(), entry) {
+            fields.insert("what".into(), what(&entry).into());
+        }
+        told
+    };
+    Ok(rows.iter().rev().map(told).collect())
+}
+
+fn nodes(count: usize) -> String {
+    match count {
+        1 => "1 node".into(),
+        _ => format!("{count} nodes"),
+    }
+}
+
+/// What a row about an operation says, in one line.
+fn what(entry: &Entry) -> String {
+    let kinds = |contents: &[Content]| {
+        let kinds: Vec<_> = contents
+            .iter()
+            .map(|c| c.action.kind().to_string())
+            .collect();
+        kinds.join(", ")
+    };
+    match entry {
+        Entry::WouldSend { unsigned, form, .. } | Entry::Admitted { unsigned, form, .. } => {
+            Operation::from_bytes(*form, unsigned)
+                .map_or_else(|error| error.to_string(), |read| kinds(&read.contents))
+        }
+        Entry::Signed { bytes, form, .. } => SignedOperation::from_bytes(*form, bytes).map_or_else(
+            |error| error.to_string(),
+            |read| kinds(&read.operation.contents),
+        ),
+        Entry::Injected {
+            accepted, refused, ..
+        } => match refused.first() {
+            None => format!("taken by {}", nodes(accepted.len())),
+            Some((_, why)) if accepted.is_empty() => format!("taken by no node: {why}"),
+            Some((node, why)) => {
+                format!("taken by {}; {node} says: {why}", nodes(accepted.len()))
+            }
+        },
+        Entry::Included { level, errors, .. } if errors.is_empty() => {
+            format!("in the block of level {level}")
+        }
+        Entry::Included { level, errors, .. } => {
+            format!(
+                "failed in the block of level {level}: {}",
+                errors.join(", ")
+            )
+        }
+        Entry::Undone { level, .. } => format!("the block of level {level} left the chain"),
+        Entry::Final { level, .. } => format!("the block of level {level} is final"),
+        Entry::Held {
+            what,
+            outcome,
+            until,
+            ..
+        } => format!("{what}: {}, not before level {until}", outcome.word()),
+        Entry::Foreign { level, .. } => format!("somebody else used the key at level {level}"),
+        Entry::Refused { reason, .. }
+        | Entry::Dropped { reason, .. }
+        | Entry::Resumed { reason, .. } => reason.clone(),
+    }
 }
 
 /// The dissections of a game in order, each with the section that the next move attacked.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::metrics as m;
 use super::view::View;
 use crate::alert::Pulse;
+use crate::game::OBSTACLES;
 use crate::journal::{ChannelCount, Severity};
 
 /// Everything that metrics are made of.
@@ -29,6 +30,11 @@ fn number(value: impl TryInto<i64>) -> f64 {
 
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
+}
+
+/// Decimal text as a number; nothing is 0.
+fn mutez(text: &str) -> f64 {
+    text.parse().unwrap_or(0.0)
 }
 
 fn seconds(millis: i64) -> f64 {
@@ -57,6 +63,8 @@ pub fn fill(metrics: &m::Metrics, figures: &Figures) {
         );
     }
     play(metrics, view);
+    operations(metrics, view);
+    machines(metrics, view);
     alerts(metrics, figures);
 }
 
@@ -67,6 +75,7 @@ fn liveness(metrics: &m::Metrics, figures: &Figures) {
     metrics.set(&m::HEAD, &[], level(view.head_level));
     metrics.set(&m::SEEN, &[], level(view.seen_level));
     metrics.set(&m::TICK, &[], seconds(view.tick_at));
+    metrics.set(&m::SKEW, &[], seconds(view.clock_skew()));
     metrics.set(&m::TIP_TIME, &[], number(view.seen_time.unwrap_or(0)));
     metrics.set(&m::WINDOW, &[], number(view.challenge_window.unwrap_or(0)));
     metrics.set(&m::PERIOD, &[], number(view.commitment_period.unwrap_or(0)));
@@ -128,10 +137,49 @@ fn games(metrics: &m::Metrics, view: &View, rollup: &str) {
         &[rollup],
         least(|game| game.their_blocks),
     );
-    let stuck = count(&|game| game.not_playable.is_some());
-    metrics.set(&m::GAME_UNPLAYABLE, &[rollup], stuck);
+    for obstacle in OBSTACLES {
+        let stuck = count(&|game| game.obstacle == Some(obstacle));
+        metrics.set(&m::GAME_UNPLAYABLE, &[rollup, obstacle], stuck);
+    }
     let bonded = view.play.bonded.iter().any(|name| name == rollup);
     metrics.set(&m::BONDED, &[rollup], flag(bonded));
+    let purse = view.play.purses.iter().find(|purse| purse.rollup == rollup);
+    metrics.set(
+        &m::STAKED,
+        &[rollup],
+        purse.map_or(0.0, |p| mutez(&p.staked)),
+    );
+    let free = purse.map_or(0.0, |purse| mutez(&purse.recoverable));
+    metrics.set(&m::RECOVERABLE, &[rollup], free);
+}
+
+fn operations(metrics: &m::Metrics, view: &View) {
+    let operations = &view.operations;
+    for (state, count) in [
+        ("pending", operations.pending),
+        ("included", operations.included),
+        ("final", operations.last),
+        ("dropped", operations.dropped),
+    ] {
+        metrics.set(&m::OPERATIONS, &[state], number(count));
+    }
+    let oldest = operations.oldest_pending_blocks.unwrap_or(0);
+    metrics.set(&m::OLDEST_PENDING, &[], number(oldest));
+    metrics.set(&m::REPLACED, &[], number(operations.replaced));
+    for (reason, count) in &operations.rejected {
+        metrics.set(&m::REJECTED, &[reason], number(*count));
+    }
+    metrics.set(&m::FEES, &[], mutez(&operations.fees));
+}
+
+fn machines(metrics: &m::Metrics, view: &View) {
+    let play = &view.play;
+    metrics.set(&m::LADDER_HITS, &[], number(play.hashes_known));
+    metrics.set(&m::LADDER_MISSES, &[], number(play.hashes_computed));
+    metrics.set(&m::PROOFS, &[], number(play.proofs));
+    metrics.set(&m::PROOF_SECONDS, &[], play.proof_seconds);
+    metrics.set(&m::PROOF_BYTES, &[], number(play.proof_bytes));
+    metrics.set(&m::JOURNAL, &[], number(view.journal_bytes));
 }
 
 fn play(metrics: &m::Metrics, view: &View) {
@@ -150,8 +198,18 @@ fn play(metrics: &m::Metrics, view: &View) {
     metrics.set(&m::BRAKE, &[], number(holds));
     metrics.set(&m::WANTED, &[], number(play.wanted));
     metrics.set(&m::WORKING, &[], number(play.working));
-    let balance = play.balance.as_ref().and_then(|text| text.parse().ok());
-    metrics.set(&m::BALANCE, &[], balance.unwrap_or(f64::NAN));
+    let balance = play.balance.as_deref().map_or(f64::NAN, mutez);
+    metrics.set(&m::BALANCE, &[], balance);
+    let needed = play.needed.as_deref().map_or(0.0, mutez);
+    metrics.set(&m::NEEDED, &[], needed);
+    metrics.set(&m::WON, &[], mutez(&play.won_mutez));
+    metrics.set(&m::LOST, &[], mutez(&play.lost_mutez));
+    metrics.set(&m::REFUSALS, &["gate"], number(play.refused_by_gate));
+    metrics.set(&m::REFUSALS, &["key"], number(play.refused_by_key));
+    let clocks = play.games.iter().map(|game| game.clock_blocks);
+    if let Some(clock) = clocks.max() {
+        metrics.set(&m::GAME_CLOCK, &[], number(clock));
+    }
 }
 
 fn alerts(metrics: &m::Metrics, figures: &Figures) {

@@ -50,6 +50,9 @@ pub fn readiness(view: &View) -> Health {
             reasons.push(format!("{} is {lag} levels behind", rollup.address));
         }
     }
+    for folder in &view.absent_folders {
+        reasons.push(format!("the preimages directory {folder} is not there"));
+    }
     let failing = |source: &super::SourceView| source.errors_in_a_row > 0;
     if !view.sources.is_empty() && view.sources.iter().all(failing) {
         reasons.push("no node answers".into());

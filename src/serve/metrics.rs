@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{CounterVec, Encoder, GaugeVec, Opts, Registry, TextEncoder};
 
+use super::ledger::REASONS;
+use crate::game::OBSTACLES;
+
 /// Whether a series may fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeterKind {
@@ -49,6 +52,7 @@ meters! {
         SEEN Gauge "watchtower_seen_level" [] "Level of the last block taken in."
         REACHED Gauge "watchtower_reached_level" ["rollup"] "Level of the last state computed: acted on up to here."
         TICK Gauge "watchtower_last_tick_timestamp_seconds" [] "When the tower's loop last finished a turn."
+        SKEW Gauge "watchtower_clock_skew_seconds" [] "How far the last block taken in was ahead of this machine's clock; 0 when it was not."
         TIP_TIME Gauge "watchtower_seen_block_timestamp_seconds" [] "Timestamp of the last block taken in."
         HEARTBEAT Gauge "watchtower_heartbeat_timestamp_seconds" [] "When the last heartbeat arrived at its URL; 0 before the first and without one."
         HEARTBEAT_FAILURES Counter "watchtower_heartbeat_failures_total" [] "Heartbeats that did not arrive."
@@ -61,7 +65,7 @@ meters! {
         WINDOW Gauge "watchtower_challenge_window_blocks" [] "Blocks before a commitment can be cemented."
         PERIOD Gauge "watchtower_commitment_period_blocks" [] "Blocks between commitments."
         BLOCKED Gauge "watchtower_blocked" ["rollup"] "1 while the rollup's state cannot be computed (a missing input, an inbox that differs)."
-        DISAGREEMENTS Counter "watchtower_engine_disagreements_total" [] "Periods for which the two engines gave different states."
+        DISAGREEMENTS Counter "watchtower_engine_disagreements_total" [] "Levels and periods that gave different states on the other engine, or when run again."
         RUN_LEVELS Counter "watchtower_run_levels_total" ["rollup"] "Levels run since the start."
         RUN_SECONDS Counter "watchtower_run_seconds_total" ["rollup"] "Time spent running them; per level times the period is seconds per period."
     }
@@ -79,20 +83,37 @@ meters! {
         GAME_OUR_CLOCK Gauge "watchtower_game_least_own_clock_blocks" ["rollup"] "Least blocks left on one of our clocks; +Inf without a game."
         GAME_THEIR_CLOCK Gauge "watchtower_game_least_opponent_clock_blocks" ["rollup"] "Least blocks left on an opponent's clock; +Inf without a game."
         GAME_FORECAST Gauge "watchtower_games_forecast" ["rollup", "forecast"] "Games by who wins if both play the rest honestly: ours, theirs, draw, unknown."
-        GAME_UNPLAYABLE Gauge "watchtower_games_not_playable" ["rollup"] "Games whose next move the tower cannot make; the reasons are in the API."
-        GAMES_ENDED Counter "watchtower_games_ended_total" ["outcome"] "Games of ours that ended since the start: won, lost, drawn."
+        GAME_CLOCK Gauge "watchtower_game_clock_blocks" [] "Blocks of a whole clock; 0 before the first game."
+        GAME_UNPLAYABLE Gauge "watchtower_games_not_playable" ["rollup", "reason"] "Games whose next move the tower cannot make, by what stands in the way: claims, machine, messages, reveal, page, indefensible, too_large, judge. The API says more."
+        GAMES_ENDED Counter "watchtower_games_ended_total" ["outcome"] "Games of ours that ended, as far back as the journal goes: won, lost, drawn."
     }
     "compute" {
         STATE_LATENCY Gauge "watchtower_state_latency_seconds" ["rollup"] "Age of the newest block when the state at the tip was known; grows while the state lags."
+        LADDER_HITS Counter "watchtower_ladder_hits_total" [] "State hashes that a game asked for and that were known already."
+        LADDER_MISSES Counter "watchtower_ladder_misses_total" [] "State hashes that had to be computed."
+        PROOFS Counter "watchtower_proofs_total" [] "Proofs of ours, as far back as the journal goes."
+        PROOF_SECONDS Counter "watchtower_proof_seconds_total" [] "Time that finding them took."
+        PROOF_BYTES Counter "watchtower_proof_bytes_total" [] "Bytes of those moves."
         STORE Gauge "watchtower_store_bytes" ["rollup"] "Size of the state store."
+        JOURNAL Gauge "watchtower_journal_bytes" [] "Size of the journal."
         DISK_FREE Gauge "watchtower_disk_free_bytes" [] "Free bytes where the data directory is."
         WORKING Gauge "watchtower_game_tasks" [] "Moves being computed or waiting for a worker."
     }
     "operations" {
         WANTED Gauge "watchtower_operations_wanted" [] "Operations wanted and not yet on the chain."
+        OPERATIONS Gauge "watchtower_operations" ["state"] "Signed operations: pending, included, final, dropped; the last two as far back as the journal goes."
+        OLDEST_PENDING Gauge "watchtower_oldest_pending_blocks" [] "Blocks since the oldest pending operation was signed, those counted that it replaced; 0 when none is pending."
+        REPLACED Counter "watchtower_operations_replaced_total" [] "Operations signed in place of one that waited."
+        REJECTED Counter "watchtower_operations_rejected_total" ["reason"] "Answers that set something wanted aside, by what they mean: obsolete, wait, retry, stop, disagreement, and mempool where no node took an operation."
     }
     "money" {
         BALANCE Gauge "watchtower_balance_mutez" [] "Money the signing account can spend; NaN without an account."
+        NEEDED Gauge "watchtower_needed_mutez" [] "Money it should be able to spend, should it come to a game; 0 in modes that stake nothing."
+        STAKED Gauge "watchtower_staked_mutez" ["rollup"] "Our bond on the rollup."
+        RECOVERABLE Gauge "watchtower_recoverable_mutez" ["rollup"] "As much of it as could be taken back in the next block."
+        FEES Counter "watchtower_fees_mutez_total" [] "Fees of our operations in final blocks, as far back as the journal goes."
+        WON Counter "watchtower_won_mutez_total" [] "Rewards of games won, half a bond each; layer 1 pays whoever beats a liar first."
+        LOST Counter "watchtower_lost_mutez_total" [] "Bonds of ours that were slashed."
         BONDED Gauge "watchtower_bonded" ["rollup"] "1 while a bond of ours lies on the rollup."
     }
     "alerts" {
@@ -105,6 +126,7 @@ meters! {
     }
     "safety" {
         BRAKE Gauge "watchtower_holds" [] "Reasons for which nothing is sent: the brake, a contradiction, missing consent."
+        REFUSALS Counter "watchtower_signature_refusals_total" ["by"] "Signatures refused since the start, by whom: gate (its caps and rules), key (the signer)."
         MODE Gauge "watchtower_mode" ["mode"] "1 for the mode in force: observe, shadow, defend, operate, bailout."
     }
 }
@@ -118,6 +140,14 @@ pub const PROCESS: &[&str] = &[
     "process_start_time_seconds",
     "process_threads",
     "process_virtual_memory_bytes",
+];
+
+/// Least of something: without any of it, there is no end.
+const UNBOUNDED: &[&str] = &[
+    CEMENTABLE.name,
+    GAME_SLACK.name,
+    GAME_OUR_CLOCK.name,
+    GAME_THEIR_CLOCK.name,
 ];
 
 /// All families, by group.
@@ -139,7 +169,7 @@ pub struct Watched {
 
 impl Watched {
     /// Every value a label can have.
-    fn values(&self, label: &str) -> Vec<&str> {
+    fn values(&self, meter: &str, label: &str) -> Vec<&str> {
         let texts = |list: &'static [&'static str]| list.to_vec();
         match label {
             "rollup" => self.rollups.iter().map(String::as_str).collect(),
@@ -150,6 +180,10 @@ impl Watched {
             "turn" => texts(&["ours", "theirs"]),
             "forecast" => texts(&["ours", "theirs", "draw", "unknown"]),
             "outcome" => texts(&["won", "lost", "drawn"]),
+            "reason" if meter == REJECTED.name => texts(REASONS),
+            "reason" => texts(OBSTACLES),
+            "state" => texts(&["pending", "included", "final", "dropped"]),
+            "by" => texts(&["gate", "key"]),
             "severity" => texts(&["notice", "warning", "critical"]),
             "mode" => texts(&["observe", "shadow", "defend", "operate", "bailout"]),
             _ => Vec::new(),
@@ -160,7 +194,7 @@ impl Watched {
     fn series(&self, meter: &Meter) -> Vec<Vec<&str>> {
         let mut all = vec![Vec::new()];
         for label in meter.labels {
-            let values = self.values(label);
+            let values = self.values(meter.name, label);
             all = all
                 .into_iter()
                 .flat_map(|one: Vec<&str>| {
@@ -207,8 +241,13 @@ impl Metrics {
                 MeterKind::Gauge => {
                     let family = GaugeVec::new(options, meter.labels)?;
                     registry.register(Box::new(family.clone()))?;
+                    let first = if UNBOUNDED.contains(&meter.name) {
+                        f64::INFINITY
+                    } else {
+                        0.0
+                    };
                     for values in watched.series(meter) {
-                        family.with_label_values(&values).set(0.0);
+                        family.with_label_values(&values).set(first);
                     }
                     Family::Gauge(family)
                 }

@@ -32,6 +32,7 @@ pub struct Site {
     pub(super) view: watch::Receiver<Arc<View>>,
     journal: PathBuf,
     readers: Mutex<Vec<Reader>>,
+    board: Arc<board::Kept>,
     metrics: Metrics,
     /// Set once alerts run.
     pub(super) alerts: OnceLock<Handle>,
@@ -54,11 +55,17 @@ pub(super) enum Refusal {
     Wrong(String),
     /// Not now.
     Busy(String),
+    /// There is no journal yet.
+    Early(String),
 }
 
 impl From<JournalError> for Refusal {
     fn from(error: JournalError) -> Self {
-        Self::Busy(error.to_string())
+        let message = error.to_string();
+        match error {
+            JournalError::Absent(_) => Self::Early(message),
+            _ => Self::Busy(message),
+        }
     }
 }
 
@@ -67,7 +74,9 @@ impl IntoResponse for Refusal {
         let (status, message) = match self {
             Self::Absent(message) => (StatusCode::NOT_FOUND, message),
             Self::Wrong(message) => (StatusCode::BAD_REQUEST, message),
-            Self::Busy(message) => (StatusCode::SERVICE_UNAVAILABLE, message),
+            Self::Busy(message) | Self::Early(message) => {
+                (StatusCode::SERVICE_UNAVAILABLE, message)
+            }
         };
         (status, axum::Json(json!({"error": message}))).into_response()
     }
@@ -89,6 +98,7 @@ impl Site {
             view,
             journal,
             readers: Mutex::default(),
+            board: Arc::default(),
             metrics,
             alerts: OnceLock::new(),
             tokens,
@@ -217,8 +227,13 @@ async fn status(State(site): State<Arc<Site>>) -> Answer {
 
 async fn whole_board(State(site): State<Arc<Site>>) -> Answer {
     let view = site.now_seen();
-    let found = site.ask(move |reader| board::board(reader, &view)).await?;
-    Ok(axum::Json(found))
+    let kept = Arc::clone(&site.board);
+    let seen = Arc::clone(&view);
+    let found = site.ask(move |reader| board::board(reader, &seen, &kept));
+    match found.await {
+        Err(Refusal::Early(_)) => Ok(axum::Json(board::blank(&view))),
+        found => found.map(axum::Json),
+    }
 }
 
 async fn rollups(State(site): State<Arc<Site>>) -> Answer {
@@ -251,17 +266,24 @@ impl Part {
     }
 }
 
+/// A long list about one rollup, as [`api`] makes it; none when it is not under watch.
+type List = fn(&Reader, &str, Option<i32>, usize) -> Result<Option<Value>, JournalError>;
+
+async fn listed(site: &Arc<Site>, name: String, part: &Part, list: List) -> Answer {
+    let (from, limit) = (part.from, part.limit());
+    let wanted = name.clone();
+    let found = site
+        .ask(move |reader| list(reader, &wanted, from, limit))
+        .await?;
+    found.map(axum::Json).ok_or_else(|| unwatched(&name))
+}
+
 async fn commitments(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
     Query(part): Query<Part>,
 ) -> Answer {
-    let (from, limit) = (part.from, part.limit());
-    let wanted = name.clone();
-    let found = site
-        .ask(move |reader| api::commitments(reader, &wanted, from, limit))
-        .await?;
-    found.map(axum::Json).ok_or_else(|| unwatched(&name))
+    listed(&site, name, &part, api::commitments).await
 }
 
 async fn operations(
@@ -269,12 +291,7 @@ async fn operations(
     Path(name): Path<String>,
     Query(part): Query<Part>,
 ) -> Answer {
-    let (from, limit) = (part.from, part.limit());
-    let wanted = name.clone();
-    let found = site
-        .ask(move |reader| api::operations(reader, &wanted, from, limit))
-        .await?;
-    found.map(axum::Json).ok_or_else(|| unwatched(&name))
+    listed(&site, name, &part, api::operations).await
 }
 
 async fn games(State(site): State<Arc<Site>>) -> Answer {
@@ -297,8 +314,12 @@ async fn alerts(State(site): State<Arc<Site>>, Query(part): Query<AlertPart>) ->
     };
     let found = site
         .ask(move |reader| api::alerts(reader, plan, which, now()))
-        .await?;
-    Ok(axum::Json(found))
+        .await;
+    match found {
+        // Nobody was told anything yet.
+        Err(Refusal::Early(_)) => Ok(axum::Json(json!([]))),
+        found => found.map(axum::Json),
+    }
 }
 
 /// Which rows of the record.

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::ledger::{Ledger, OperationsView};
 use crate::alert::{EndpointStanding, GameStanding, RollupStanding, Standing, Unverified};
-use crate::journal::{Foreseen, JournalError, Reader};
+use crate::journal::{Foreseen, Journal, JournalError, Reader};
 use crate::protocol::{Level, RollupAddress};
-use crate::tower::{GameStatus, PlayStatus, Stage, Status, Turn};
+use crate::tower::{GameStatus, PlayStatus, Purse, Stage, Status, Turn};
 
 /// How the tower stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -30,8 +31,14 @@ pub struct View {
     pub sources: Vec<SourceView>,
     /// How play stands.
     pub play: PlayView,
+    /// What became of our operations.
+    pub operations: OperationsView,
     /// Free bytes where the data directory is.
     pub disk_free: Option<u64>,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// Configured folders that are not there.
+    pub absent_folders: Vec<String>,
 }
 
 /// How one rollup stands.
@@ -87,7 +94,7 @@ pub struct SourceView {
 }
 
 /// How play stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PlayView {
     /// The mode in force.
     pub mode: String,
@@ -105,12 +112,45 @@ pub struct PlayView {
     pub wanted: u64,
     /// Moves being computed.
     pub working: u64,
-    /// Games won since the start.
+    /// Games won, as far back as the journal goes.
     pub won: u64,
     /// Games lost.
     pub lost: u64,
     /// Games drawn.
     pub drawn: u64,
+    /// Our bonds.
+    pub purses: Vec<PurseView>,
+    /// What the account should be able to spend, in mutez, as decimal text.
+    pub needed: Option<String>,
+    /// What won games brought, in mutez, as decimal text.
+    pub won_mutez: String,
+    /// What slashed bonds cost, in mutez, as decimal text.
+    pub lost_mutez: String,
+    /// Signatures that the gate refused since the start.
+    pub refused_by_gate: u64,
+    /// Signatures that the key did not give since the start.
+    pub refused_by_key: u64,
+    /// Hashes that games asked for and that were known already.
+    pub hashes_known: u64,
+    /// Hashes that had to be computed.
+    pub hashes_computed: u64,
+    /// Proofs of ours.
+    pub proofs: u64,
+    /// Time that finding them took, in seconds.
+    pub proof_seconds: f64,
+    /// Their bytes.
+    pub proof_bytes: u64,
+}
+
+/// Our bond on one rollup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PurseView {
+    /// The rollup.
+    pub rollup: String,
+    /// What lies there, in mutez, as decimal text.
+    pub staked: String,
+    /// As much of it as could be taken back in the next block.
+    pub recoverable: String,
 }
 
 /// How one game stands.
@@ -138,18 +178,37 @@ pub struct GameView {
     pub slack: i64,
     /// Who wins if both play the rest honestly: ours, theirs, draw, unknown.
     pub forecast: String,
+    /// Blocks of a whole clock.
+    pub clock_blocks: u32,
+    /// The bond that depends on it, in mutez, as decimal text.
+    pub stake: String,
+    /// The kind of what stands in the way of our answer.
+    pub obstacle: Option<&'static str>,
     /// Why we cannot answer.
     pub not_playable: Option<String>,
 }
 
 impl View {
+    /// What is known before the first look.
+    #[must_use]
+    pub fn unknown(mode: &str) -> Self {
+        Self {
+            play: PlayView {
+                mode: mode.to_owned(),
+                ..PlayView::default()
+            },
+            operations: Ledger::default().view(None),
+            ..Self::default()
+        }
+    }
+
     /// The picture at a moment, after another one.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn build(
+    pub(super) fn build(
         status: &Status,
-        reader: &Reader,
+        (reader, ledger): (&Reader, &Ledger),
         data_dir: &std::path::Path,
         before: &Self,
         now: i64,
@@ -186,9 +245,20 @@ impl View {
             commitment_period: outlook.commitment_period,
             rollups,
             sources: sources.collect(),
-            play: of_play(&status.play),
+            play: of_play(&status.play, &before.play, reader.proofs()?),
+            operations: ledger.view(status.tip),
             disk_free: disk_free(data_dir),
+            journal_bytes: journal_bytes(data_dir),
+            absent_folders: Vec::new(),
         })
+    }
+
+    /// How far the last block was ahead of this machine's clock when it was taken in, in
+    /// milliseconds.
+    pub(super) fn clock_skew(&self) -> i64 {
+        let made = self.seen_time.unwrap_or(0).saturating_mul(1000);
+        let seen = self.seen_at.unwrap_or(i64::MAX);
+        made.saturating_sub(seen).max(0)
     }
 
     /// The same, in the words of the alert rules.
@@ -208,10 +278,11 @@ impl View {
             head: level(self.head_level),
             rollups: self.rollups.iter().filter_map(|r| self.of(r)).collect(),
             endpoints: endpoints.collect(),
-            oldest_pending: None,
-            // Alarms of the tower say what it needs, and when it is short.
-            balance: None,
+            oldest_pending: self.operations.oldest_pending_blocks,
+            balance: mutez(self.play.balance.as_deref()).zip(mutez(self.play.needed.as_deref())),
             disk_free: self.disk_free,
+            clock_skew: self.clock_skew(),
+            absent_folders: self.absent_folders.clone(),
         }
     }
 
@@ -254,17 +325,28 @@ impl View {
     }
 }
 
-fn of_play(play: &PlayStatus) -> PlayView {
+fn mutez(text: Option<&str>) -> Option<u64> {
+    text?.parse().ok()
+}
+
+fn of_play(play: &PlayStatus, before: &PlayView, proofs: [u64; 3]) -> PlayView {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let [won, lost, drawn] = play.ended;
+    let [won_mutez, lost_mutez] = play.won_and_lost;
+    let [refused_by_gate, refused_by_key] = play.refusals;
+    let [hashes_known, hashes_computed] = play.asked;
+    let [proofs, milliseconds, proof_bytes] = proofs;
+    // One account pays for all: the dearest rollup says what it needs.
+    let needs = play.purses.iter().filter_map(|(_, purse)| purse.needed);
+    let needed = needs.map(|needed| needed.0).max();
     let holds = play.holds.iter().map(|(rollup, reason)| match rollup {
         Some(rollup) => format!("{rollup}: {reason}"),
         None => (*reason).to_owned(),
     });
     PlayView {
-        // Where play never begins, the tower observes.
+        // Where play never begins, the tower observes; until it does, the mode is the one asked for.
         mode: if play.mode.is_empty() {
-            "observe".into()
+            before.mode.clone()
         } else {
             play.mode.to_owned()
         },
@@ -278,6 +360,25 @@ fn of_play(play: &PlayStatus) -> PlayView {
         won,
         lost,
         drawn,
+        purses: play.purses.iter().map(purse).collect(),
+        needed: needed.map(|needed| needed.to_string()),
+        won_mutez: won_mutez.0.to_string(),
+        lost_mutez: lost_mutez.0.to_string(),
+        refused_by_gate,
+        refused_by_key,
+        hashes_known,
+        hashes_computed,
+        proofs,
+        proof_seconds: std::time::Duration::from_millis(milliseconds).as_secs_f64(),
+        proof_bytes,
+    }
+}
+
+fn purse((rollup, purse): &(String, Purse)) -> PurseView {
+    PurseView {
+        rollup: rollup.clone(),
+        staked: purse.staked.0.to_string(),
+        recoverable: purse.recoverable.0.to_string(),
     }
 }
 
@@ -306,6 +407,9 @@ fn shown(game: &GameStatus) -> GameView {
             Foreseen::Unknown => "unknown",
         }
         .to_owned(),
+        clock_blocks: game.clock,
+        stake: game.stake.0.to_string(),
+        obstacle: game.obstacle,
         not_playable: game.not_playable.clone(),
     }
 }
@@ -317,8 +421,8 @@ fn of_game(game: &GameView) -> Option<GameStanding> {
         opponent: game.opponent.clone(),
         level: Level::try_from(game.level).ok()?,
         slack,
-        clock: blocks(game.our_blocks),
-        stake: 1,
+        clock: game.clock_blocks,
+        stake: game.stake.parse().unwrap_or(0),
         unplayable: game.not_playable.clone(),
     })
 }
@@ -361,6 +465,15 @@ fn of_rollup(
         run_seconds: machine.map_or(0.0, |machine| machine.busy.as_secs_f64()),
         store_bytes: machine.map_or(0, |machine| machine.store_bytes),
     })
+}
+
+/// Bytes of the journal, with what SQLite has not yet moved into the main file.
+fn journal_bytes(data_dir: &std::path::Path) -> u64 {
+    let size = |suffix: &str| {
+        let path = data_dir.join(format!("{}{suffix}", Journal::FILE));
+        std::fs::metadata(path).map_or(0, |found| found.len())
+    };
+    size("").saturating_add(size("-wal"))
 }
 
 /// Free bytes for us where a path is.

@@ -16,6 +16,10 @@ pub(super) const INBOX_MISMATCH: &str = "inbox mismatch";
 pub(super) const OFF_LATTICE: &str = "off the lattice";
 /// A state store is over its limit.
 pub(super) const STORE_SIZE: &str = "store size";
+/// Two runs of the same inputs gave different states.
+pub(super) const ENGINE_DISAGREEMENT: &str = "engine disagreement";
+/// The run before this one did not end in an orderly way.
+pub(super) const RESTARTED: &str = "restarted after crash";
 /// A node cannot be used or its answers cannot.
 pub(super) const NODE: &str = "node";
 
@@ -148,6 +152,33 @@ pub(super) fn store_size(rollup: RollupAddress, bytes: u64, limit: u64) -> Alarm
         subject: format!("limit {limit}"),
         message: format!(
             "the state store has {bytes} bytes, over its limit of {limit}: raise store.limit_gib or lower store.kept_levels"
+        ),
+    }
+}
+
+/// Two runs of the same inputs gave different states; `detail` says which.
+#[must_use]
+pub fn engine_disagreement(rollup: RollupAddress, level: Level, detail: &str) -> Alarm {
+    Alarm {
+        rollup: Some(rollup),
+        level: Some(level),
+        severity: Severity::Critical,
+        kind: ENGINE_DISAGREEMENT,
+        subject: format!("{level} {detail}"),
+        message: format!("the engines disagree about level {level}: {detail}"),
+    }
+}
+
+/// The run that began in row `run` was not ended.
+pub(super) fn restarted(run: i64, began: &str) -> Alarm {
+    Alarm {
+        rollup: None,
+        level: None,
+        severity: Severity::Warning,
+        kind: RESTARTED,
+        subject: format!("run {run}"),
+        message: format!(
+            "the run that began at {began} was not stopped in an orderly way (killed, crashed, or the power failed); the tower goes on from its journal"
         ),
     }
 }

@@ -33,6 +33,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use alarms::engine_disagreement;
 pub use engines::{fast_engine, openings, reference_engine};
 pub use event::{Decision, Effect, Event, News, SeenBlock};
 pub use genesis::GenesisError;
@@ -44,8 +45,8 @@ pub use play::{
     BRAKE, HandsError, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull, release,
 };
 pub use policy::{
-    Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, SeenGame, Task,
-    Wait, WaitReason, Wish, Work,
+    Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame,
+    Task, Wait, WaitReason, Wish, Work,
 };
 pub use resume::{ResumeError, stakes_of};
 pub use reveals::KeptReveals;

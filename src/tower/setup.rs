@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::alarms;
 use super::backfill::Backfill;
 use super::chain_facts::ChainFacts;
 use super::engines::environment;
@@ -169,7 +170,45 @@ pub async fn follow(
         started.push((rollup, ready));
     }
     enter(config, &client, &journal, &started).await?;
+    let begun = Begun {
+        client,
+        journal: journal.clone(),
+        lock,
+        started,
+    };
+    let outcome = go_on(config, key, until, (listener, status, stop), begun).await;
+    if let Err(error) = &outcome {
+        let ending = Entry::RunEnded {
+            outcome: error.to_string(),
+        };
+        // What ended the run may be the journal itself; the next start says so then.
+        let _ = write(&journal, vec![ending]).await;
+    }
+    outcome
+}
 
+/// A run that is written down as begun.
+struct Begun<'a> {
+    client: Client,
+    journal: Journal,
+    lock: File,
+    started: Vec<(&'a RollupConfig, Started)>,
+}
+
+async fn go_on(
+    config: &Config,
+    key: Option<Key>,
+    until: Option<Level>,
+    (listener, status, stop): (Option<Listener>, watch::Sender<Status>, CancellationToken),
+    begun: Begun<'_>,
+) -> Result<Outcome, TowerError> {
+    let Begun {
+        client,
+        journal,
+        lock,
+        started,
+    } = begun;
+    let rollups = config.needs_rollups()?;
     let addresses: Vec<RollupAddress> = rollups.iter().map(|rollup| rollup.address).collect();
     let reader = journal.reader()?;
     let late: BTreeMap<_, _> = reader
@@ -310,6 +349,10 @@ async fn enter(
         version: env!("CARGO_PKG_VERSION").into(),
         command: format!("follow {}", names.collect::<Vec<_>>().join(" ")),
     }];
+    // The lock is ours: whoever began that run is gone.
+    if let Some((run, began)) = reader.unended_run()? {
+        entries.push(Entry::Alarm(alarms::restarted(run, &began)));
+    }
     let head = reader.head()?;
     let tip = head.as_ref().map(|block| block.level);
     let origins = started.iter().map(|(_, ready)| &ready.origin);

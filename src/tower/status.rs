@@ -2,6 +2,7 @@
 
 use super::model::{Model, Place, Tally};
 use super::outlook::Outlook;
+use super::policy::Purse;
 use crate::journal::Foreseen;
 use crate::protocol::{Dialected, Level, Mutez, Player, PublicKeyHash};
 
@@ -56,8 +57,16 @@ pub struct PlayStatus {
     pub working: usize,
     /// The last tip at which everything wanted was handed over and nothing was under way.
     pub settled: Option<Place>,
-    /// Games of ours that ended, since the start: won, lost, drawn.
+    /// Games of ours that ended, as far back as the journal goes: won, lost, drawn.
     pub ended: [u64; 3],
+    /// Our money on each rollup.
+    pub purses: Vec<(String, Purse)>,
+    /// What won games brought, and what slashed bonds cost.
+    pub won_and_lost: [Mutez; 2],
+    /// Signatures refused since the start: by the gate, by the key.
+    pub refusals: [u64; 2],
+    /// Hashes that games asked for: known already, computed.
+    pub asked: [u64; 2],
 }
 
 /// Whose turn it is.
@@ -107,6 +116,12 @@ pub struct GameStatus {
     pub moves: u32,
     /// Who wins if both play the rest honestly.
     pub forecast: Foreseen,
+    /// The bond that depends on it.
+    pub stake: Mutez,
+    /// Blocks of a whole clock.
+    pub clock: u32,
+    /// The kind of what stands in the way of our answer, one of [`crate::game::OBSTACLES`].
+    pub obstacle: Option<&'static str>,
     /// Why we cannot answer, if we cannot.
     pub not_playable: Option<String>,
 }

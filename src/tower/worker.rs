@@ -233,6 +233,11 @@ impl Work {
             if let Err(halt) = self.reach(target) {
                 let (block, error) = *halt;
                 let (block, level) = block;
+                if matches!(error, RunnerError::Different { .. }) {
+                    let rollup = self.runner.rollup.address;
+                    let alarm = alarms::engine_disagreement(rollup, level, &error.to_string());
+                    self.tell(Event::Trouble(alarm));
+                }
                 let (reason, detail) = error.reason();
                 self.blocked = Some((epoch, error.missing_preimage()));
                 self.tell(Event::Blocked {

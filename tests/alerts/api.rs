@@ -19,7 +19,8 @@ use watchtower::protocol::{
     StateHash,
 };
 use watchtower::serve::{
-    Limits, Metrics, OPENAPI, RollupView, Site, SourceView, View, Watched, router, serve,
+    GameView, Limits, Metrics, OPENAPI, PlayView, PurseView, RollupView, Site, SourceView, View,
+    Watched, router, serve,
 };
 
 const ROLLUP: RollupAddress = RollupAddress([3; 20]);
@@ -116,6 +117,26 @@ fn journal_of_a_liar(path: &std::path::Path) {
     Journal::open(path).unwrap().write(entries).unwrap();
 }
 
+fn game_view() -> GameView {
+    GameView {
+        rollup: ROLLUP.text(Dialect::Modern),
+        opponent: STAKER.into(),
+        level: 11,
+        start_level: 14,
+        turn: "ours",
+        stage: "dissecting",
+        width: "1000".into(),
+        our_blocks: 90,
+        their_blocks: 100,
+        slack: 80,
+        forecast: "ours".into(),
+        clock_blocks: 100,
+        stake: "10000000000".into(),
+        obstacle: None,
+        not_playable: None,
+    }
+}
+
 fn rollup_view() -> RollupView {
     RollupView {
         address: ROLLUP.text(Dialect::Modern),
@@ -157,7 +178,16 @@ impl World {
                 disagreements: 0,
                 disagrees: false,
             }],
-            ..View::default()
+            play: PlayView {
+                games: vec![game_view()],
+                purses: vec![PurseView {
+                    rollup: ROLLUP.text(Dialect::Modern),
+                    staked: "10000000000".into(),
+                    recoverable: "0".into(),
+                }],
+                ..View::unknown("defend").play
+            },
+            ..View::unknown("defend")
         }));
         let tokens = Tokens::new([7; 32]);
         let metrics = Metrics::new(&Watched::default()).unwrap();

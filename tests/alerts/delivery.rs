@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use watchtower::alert::Desk;
 use watchtower::alert::{
-    Channel, Channels, EndpointStanding, Hook, Kind, Located, Office, Plan, Preset, Settings,
-    Standing, Tokens,
+    Channel, Channels, EndpointStanding, Heartbeat, Hook, Kind, Located, Office, Plan, Preset,
+    Service, Settings, Standing, Tokens,
 };
 use watchtower::journal::{Alarm, Entry, Journal, Severity};
 
@@ -337,6 +337,44 @@ async fn a_condition_is_one_alert_however_it_flickers_and_ends_quietly() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].json()["occasion"], "recovered");
     assert_eq!(told[0].json()["severity"], "notice", "quiet");
+}
+
+#[tokio::test]
+async fn the_heart_beats_once_the_loop_turns_and_a_beat_that_is_lost_is_counted() {
+    let mut world = World::new().await;
+    let url = Receiver::start().await;
+    world.settings.heartbeat = Some(Heartbeat {
+        url: Located::Here(url.url.clone()),
+        every: Duration::from_millis(1),
+    });
+    let channels = Channels::open(&world.settings).unwrap();
+    let tokens = Tokens::new([7; 32]);
+    let service = Service::start(&world.journal(), &world.settings, &tokens, channels).unwrap();
+    let handle = service.handle();
+    handle.pulse();
+    assert_eq!(
+        handle.figures().heartbeat,
+        None,
+        "the loop has not turned yet"
+    );
+    assert!(url.take().is_empty());
+    let now = jiff::Timestamp::now().as_millisecond();
+    handle.standing(Standing {
+        last_tick: now,
+        tip_seen: Some(now),
+        ..Standing::default()
+    });
+    while handle.figures().heartbeat.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!url.take().is_empty());
+    url.answer(StatusCode::INTERNAL_SERVER_ERROR);
+    while handle.figures().heartbeat_failures == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::task::spawn_blocking(|| service.stop())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! Every name is in one registry: rules, board and reference page are held to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use watchtower::alert::headings;
-use watchtower::serve::{Figures, Metrics, PROCESS, View, Watched, fill, meters, reference};
+use watchtower::serve::{
+    Figures, GameView, Metrics, OperationsView, PROCESS, PlayView, PurseView, View, Watched, fill,
+    meters, reference,
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -120,6 +123,7 @@ fn view() -> View {
         tick_at: 5_000,
         seen_level: Some(90),
         seen_time: Some(4),
+        seen_at: Some(3_500),
         head_level: Some(91),
         challenge_window: Some(1000),
         commitment_period: Some(60),
@@ -140,7 +144,55 @@ fn view() -> View {
             store_bytes: 4096,
         }],
         disk_free: Some(7),
+        journal_bytes: 11,
+        operations: OperationsView {
+            pending: 2,
+            oldest_pending_blocks: Some(9),
+            replaced: 1,
+            rejected: BTreeMap::from([("stop".into(), 3)]),
+            fees: "1500".into(),
+            ..OperationsView::default()
+        },
+        play: PlayView {
+            mode: "defend".into(),
+            balance: Some("70".into()),
+            needed: Some("80".into()),
+            won_mutez: "5000".into(),
+            refused_by_gate: 4,
+            hashes_known: 30,
+            hashes_computed: 10,
+            proofs: 2,
+            proof_seconds: 1.5,
+            proof_bytes: 600,
+            purses: vec![PurseView {
+                rollup: "sr1a".into(),
+                staked: "10000".into(),
+                recoverable: "0".into(),
+            }],
+            games: vec![game()],
+            ..PlayView::default()
+        },
         ..View::default()
+    }
+}
+
+fn game() -> GameView {
+    GameView {
+        rollup: "sr1a".into(),
+        opponent: "tz1".into(),
+        level: 60,
+        start_level: 70,
+        turn: "ours",
+        stage: "dissecting",
+        width: "32".into(),
+        our_blocks: 90,
+        their_blocks: 100,
+        slack: 80,
+        forecast: "unknown".into(),
+        clock_blocks: 100,
+        stake: "10000".into(),
+        obstacle: Some("reveal"),
+        not_playable: Some("no preimage".into()),
     }
 }
 
@@ -166,8 +218,34 @@ fn what_is_seen_is_what_is_counted() {
         "watchtower_oldest_unverified_level{rollup=\"sr1a\"} 60",
         "watchtower_run_seconds_total{rollup=\"sr1a\"} 1.5",
         "watchtower_state_latency_seconds{rollup=\"sr1a\"} 1",
-        "watchtower_game_least_slack_blocks{rollup=\"sr1a\"} inf",
-        "watchtower_balance_mutez NaN",
+        "watchtower_game_least_slack_blocks{rollup=\"sr1a\"} 80",
+        "watchtower_game_least_slack_blocks{rollup=\"sr1b\"} inf",
+        "watchtower_game_clock_blocks 100",
+        "watchtower_games_not_playable{reason=\"reveal\",rollup=\"sr1a\"} 1",
+        "watchtower_games_not_playable{reason=\"machine\",rollup=\"sr1a\"} 0",
+        "watchtower_balance_mutez 70",
+        "watchtower_needed_mutez 80",
+        "watchtower_staked_mutez{rollup=\"sr1a\"} 10000",
+        "watchtower_staked_mutez{rollup=\"sr1b\"} 0",
+        "watchtower_recoverable_mutez{rollup=\"sr1a\"} 0",
+        "watchtower_won_mutez_total 5000",
+        "watchtower_lost_mutez_total 0",
+        "watchtower_fees_mutez_total 1500",
+        "watchtower_operations{state=\"pending\"} 2",
+        "watchtower_oldest_pending_blocks 9",
+        "watchtower_operations_replaced_total 1",
+        "watchtower_operations_rejected_total{reason=\"stop\"} 3",
+        "watchtower_operations_rejected_total{reason=\"mempool\"} 0",
+        "watchtower_signature_refusals_total{by=\"gate\"} 4",
+        "watchtower_ladder_hits_total 30",
+        "watchtower_ladder_misses_total 10",
+        "watchtower_proofs_total 2",
+        "watchtower_proof_seconds_total 1.5",
+        "watchtower_proof_bytes_total 600",
+        "watchtower_journal_bytes 11",
+        "watchtower_clock_skew_seconds 0.5",
+        "watchtower_mode{mode=\"defend\"} 1",
+        "watchtower_mode{mode=\"observe\"} 0",
         "watchtower_disk_free_bytes 7",
     ] {
         assert!(

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use watchtower::crypto::{Dialect, blake2b_concat};
 use watchtower::protocol::Level;
 
-use crate::world::{PERIOD, World, reader, rows, setup};
+use crate::world::{PERIOD, RESTARTED, World, reader, rows, setup};
 
 const KILLS: u64 = 20;
 
@@ -68,5 +68,8 @@ fn a_tower_killed_twenty_times_writes_the_same_record() {
     let ends = reader(&killed).counts().unwrap();
     let runs = ends.iter().find(|(kind, _)| *kind == "run").unwrap().1;
     assert!(runs > 1, "it was started {runs} times");
+    let told = |data: &std::path::Path| reader(data).alarms_of(RESTARTED).unwrap();
+    assert_eq!(told(&whole), 0, "it ended in an orderly way");
+    assert_eq!(told(&killed), runs - 1, "each kill is told, once");
     assert!(Level::ZERO < until);
 }

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 mod crashes;
+mod docs;
 mod following;
 mod joining;
+mod page;
 mod playing;
 mod refusals;
 mod served;

@@ -3,15 +3,19 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use watchtower::crypto::Dialect;
 
-use crate::world::{PERIOD, World, setup};
+use crate::world::{PERIOD, RESTARTED, World, setup};
 
 /// A tower that follows and serves on a port of its own choice.
 struct Serving {
     child: Child,
     address: String,
+    /// Lines of its log that nobody has looked at.
+    lines: Receiver<String>,
 }
 
 impl Serving {
@@ -36,8 +40,38 @@ impl Serving {
             .find_map(|line| Some(line.get("address")?.as_str()?.to_owned()))
             .unwrap();
         // The log must go on flowing, or the tower waits for its reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+        let (sender, received) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // Nobody may be looking any more.
+                let _ = sender.send(line);
+            }
+        });
+        Self {
+            child,
+            address,
+            lines: received,
+        }
+    }
+
+    /// The next line of the log that holds all of these.
+    fn logged(&self, parts: &[&str]) -> String {
+        let patience = Duration::from_secs(60);
+        loop {
+            let line = self.lines.recv_timeout(patience);
+            let line = line.unwrap_or_else(|_| panic!("{parts:?} was never logged"));
+            if parts.iter().all(|part| line.contains(part)) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let told = std::process::Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(told.success());
     }
 
     fn open(&self, path: &str) -> TcpStream {
@@ -145,10 +179,54 @@ fn an_honest_run_is_silent_a_lie_is_loud_and_the_end_is_orderly() {
         "{list:?}"
     );
 
-    let told = std::process::Command::new("kill")
-        .args(["-TERM", &tower.child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(told.success());
+    tower.signal("-TERM");
     assert!(tower.child.wait().unwrap().success(), "an orderly end");
+}
+
+#[test]
+fn a_hang_up_changes_what_is_logged_at_once_and_the_rest_by_an_orderly_restart() {
+    let world = World::new(setup(Dialect::Modern));
+    world.advance(PERIOD);
+    let write = |text: &str| {
+        std::fs::write(world.folder().join("watchtower.toml"), text).unwrap();
+    };
+    write("[log]\nlevel = \"info\"\n");
+    let mut tower = Serving::start(&world);
+    tower.logged(&["caught up"]);
+
+    write("[log]\nlevel = \"debug\"\n");
+    tower.signal("-HUP");
+    tower.logged(&["configuration read again", "\"starts_anew\":false"]);
+    world.advance(PERIOD + 1);
+    tower.logged(&["\"level\":\"DEBUG\""]);
+
+    write("[log]\nlevel = \"loud\"\n");
+    tower.signal("-HUP");
+    tower.logged(&["the configuration is refused", "log.level"]);
+
+    // Beside the running tower.
+    write("[log]\nlevel = \"info\"\n");
+    let copy = world.folder().join("copy.sqlite");
+    for arguments in [["backup"], ["check"]] {
+        let output = world
+            .watchtower_in(&world.data())
+            .args(["--log-level", "info", "journal"])
+            .args(arguments)
+            .arg(&copy)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    write("[log]\nlevel = \"info\"\n[store]\nkept_levels = 77\n");
+    tower.signal("-HUP");
+    tower.logged(&["configuration read again", "\"starts_anew\":true"]);
+    tower.logged(&["caught up"]);
+    world.advance(PERIOD + 2);
+    tower.signal("-TERM");
+    assert!(tower.child.wait().unwrap().success(), "an orderly end");
+    let counts = world.reader().counts().unwrap();
+    let count = |kind: &str| counts.iter().find(|(name, _)| *name == kind).unwrap().1;
+    assert_eq!((count("run"), count("run-end")), (2, 2), "{counts:?}");
+    assert_eq!(world.reader().alarms_of(RESTARTED).unwrap(), 0);
 }

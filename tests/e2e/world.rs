@@ -17,6 +17,9 @@ use watchtower::tower::{fast_engine, reference_engine};
 pub(crate) const COMMANDER: &[u8] = include_bytes!("../data/kernels/commander.wasm");
 pub(crate) const SECOND: &[u8] = include_bytes!("../data/kernels/commander-second.wasm");
 
+/// The alarm about a run that was not ended.
+pub(crate) const RESTARTED: &str = "restarted after crash";
+
 pub(crate) const PERIOD: u32 = 5;
 pub(crate) const HONEST: u32 = 1;
 pub(crate) const LIAR: u32 = 2;
@@ -261,6 +264,8 @@ pub(crate) fn rows(data: &Path) -> Vec<String> {
         .log(&filter)
         .unwrap()
         .into_iter()
+        // That it was killed is no part of what it saw.
+        .filter(|row| row.data.get("kind").and_then(|kind| kind.as_str()) != Some(RESTARTED))
         .map(|row| format!("{} {:?} {:?}", row.kind.name(), row.level, row.data))
         .collect();
     rows.sort();

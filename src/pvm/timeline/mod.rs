@@ -108,6 +108,8 @@ pub struct Timeline {
     /// Where it was last.
     here: Stand,
     length: Option<u128>,
+    /// Hashes that were known when asked for, and those that were not.
+    counts: (u64, u64),
 }
 
 impl std::fmt::Debug for Timeline {
@@ -156,6 +158,7 @@ impl Timeline {
             ladder: Ladder::new(here.clone()),
             here,
             length: None,
+            counts: (0, 0),
         })
     }
 
@@ -191,8 +194,10 @@ impl Timeline {
 
     fn hash(&mut self, tick: u128) -> Result<Option<Hash>, RunError> {
         if let Some(hash) = self.ladder.hash(tick) {
+            self.counts.0 = self.counts.0.saturating_add(1);
             return Ok(Some(hash));
         }
+        self.counts.1 = self.counts.1.saturating_add(1);
         if !self.seek(tick)? {
             return Ok(None);
         }
@@ -200,6 +205,12 @@ impl Timeline {
         self.ladder.learn(tick, hash);
         self.ladder.keep(tick, &mut self.here)?;
         Ok(Some(hash))
+    }
+
+    /// Hashes that were known when asked for, and those that had to be computed, since the last
+    /// time this was asked.
+    pub const fn take_counts(&mut self) -> (u64, u64) {
+        std::mem::replace(&mut self.counts, (0, 0))
     }
 
     /// The proof of the tick that leads from the state at `tick` to the next.

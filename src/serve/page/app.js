@@ -69,7 +69,9 @@ function picture(game) {
     const sections = Math.max(1, row.ticks.length - 1);
     const step = width / sections;
     for (let section = 0; section < sections; section += 1) {
-      const kind = section < row.disputed ? "agreed" : section === row.disputed ? "disputed" : "beyond";
+      // Nobody has answered yet: nothing of it is agreed.
+      const open = row.disputed >= sections;
+      const kind = open ? "open" : section < row.disputed ? "agreed" : section === row.disputed ? "disputed" : "beyond";
       const rect = make("rect", { class: kind, x: section * step + 1, y: top, width: Math.max(1, step - 2), height, rx: 2 });
       rect.append(make("title", {}, `${kind}: ticks ${number(row.ticks[section])} to ${number(row.ticks[section + 1])}`));
       all.append(rect);
@@ -143,11 +145,11 @@ function rollup(entry) {
     const text = `level ${one.level}: ${word}`;
     return make("li", { class: style, title: text }, mark, make("span", { class: "hidden" }, ` ${text}`));
   });
-  const bad = entry.tally.false > 0;
+  const bad = entry.stands;
   return make("article", { class: "card" },
     make("header", {}, make("h3", { class: "hash" }, entry.address),
       make("p", { class: `badge ${bad ? "is-false" : entry.blocked ? "is-unknown" : "is-true"}` },
-        bad ? "false commitment" : entry.blocked ? "cannot judge" : "well")),
+        bad ? "a false commitment stands" : entry.blocked ? "cannot judge" : "well")),
     make("dl", {}, fact("state known to level", number(entry.reached)), fact("true", entry.tally.true),
       fact("false", entry.tally.false), fact("not judgeable", entry.tally.not_judgeable)),
     entry.blocked ? make("p", { class: "is-unknown" }, `Blocked: ${entry.blocked}`) : null,
@@ -171,29 +173,53 @@ function fill(id, ...children) {
 
 function draw() {
   const { chain } = board;
-  const trouble = board.rollups.some((one) => one.tally.false > 0);
+  const trouble = board.rollups.some((one) => one.stands);
   const blind = board.rollups.some((one) => one.blocked);
   const state = place("state");
-  state.className = `badge ${trouble ? "is-false" : blind ? "is-unknown" : "is-true"}`;
-  state.textContent = trouble ? "false commitment" : blind ? "cannot judge" : "all is well";
+  const plays = board.games.length > 0;
+  state.className = `badge ${trouble ? "is-false" : blind ? "is-unknown" : plays ? "is-ours" : "is-true"}`;
+  state.textContent = trouble ? "a false commitment stands" : blind ? "cannot judge" : plays ? "in a game" : "all is well";
   document.title = `${trouble ? "✗ " : ""}watchtower`;
   fill("facts", fact("level", chain.tip && number(chain.tip)), fact("node's head", chain.head && number(chain.head)),
     fact("mode", board.mode), fact("account", board.account && hashed(board.account)),
-    fact("balance", board.balance_mutez && tez(board.balance_mutez)));
+    fact("balance", board.balance_mutez && tez(board.balance_mutez)),
+    fact("staked", board.staked_mutez && tez(board.staked_mutez)));
   fill("holds", ...board.holds.map((why) => make("p", { class: "card hold" }, `Nothing is sent: ${why}`)));
   const { won, lost, drawn } = board.ended;
-  const ended = won + lost + drawn ? ` Since the start: ${won} won, ${lost} lost, ${drawn} drawn.` : "";
+  const ended = won + lost + drawn ? ` So far: ${won} won, ${lost} lost, ${drawn} drawn.` : "";
   fill("games", ...board.games.map(game), board.games.length && !ended ? null
     : empty(`${board.games.length ? "" : "No game is being played."}${ended}`));
   fill("rollups", ...board.rollups.map(rollup));
   fill("operations", table(["when", "step", "operation", "what"],
-    board.operations.map((one) => [new Date(one.at).toLocaleTimeString(), one.step, hashed(one.hash), one.detail]),
+    board.operations.map((one) => [clockTime(one.at), one.step, hashed(one.hash), one.detail]),
     "No operation was made."));
   fill("alerts", table(["when", "severity", "what"],
-    board.alerts.map((one) => [new Date(one.raised_at).toLocaleString(),
+    board.alerts.map((one) => [`${new Date(one.raised_at).toLocaleDateString("sv")} ${clockTime(one.raised_at)}`,
       make("span", { class: one.severity === "critical" ? "is-false" : one.severity === "warning" ? "is-unknown" : "" }, one.severity),
       `${one.message}${one.over_at ? " (over)" : one.acknowledged_by ? ` (${one.acknowledged_by} takes care)` : ""}`]),
     "Nobody had to be told anything."));
+  const { health } = board;
+  fill("health",
+    make("dl", {},
+      fact("disk free", size(health.disk_free)), fact("journal", size(health.journal)), fact("states", size(health.states)),
+      fact("operations pending", health.pending && `${number(health.pending)}, the oldest for ${number(health.oldest)} blocks`),
+      fact("replaced", health.replaced && number(health.replaced)), fact("not there", health.absent.join(", "))),
+    table(["node", "answers", "failed", "state"], health.nodes.map((node) => {
+      const trouble = node.disagrees ? "has other final blocks" : node.errors_in_a_row > 0
+        ? `failed ${number(node.errors_in_a_row)} times in a row` : node.out_of_sync ? "lags" : "";
+      return [node.name, number(node.answers), number(node.errors),
+        make("span", { class: trouble ? "is-false" : "is-true" }, trouble || "well")];
+    }), "No node was asked yet."));
+}
+
+const clockTime = (at) => new Date(at).toLocaleTimeString("sv");
+
+function size(bytes) {
+  if (bytes === null || bytes === undefined) return null;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let [value, unit] = [bytes, 0];
+  while (value >= 1024 && unit + 1 < units.length) { value /= 1024; unit += 1; }
+  return `${value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 })} ${units[unit]}`;
 }
 
 /** Counts the running clocks down between two blocks. */
@@ -214,6 +240,13 @@ function shape(answer) {
     account: play.account,
     balance_mutez: play.balance,
     holds: play.holds,
+    staked_mutez: play.purses.reduce((sum, one) => sum + Number(one.staked), 0),
+    health: {
+      nodes: status.sources, disk_free: status.disk_free, journal: status.journal_bytes,
+      states: status.rollups.reduce((sum, one) => sum + one.store_bytes, 0),
+      pending: status.operations.pending, oldest: status.operations.oldest_pending_blocks ?? 0,
+      replaced: status.operations.replaced, absent: status.absent_folders,
+    },
     ended: { won: play.won, lost: play.lost, drawn: play.drawn },
     rollups: status.rollups.map((one) => {
       const known = commitments[one.address] || { last_cemented_level: null, commitments: [] };
@@ -224,6 +257,8 @@ function shape(answer) {
       }));
       const published = claims.filter((claim) => claim.published);
       return {
+        // What nobody stakes on any more is over: its staker was slashed.
+        stands: claims.some((claim) => claim.verdict === "false" && (claim.cemented || claim.stakers.length > 0)),
         address: one.address, reached: one.reached_level, blocked: one.blocked,
         tally: { true: one.judged_true, false: one.judged_false, not_judgeable: one.not_judgeable },
         strip: published.map(({ level, verdict }) => ({ level, verdict })),
@@ -235,18 +270,9 @@ function shape(answer) {
       stage: one.stage, width: one.width, our_blocks_left: one.our_blocks, their_blocks_left: one.their_blocks,
       slack: one.slack, forecast: one.forecast, not_playable: one.not_playable, rows: dissections[index] || [],
     })),
-    operations: sent.map((row) => ({ at: row.at, step: row.step, hash: row.operation, detail: told(row.detail) })),
+    operations: sent.map((row) => ({ at: row.at, step: row.step, hash: row.operation, detail: row.what ?? "" })),
     alerts: [],
   };
-}
-
-/** The detail of a row, in a line. */
-function told(detail) {
-  let data = detail;
-  try { if (typeof detail === "string") data = JSON.parse(detail); } catch { return detail; }
-  if (data === null || typeof data !== "object") return String(data ?? "");
-  return Object.entries(data).filter(([, value]) => typeof value !== "object").slice(0, 6)
-    .map(([key, value]) => `${key} ${String(value).slice(0, 40)}`).join(", ");
 }
 
 let asking = false;

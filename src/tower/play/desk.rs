@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -75,6 +76,8 @@ pub(super) struct Found {
     pub(super) foreseen: Foreseen,
     pub(super) milliseconds: u64,
     pub(super) detail: Value,
+    /// The kind of what stands in the way.
+    pub(super) obstacle: Option<&'static str>,
 }
 
 impl Found {
@@ -116,15 +119,57 @@ pub fn move_of(bytes: &[u8]) -> Option<Refutation> {
     Refutation::read(FORM, &mut crate::codec::Reader::new(bytes)).ok()
 }
 
+/// Whether we may stake on a period's commitment.
+#[derive(Debug)]
+pub(super) struct Opinion {
+    pub(super) consent: Consent,
+    /// What was compared, or why not.
+    pub(super) detail: String,
+    /// Whether the two engines gave different states.
+    pub(super) engines_differ: bool,
+}
+
+impl Opinion {
+    fn refused(reason: String) -> Self {
+        Self {
+            consent: Consent::Refused(reason.clone()),
+            detail: reason,
+            engines_differ: false,
+        }
+    }
+}
+
+/// How often a hash that a game asked for was known already.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    known: AtomicU64,
+    computed: AtomicU64,
+}
+
+impl Asked {
+    fn add(&self, (known, computed): (u64, u64)) {
+        self.known.fetch_add(known, Ordering::Relaxed);
+        self.computed.fetch_add(computed, Ordering::Relaxed);
+    }
+
+    /// Known, and computed.
+    pub(super) fn counts(&self) -> [u64; 2] {
+        [
+            self.known.load(Ordering::Relaxed),
+            self.computed.load(Ordering::Relaxed),
+        ]
+    }
+}
+
 /// What became of an order.
 #[derive(Debug)]
 pub(super) enum Done {
     /// May we stake? An error is worth another try.
-    Consent(RollupAddress, Period, Result<(Consent, String), String>),
+    Consent(RollupAddress, Period, Result<Opinion, String>),
     /// A move, or that there is none for good.
     Found(RollupAddress, GameName, Box<Found>),
-    /// No move this time.
-    NotYet(RollupAddress, GameName, Position, String),
+    /// No move this time: the kind of what stands in the way, and what it says.
+    NotYet(RollupAddress, GameName, Position, &'static str, String),
     /// States are ready, and who wins from here.
     Prepared(RollupAddress, GameName, Position, Foreseen),
     /// It panicked.
@@ -141,6 +186,7 @@ pub(super) struct Desk {
     pub(super) kernel: Vec<u8>,
     pub(super) environment: Environment,
     timelines: Mutex<VecDeque<(Hash, Arc<Mutex<Timeline>>)>>,
+    pub(super) asked: Arc<Asked>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -201,11 +247,23 @@ impl Desk {
             kernel,
             environment,
             timelines: Mutex::default(),
+            asked: Arc::default(),
         }
     }
 
     /// Does one order.
     pub(super) fn work(&self, order: Order, patience: &Patience<Order>) -> Done {
+        let done = self.done(order, patience);
+        for (_, timeline) in locked(&self.timelines).iter() {
+            // Where another worker asks just now, its counts come with the next order.
+            if let Ok(mut timeline) = timeline.try_lock() {
+                self.asked.add(timeline.take_counts());
+            }
+        }
+        done
+    }
+
+    fn done(&self, order: Order, patience: &Patience<Order>) -> Done {
         let Order {
             rollup,
             period,
@@ -220,7 +278,10 @@ impl Desk {
             }
             Task::Answer(name, game, seat) => match self.answer(&period, &facts, &game, seat) {
                 Ok(found) => Done::Found(rollup, name, Box::new(found)),
-                Err(error) => Done::NotYet(rollup, name, game.position(&rollup), error.to_string()),
+                Err(error) => {
+                    let (position, reason) = (game.position(&rollup), error.to_string());
+                    Done::NotYet(rollup, name, position, error.kind(), reason)
+                }
             },
             Task::Prepare(name, game) => {
                 let foreseen = self.foresee(&period, &facts, &game);
@@ -315,10 +376,11 @@ impl Desk {
                 answer: Answer::Move(Box::new(found.refutation)),
                 foreseen,
                 milliseconds,
+                obstacle: None,
             }),
             Err(error) if error.obstacle() == Obstacle::Transient => Err(error.into()),
             Err(error) => {
-                let reason = error.to_string();
+                let (reason, kind) = (error.to_string(), error.kind());
                 let (answer, foreseen) = match error {
                     Unplayable::Indefensible { .. } => {
                         (Answer::Indefensible(reason.clone()), Foreseen::Draw)
@@ -332,6 +394,7 @@ impl Desk {
                     answer,
                     foreseen,
                     milliseconds,
+                    obstacle: Some(kind),
                 })
             }
         }
@@ -394,12 +457,12 @@ impl Desk {
         period: &Period,
         facts: &Facts,
         edges: EdgePolicy,
-    ) -> Result<(Consent, String), AnswerError> {
+    ) -> Result<Opinion, AnswerError> {
         let own = period.own.commitment;
         if edges == EdgePolicy::Refuse
             && let Some(reason) = self.edges(period)?
         {
-            return Ok((Consent::Refused(reason.clone()), reason));
+            return Ok(Opinion::refused(reason));
         }
         let timeline = self.timeline(period)?;
         let (ticks, end) = {
@@ -414,15 +477,19 @@ impl Desk {
                 "the reference machine ends level {} in {end} after {ticks} ticks, the fast one in {} after {}",
                 own.inbox_level, own.compressed_state, own.number_of_ticks
             );
-            return Ok((Consent::Refused(reason.clone()), reason));
+            return Ok(Opinion {
+                engines_differ: true,
+                ..Opinion::refused(reason)
+            });
         }
         let rehearsed = super::rehearsal::before_staking(self, period, facts)?;
         Ok(match rehearsed {
-            Ok(summary) => (
-                Consent::Given,
-                format!("both engines agree on {ticks} ticks; {summary}"),
-            ),
-            Err(reason) => (Consent::Refused(reason.clone()), reason),
+            Ok(summary) => Opinion {
+                consent: Consent::Given,
+                detail: format!("both engines agree on {ticks} ticks; {summary}"),
+                engines_differ: false,
+            },
+            Err(reason) => Opinion::refused(reason),
         })
     }
 
@@ -454,6 +521,16 @@ pub(super) enum AnswerError {
     /// The machine has no result.
     #[error(transparent)]
     Run(#[from] crate::pvm::RunError),
+}
+
+impl AnswerError {
+    /// Its kind, in the words of the game.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Game(error) => error.kind(),
+            Self::Desk(_) | Self::Run(_) => "machine",
+        }
+    }
 }
 
 impl From<crate::journal::JournalError> for AnswerError {
@@ -599,9 +676,11 @@ mod tests {
             assert_eq!(found.is_some(), is_marked);
             if is_marked {
                 // The machine, which could not run here, is not even asked.
-                let (consent, reason) = desk.consent(&period, &facts, EdgePolicy::Refuse).unwrap();
-                assert!(matches!(consent, Consent::Refused(_)), "{reason}");
+                let opinion = desk.consent(&period, &facts, EdgePolicy::Refuse).unwrap();
+                let reason = &opinion.detail;
+                assert!(matches!(opinion.consent, Consent::Refused(_)), "{reason}");
                 assert!(reason.contains("store_list_size"), "{reason}");
+                assert!(!opinion.engines_differ, "they were not asked");
             } else {
                 let outcome = desk.consent(&period, &facts, EdgePolicy::Refuse);
                 assert!(outcome.is_err(), "no machine, no consent");

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::brief::Brief;
-use super::desk::{Done, Order};
+use super::desk::{Asked, Done, Order};
 use super::hands::Hands;
 use super::news::PlayNews;
 use super::observe::{Seen, observe};
@@ -84,6 +84,10 @@ pub(in crate::tower) struct Player {
     pub(super) is_failing: bool,
     /// Set to stop computations when everything stops.
     pub(super) interrupts: Vec<Arc<AtomicBool>>,
+    /// What games asked the machines for, by rollup.
+    pub(super) asked: Vec<Arc<Asked>>,
+    /// Signatures refused: by the gate, by the key.
+    pub(super) refusals: [u64; 2],
     /// Whether there is something to think about.
     pub(super) is_due: bool,
     /// Whether everything wanted at the tip is handed over and nothing is under way.
@@ -454,6 +458,12 @@ impl Player {
                     tracing::info!(what = %what.key(), level = %block.level, "operation included");
                 }
             }
+            let [by_gate, by_key] = &mut self.refusals;
+            match &notice {
+                Notice::Refused { .. } => *by_gate = by_gate.saturating_add(1),
+                Notice::NoSignature { .. } => *by_key = by_key.saturating_add(1),
+                _ => {}
+            }
             if let Some(alarm) = concerns::of_notice(&notice) {
                 self.alarm(alarm).await;
             }
@@ -506,6 +516,8 @@ impl Player {
         let mut games = Vec::new();
         let mut bonded = Vec::new();
         let mut ended = [0_u64; 3];
+        let mut won_and_lost = [Mutez(0); 2];
+        let mut purses = Vec::new();
         let mut balance = None;
         for (rollup, table) in &self.tables {
             let Some(of_rollup) = brief.rollups.get(rollup) else {
@@ -525,7 +537,18 @@ impl Player {
             for (sum, more) in ended.iter_mut().zip(table.ended) {
                 *sum = sum.saturating_add(more);
             }
+            for (sum, more) in won_and_lost.iter_mut().zip([table.won, table.lost]) {
+                *sum = Mutez(sum.0.saturating_add(more.0));
+            }
+            purses.push((name, table.purse));
         }
+        let mut asked = [0_u64; 2];
+        for counts in self.asked.iter().map(|asked| asked.counts()) {
+            for (sum, more) in asked.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+        let refusals = self.refusals;
         let working = self.pool.len();
         let (is_settled, tip) = (self.is_settled, brief.tip);
         let (mode, account) = (self.mode.name(), self.hands.account());
@@ -540,6 +563,10 @@ impl Player {
             play.wanted = wanted;
             play.working = working;
             play.ended = ended;
+            play.purses = purses;
+            play.won_and_lost = won_and_lost;
+            play.refusals = refusals;
+            play.asked = asked;
             if is_settled {
                 play.settled = Some(tip);
             }

@@ -103,6 +103,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
     let mut tables = BTreeMap::new();
     let mut desks = BTreeMap::new();
     let mut interrupts = Vec::new();
+    let mut asked = Vec::new();
     for part in parts {
         let address = part.row.address;
         let mut table = Table::from_journal(&reader, part.row.clone(), me, stake)?;
@@ -119,6 +120,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
             part.environment,
         );
         interrupts.push(Arc::clone(&desk.environment.interrupt));
+        asked.push(Arc::clone(&desk.asked));
         desks.insert(address, Arc::new(desk));
     }
     let (finish, done) = mpsc::channel(RESULTS);
@@ -149,6 +151,8 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
         looks: 0,
         is_failing: false,
         interrupts,
+        asked,
+        refusals: [0; 2],
         is_due: false,
         is_settled: false,
     };

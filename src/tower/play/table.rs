@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::assertions::{Assertions, asserted};
 use super::brief::{Brief, Period, RollupBrief};
 use super::concerns;
-use super::desk::{Done, Found, Order, Task as Job, move_of};
+use super::desk::{Done, Found, Opinion, Order, Task as Job, move_of};
 use super::hands::intention;
 use super::news::{PlayNews, news_of};
 use super::observe::Seen;
@@ -27,8 +27,8 @@ use crate::protocol::{
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::policy::{
-    Answer, Choices, Consent, Hold, Plan, Position, Purpose, SeenGame, Situation, Task, Wish,
-    derive, our_slack,
+    Answer, Choices, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame, Situation, Task,
+    Wish, derive, our_slack,
 };
 use crate::tower::status::{GameStatus, Stage, Turn};
 
@@ -83,6 +83,8 @@ pub(super) struct Table {
     asking: BTreeSet<CommitmentHash>,
     answers: BTreeMap<Position, Answer>,
     forecasts: BTreeMap<Position, Foreseen>,
+    /// What stands in the way of an answer: its kind, and what it says.
+    obstacles: BTreeMap<Position, (&'static str, String)>,
     moves: BTreeMap<GameName, u32>,
     games: BTreeMap<GameName, Known>,
     last: Last,
@@ -90,6 +92,10 @@ pub(super) struct Table {
     pub(super) frozen: Option<String>,
     /// Money lost with bonds.
     pub(super) lost: Mutez,
+    /// Money won with games: half a bond each.
+    pub(super) won: Mutez,
+    /// What the policy said of money, last.
+    pub(super) purse: Purse,
     /// Games won, lost, drawn.
     pub(super) ended: [u64; 3],
     pub(super) is_retrying: bool,
@@ -124,11 +130,14 @@ impl Table {
             asking: BTreeSet::new(),
             answers: BTreeMap::new(),
             forecasts: BTreeMap::new(),
+            obstacles: BTreeMap::new(),
             moves: BTreeMap::new(),
             games: BTreeMap::new(),
             last: Last::default(),
             assertions: Assertions::default(),
             lost: Mutez(0),
+            won: Mutez(0),
+            purse: Purse::default(),
             ended: [0; 3],
             is_retrying: false,
             stalled: BTreeSet::new(),
@@ -184,7 +193,11 @@ impl Table {
                 *lost = lost.saturating_add(1);
                 self.lost = Mutez(self.lost.0.saturating_add(stake.0));
             }
-            Ending::Loser(_) => *won = won.saturating_add(1),
+            Ending::Loser(_) => {
+                *won = won.saturating_add(1);
+                let reward = stake.0.checked_div(2).unwrap_or(0);
+                self.won = Mutez(self.won.0.saturating_add(reward));
+            }
             Ending::Draw => {
                 *drawn = drawn.saturating_add(1);
                 self.lost = Mutez(self.lost.0.saturating_add(stake.0));
@@ -214,8 +227,8 @@ impl Table {
     pub(super) fn take(&mut self, done: Done) -> Outcome {
         let mut outcome = Outcome::default();
         match done {
-            Done::Consent(_, period, Ok((consent, detail))) => {
-                self.take_consent(period, consent, detail, &mut outcome);
+            Done::Consent(_, period, Ok(opinion)) => {
+                self.take_consent(period, opinion, &mut outcome);
             }
             Done::Consent(_, period, Err(reason)) => {
                 self.stalled.insert(period.own.hash.0);
@@ -240,8 +253,9 @@ impl Table {
                 }
             }
             Done::Found(_, game, found) => self.take_found(game, *found, &mut outcome),
-            Done::NotYet(_, game, position, reason) => {
+            Done::NotYet(_, game, position, kind, reason) => {
                 self.stalled.insert(position.0.0);
+                self.obstacles.insert(position, (kind, reason.clone()));
                 let subject = format!("{} {}", game.stakers.alice(), game.stakers.bob());
                 outcome.alarms.push(self.alarm(
                     alarms::NOT_PLAYABLE,
@@ -283,14 +297,17 @@ impl Table {
         }
     }
 
-    fn take_consent(
-        &mut self,
-        period: Period,
-        consent: Consent,
-        detail: String,
-        outcome: &mut Outcome,
-    ) {
+    fn take_consent(&mut self, period: Period, opinion: Opinion, outcome: &mut Outcome) {
+        let Opinion {
+            consent,
+            detail,
+            engines_differ,
+        } = opinion;
         let level = period.own.commitment.inbox_level;
+        if engines_differ {
+            let alarm = alarms::engine_disagreement(self.row.address, level, &detail);
+            outcome.alarms.push(alarm);
+        }
         let is_given = consent == Consent::Given;
         outcome.entries.push(PlayEntry::Consent(ConsentRow {
             rollup: self.row.address,
@@ -321,6 +338,15 @@ impl Table {
             *count = count.saturating_add(1);
         }
         self.take_forecast(game, found.position, found.foreseen, outcome);
+        match (found.obstacle, &found.answer) {
+            (Some(kind), Answer::NotPlayable(reason) | Answer::Indefensible(reason)) => {
+                self.obstacles
+                    .insert(found.position, (kind, reason.clone()));
+            }
+            _ => {
+                self.obstacles.remove(&found.position);
+            }
+        }
         self.answers.insert(found.position, found.answer);
     }
 
@@ -369,7 +395,7 @@ impl Table {
         let hold = moment
             .hold
             .max(self.frozen.is_some().then_some(Hold::Contradiction));
-        let plan = derive(&Situation {
+        let situation = Situation {
             rollup: moment.rollup,
             dialect: moment.of_rollup.dialect,
             mode: moment.mode,
@@ -390,7 +416,9 @@ impl Table {
             games: &moment.seen.games,
             consents: &consents,
             answers: &self.answers,
-        });
+        };
+        let plan = derive(&situation);
+        self.purse = Purse::of(&situation);
         self.work(moment, &plan, &mut outcome);
         let wanted = self.claim(moment, &plan, reader, &mut outcome);
         let decisions = self.last.decisions(at, &plan);
@@ -623,12 +651,11 @@ impl Table {
             let key = record::name(self.row.address, game);
             let position = game.position(&self.row.address);
             let (turn, ours_left, theirs_left) = clocks(game, seat, head);
-            let refused = match self.answers.get(&position) {
-                Some(Answer::NotPlayable(reason) | Answer::Indefensible(reason)) => {
-                    Some(reason.clone())
-                }
-                _ => None,
-            };
+            let (obstacle, refused) = self
+                .obstacles
+                .get(&position)
+                .map(|(kind, reason)| (*kind, reason.clone()))
+                .unzip();
             GameStatus {
                 rollup: name.to_owned(),
                 opponent: game.stakers.account(seat.opponent()),
@@ -650,6 +677,9 @@ impl Table {
                         known.copied().unwrap_or(Foreseen::Unknown)
                     }
                 },
+                stake: seen.constants.rollup.stake_amount,
+                clock: seen.constants.rollup.timeout_period,
+                obstacle,
                 not_playable: refused,
             }
         })

@@ -19,6 +19,7 @@ mod tests;
 pub(crate) use facts::Situation;
 pub use facts::{Account, Answer, Choices, Consent, Hold, Position, SeenGame};
 pub(crate) use games::our_slack;
+pub use money::Purse;
 pub use plan::{Concern, Plan, Purpose, Task, Wait, WaitReason, Wish, Work};
 
 use disputes::Disputes;

@@ -6,8 +6,38 @@ use super::plan::{Concern, NO_HURRY, Plan, Purpose, Wait, WaitReason, Wish};
 use super::publish::needed;
 use crate::config::Mode;
 use crate::protocol::operation::Action;
-use crate::protocol::{CommitmentHash, Level};
+use crate::protocol::{CommitmentHash, Level, Mutez};
 use crate::tower::mode::Publishing;
+
+/// Our money on a rollup, as people want to see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purse {
+    /// The bond that lies there.
+    pub staked: Mutez,
+    /// As much of it as could be taken back in the next block.
+    pub recoverable: Mutez,
+    /// What the account must be able to spend, should it come to a game; none where the mode never
+    /// stakes.
+    pub needed: Option<Mutez>,
+}
+
+impl Purse {
+    /// The purse of a moment.
+    pub(in crate::tower) fn of(situation: &Situation<'_>) -> Self {
+        let staked = if situation.account.is_bonded {
+            situation.constants.stake_amount
+        } else {
+            Mutez(0)
+        };
+        let is_free = is_recoverable(situation) && situation.our_games().next().is_none();
+        let stakes = situation.mode.capabilities().publishes != Publishing::Never;
+        Self {
+            staked,
+            recoverable: if is_free { staked } else { Mutez(0) },
+            needed: stakes.then(|| needed(situation)),
+        }
+    }
+}
 
 pub(super) fn collect(situation: &Situation<'_>, disputes: &Disputes, plan: &mut Plan) {
     let can = situation.mode.capabilities();
@@ -83,7 +113,7 @@ fn cement(situation: &Situation<'_>, plan: &mut Plan) {
 }
 
 /// The bond comes back once the highest level we ever staked on is final.
-fn recover(situation: &Situation<'_>, plan: &mut Plan) {
+fn is_recoverable(situation: &Situation<'_>) -> bool {
     let me = situation.me();
     let (_, cemented) = situation.stakes.last_cemented();
     let highest = situation
@@ -92,9 +122,14 @@ fn recover(situation: &Situation<'_>, plan: &mut Plan) {
         .filter(|(_, claim)| claim.stakers.contains(&me))
         .map(|(_, claim)| claim.commitment.inbox_level)
         .max();
-    if highest.is_some_and(|highest| highest > cemented) {
+    highest.is_none_or(|highest| highest <= cemented)
+}
+
+fn recover(situation: &Situation<'_>, plan: &mut Plan) {
+    if !is_recoverable(situation) {
         return;
     }
+    let me = situation.me();
     plan.wishes.push(Wish {
         action: Action::RecoverBond {
             rollup: situation.rollup,
