@@ -14,7 +14,7 @@ use super::intention::{Intention, Wanted};
 use crate::l1::{Block, BlockId, BlockRef, Client, Fault, L1Error};
 use crate::protocol::operation::Form;
 use crate::protocol::{BlockHash, Level, Mutez, RollupAddress, Timestamp};
-use crate::signer::{Gate, KeyError, Moment, SignError};
+use crate::signer::{Gate, KeyError, Moment, Refusal, SignError};
 
 /// Keeps entries. What is written must be on disk when the future ends.
 pub trait Scribe: Send {
@@ -163,7 +163,9 @@ impl<S: Scribe> Driver<S> {
     /// [`DriverError`]; nothing is lost, the next head is a new chance.
     pub async fn head(&mut self, at: At, wanted: Vec<Wanted>) -> Result<Report, DriverError> {
         let view = self.view(at.head).await?;
-        let effects = self.carrier.step(Observation::Head(Box::new(view), wanted));
+        // A brake or a freeze that is over holds nothing back any longer.
+        let mut effects = self.carrier.step(Observation::Freed(self.gate.free()));
+        effects.extend(self.carrier.step(Observation::Head(Box::new(view), wanted)));
         self.perform(effects, Some(at)).await
     }
 
@@ -239,11 +241,7 @@ impl<S: Scribe> Driver<S> {
                     reason: refusal.to_string(),
                 };
                 self.scribe.write(vec![entry]).await?;
-                return Ok(Observation::Refused(
-                    id,
-                    refusal.to_string(),
-                    refusal.index(),
-                ));
+                return Ok(refused(id, &refusal));
             }
         };
         let entry = Entry::Admitted {
@@ -255,9 +253,7 @@ impl<S: Scribe> Driver<S> {
         self.scribe.write(vec![entry]).await?;
         Ok(match self.gate.sign(admission).await {
             Ok(signed) => Observation::Signed(id, signed.hash, signed.bytes),
-            Err(SignError::Refused(refusal)) => {
-                Observation::Refused(id, refusal.to_string(), refusal.index())
-            }
+            Err(SignError::Refused(refusal)) => refused(id, &refusal),
             Err(error) => Observation::NotSigned(id, error.to_string()),
         })
     }
@@ -341,6 +337,14 @@ pub(super) async fn simulate(client: &Client, draft: &Draft, at: Option<At>) -> 
             Observation::Unfit(draft.id, error.node_errors().to_vec())
         }
         Err(error) => Observation::NotSimulated(draft.id, error.to_string()),
+    }
+}
+
+fn refused(id: u64, refusal: &Refusal) -> Observation {
+    let (reason, index) = (refusal.to_string(), refusal.index());
+    match refusal {
+        Refusal::Braked { .. } | Refusal::Frozen { .. } => Observation::Stopped(id, reason, index),
+        _ => Observation::Refused(id, reason, index),
     }
 }
 

@@ -67,6 +67,21 @@ pub enum IntentionKey {
     RecoverBond(RollupAddress, PublicKeyHash),
 }
 
+impl IntentionKey {
+    /// The rollup it is about.
+    #[must_use]
+    pub const fn rollup(&self) -> RollupAddress {
+        match self {
+            Self::Publish(rollup, _)
+            | Self::Open(rollup, ..)
+            | Self::Move(rollup, ..)
+            | Self::Timeout(rollup, _)
+            | Self::Cement(rollup, _)
+            | Self::RecoverBond(rollup, _) => *rollup,
+        }
+    }
+}
+
 /// An intention that should be on the chain soon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {

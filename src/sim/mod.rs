@@ -4,7 +4,7 @@
 //! cannot tell it from a node by what it reads. Refuses to know: the tower and the player's choices.
 //!
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
-//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `server`, `streams`,
+//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `hold`, `server`, `streams`,
 //! `control`. Who is on it: `accounts`, `actors`, `truth`, `trace`, `contracts`, `acts`, `scenario`.
 //! All together: `devnet`; named situations: `drills`.
 
@@ -21,6 +21,7 @@ mod devnet;
 mod dialect;
 mod drills;
 mod errors;
+mod hold;
 mod ledger;
 mod mempool;
 mod parameters;
@@ -49,9 +50,11 @@ pub use block::Block;
 pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
 pub use drills::{
-    Defence, Drill, Fate, Kernel, Lengths, Opponent, Report, Restart, Role, Staged, Traffic, suite,
+    Defence, Drill, Fate, Kernel, Lengths, Opponent, Report, Restart, Role, Staged, Traffic, crowd,
+    story, suite,
 };
 pub use errors::{ErrorKind, RuleError, Trace};
+pub use hold::{Hold, When};
 pub use parameters::{DalSizes, Parameters};
 pub use scenario::{Event, Refusal, Scenario, Setup};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::{Chain, ChainError};
 use super::control;
+use super::hold::{Hold, Holder, When};
 use super::rpc::{self, Method, Reply, Request, View};
 use super::scenario::Scenario;
 use super::streams::{self, Filter, Told};
@@ -127,6 +128,7 @@ impl Options {
 pub struct Endpoint {
     address: SocketAddr,
     weather: Arc<Mutex<Weather>>,
+    holder: Arc<Holder>,
     stop: CancellationToken,
 }
 
@@ -146,6 +148,17 @@ impl Endpoint {
     /// Changes its weather from now on.
     pub fn change_weather(&self, change: impl FnOnce(&mut Weather)) {
         change(&mut self.weather.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Holds a request to come, or none any more; lets go of the one that is held.
+    pub fn hold(&self, hold: Option<Hold>) {
+        self.holder.want(hold);
+    }
+
+    /// Whether a request is held, and whenever that changes.
+    #[must_use]
+    pub fn holding(&self) -> watch::Receiver<bool> {
+        self.holder.watched()
     }
 
     /// Stops serving; open streams end.
@@ -169,6 +182,7 @@ pub(super) struct Served {
     pub(super) weather: Arc<Mutex<Weather>>,
     control: Control,
     requests: Arc<AtomicU32>,
+    holder: Arc<Holder>,
     stop: CancellationToken,
 }
 
@@ -188,11 +202,13 @@ pub async fn serve(shared: Shared, options: Options) -> std::io::Result<Endpoint
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
     let weather = Arc::new(Mutex::new(options.weather));
+    let holder = Arc::new(Holder::default());
     let served = Served {
         shared: shared.clone(),
         weather: Arc::clone(&weather),
         control: options.control,
         requests: Arc::default(),
+        holder: Arc::clone(&holder),
         stop: stop.clone(),
     };
     let router = Router::new()
@@ -215,6 +231,7 @@ pub async fn serve(shared: Shared, options: Options) -> std::io::Result<Endpoint
     Ok(Endpoint {
         address,
         weather,
+        holder,
         stop,
     })
 }
@@ -265,6 +282,11 @@ async fn handle(
     if let Some(stream) = streamed(&served, &request, &weather) {
         return stream;
     }
+    let held = served.holder.takes(request.path);
+    if held == Some(When::Before) {
+        served.holder.wait().await;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let fault = if let Some(status) = weather.status_of(request.path) {
         Fault::Status(status)
     } else if request.path.contains("/blocks/") {
@@ -292,6 +314,10 @@ async fn handle(
             rpc::answer(view, &request)
         })
     });
+    if held == Some(When::After) {
+        served.holder.wait().await;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     respond(reply, fault)
 }
 

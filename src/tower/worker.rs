@@ -149,13 +149,24 @@ impl Worker {
     }
 
     /// Stops it, a kernel run in progress too.
-    pub(super) fn stop(self) {
-        self.mailbox.change(|slot| slot.is_closed = true);
-        self.interrupt.store(true, Ordering::Relaxed);
-        for thread in self.threads {
+    pub(super) fn stop(mut self) {
+        self.close();
+        for thread in std::mem::take(&mut self.threads) {
             // A thread that panicked has nothing more to say.
             let _ = thread.join();
         }
+    }
+
+    fn close(&self) {
+        self.mailbox.change(|slot| slot.is_closed = true);
+        self.interrupt.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Threads that nobody waits for end too: they hold the store, which has one owner.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

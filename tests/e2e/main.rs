@@ -3,13 +3,18 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod arena;
 mod crashes;
+mod crowds;
 mod docs;
 mod following;
+mod invariants;
 mod joining;
 mod page;
 mod playing;
 mod refusals;
+mod reorganisations;
+mod restarts;
 mod served;
 mod trouble;
 mod world;

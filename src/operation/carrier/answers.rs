@@ -1,6 +1,6 @@
 //! Answers: of simulations, of the gate and the key, of endpoints.
 
-use super::{Carrier, Effect, Injection, Notice, Pending, Work, variant};
+use super::{Carrier, Cause, Effect, Injection, Notice, Pending, Work, variant};
 use crate::l1::{EndpointName, NodeError, Simulated, Status};
 use crate::operation::batch::{Draft, Plan};
 use crate::operation::entry::{Entry, Item};
@@ -187,7 +187,7 @@ impl Carrier {
         &mut self,
         id: u64,
         reason: String,
-        index: Option<usize>,
+        (index, cause): (Option<usize>, Cause),
         effects: &mut Vec<Effect>,
     ) {
         let Some((plan, _)) = self.take_work(id) else {
@@ -207,6 +207,9 @@ impl Carrier {
         }));
         for item in &refused {
             self.hold(&item.what, Outcome::Stop, Vec::new(), effects);
+            if let Some(hold) = self.holds.get_mut(&item.what.key()) {
+                hold.cause = cause;
+            }
         }
         // Without what the gate refuses, the others may go.
         self.begin(bare(rest).collect(), effects);

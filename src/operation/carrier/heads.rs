@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Carrier, Effect, Hold, Notice, View};
+use super::{Carrier, Cause, Effect, Hold, Notice, Pending, View};
 use crate::l1::{NodeError, WaitingClass};
 use crate::operation::entry::Entry;
 use crate::operation::fee::patience;
@@ -12,6 +12,9 @@ use crate::protocol::{Counter, Level, OperationHash};
 
 /// Blocks that the reason of an ended hold is remembered for.
 const REMEMBERED: u32 = 20;
+
+/// Blocks after which an operation that is not included is replaced, however long others took.
+const MOST_PATIENCE: u32 = 8;
 
 /// Blocks that an intention is set aside for.
 const fn pause(outcome: Outcome) -> u32 {
@@ -176,9 +179,22 @@ impl Carrier {
             .collect()
     }
 
+    /// Blocks that an operation is given before a dearer one takes its place. The dearer one begins
+    /// its way anew: where the way itself is long, replacing sooner would keep all of them out.
+    fn patience(&self, pending: &Pending, desired: &[Wanted]) -> u32 {
+        let tried = u32::try_from(pending.variants.len()).unwrap_or(u32::MAX);
+        let slack = self.least_slack(desired);
+        let most = slack.map_or(MOST_PATIENCE, |slack| (slack / 2).clamp(3, MOST_PATIENCE));
+        let learned = self.usual.max(tried).min(most);
+        patience(slack).max(learned)
+    }
+
     /// Whether the pending operation should give way to another one.
     pub(super) fn should_replace(&self, desired: &[Wanted]) -> bool {
-        let Some(newest) = self.pending.as_ref().and_then(|p| p.variants.last()) else {
+        let Some(pending) = &self.pending else {
+            return true;
+        };
+        let Some(newest) = pending.variants.last() else {
             return true;
         };
         let wanted: BTreeSet<IntentionKey> = self.wanted.iter().map(|w| w.what.key()).collect();
@@ -192,8 +208,8 @@ impl Carrier {
                 && self.slack(wanted).is_some_and(|slack| slack <= urgent)
         });
         let waited = self.level().since(newest.signed_at).unwrap_or(0);
-        let is_stuck = waited >= patience(self.least_slack(desired));
-        let is_underpaid = self.pending.as_ref().is_some_and(|p| p.needed.is_some());
+        let is_stuck = waited >= self.patience(pending, desired);
+        let is_underpaid = pending.needed.is_some();
         is_overtaken || is_missing || is_stuck || is_underpaid
     }
 
@@ -221,6 +237,7 @@ impl Carrier {
             since: level,
             until,
             outcome,
+            cause: Cause::Answer,
         };
         let before = self.holds.insert(what.key(), hold);
         let is_known = before.is_some_and(|before| before.outcome == outcome);

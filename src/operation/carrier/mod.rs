@@ -22,7 +22,7 @@ use super::outcome::Outcome;
 use crate::crypto::{PublicKey, Signature};
 use crate::l1::{BlockRef, EndpointName, NodeError, Receipt, Simulated, Waiting};
 use crate::protocol::operation::{Action, Form, Operation};
-use crate::protocol::{Counter, Gas, Level, Mutez, OperationHash, PublicKeyHash};
+use crate::protocol::{Counter, Gas, Level, Mutez, OperationHash, PublicKeyHash, RollupAddress};
 
 /// How a carrier behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,10 @@ pub enum Observation {
     Signed(u64, OperationHash, Vec<u8>),
     /// The gate refused a draft; with the position of the content at fault, where it is one.
     Refused(u64, String, Option<usize>),
+    /// The gate signs nothing for now, or nothing of the rollup of the content at this position.
+    Stopped(u64, String, Option<usize>),
+    /// The gate signs for these rollups: what it was stopped for goes on at once.
+    Freed(BTreeSet<RollupAddress>),
     /// The key could not sign.
     NotSigned(u64, String),
     /// What the endpoints made of an injection.
@@ -301,6 +305,16 @@ struct Hold {
     since: Level,
     until: Level,
     outcome: Outcome,
+    cause: Cause,
+}
+
+/// Why an intention is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Somebody's answer to it, which time may change.
+    Answer,
+    /// Nothing is signed for now: over as soon as the gate is free.
+    Stop,
 }
 
 /// The last foreign operation seen in a block.
@@ -335,6 +349,8 @@ pub struct Carrier {
     strangers: BTreeSet<OperationHash>,
     work: Option<Work>,
     next_id: u64,
+    /// Blocks that the operation included last took from its signature: how long the way to bakers is.
+    usual: u32,
     /// Intentions in the next operation: halves when a batch fails, doubles when one succeeds.
     batch: usize,
 }
@@ -361,6 +377,7 @@ impl Carrier {
             strangers: BTreeSet::new(),
             work: None,
             next_id: 0,
+            usual: 0,
         }
     }
 
@@ -388,8 +405,14 @@ impl Carrier {
             Observation::NotSimulated(id, problem) => self.not_simulated(id, &problem),
             Observation::Signed(id, hash, bytes) => self.signed(id, hash, bytes, &mut effects),
             Observation::Refused(id, reason, index) => {
-                self.refused(id, reason, index, &mut effects);
+                self.refused(id, reason, (index, Cause::Answer), &mut effects);
             }
+            Observation::Stopped(id, reason, index) => {
+                self.refused(id, reason, (index, Cause::Stop), &mut effects);
+            }
+            Observation::Freed(rollups) => self
+                .holds
+                .retain(|key, hold| hold.cause != Cause::Stop || !rollups.contains(&key.rollup())),
             Observation::NotSigned(id, reason) => self.not_signed(id, reason, &mut effects),
             Observation::Injected(hash, answers) => self.injected(hash, &answers, &mut effects),
         }

@@ -61,6 +61,30 @@ fn a_lost_operation_is_sent_again_and_a_stuck_one_replaced() {
 }
 
 #[test]
+fn a_long_way_to_bakers_keeps_no_operation_out() {
+    let mut world = world();
+    // Bakers include what they have heard of for two blocks, unless a dearer one is on its way.
+    let carry = |world: &mut World, blocks: u32| {
+        let (mut waited, mut before) = (0, None);
+        for _ in 0..blocks {
+            world.tell();
+            let best = world.best();
+            waited = if best == before { waited + 1 } else { 0 };
+            before = best;
+            world.bake(best.filter(|_| waited >= 2));
+        }
+        world.tell();
+    };
+    world.wanted = vec![wanted(1, Some(19))];
+    carry(&mut world, 9);
+    assert_eq!(world.done(), [intention(1).key()]);
+    world.wanted = vec![wanted(2, Some(30))];
+    carry(&mut world, 3);
+    let both = [1, 2].map(|nth| intention(nth).key());
+    assert_eq!(world.done(), both, "it knows how long the way is");
+}
+
+#[test]
 fn little_slack_makes_dearer_operations() {
     let (mut calm, mut urgent) = (world(), world());
     calm.wanted = vec![wanted(1, None)];

@@ -495,6 +495,33 @@ async fn brake_and_freeze_stop_sending() {
         ["refused", "held"],
         "what was refused is written once, however often it is wanted"
     );
+    rig.driver.gate().brake().thaw(&rig.rollup);
+    rig.tell(&claim).await;
+    assert_eq!(
+        rig.waiting(),
+        1,
+        "sent at the head at which it may be again"
+    );
+    rig.bake(1);
+    rig.tell(&claim).await;
+    assert_eq!(rig.outcomes(), [Outcome::Included]);
+}
+
+#[tokio::test]
+async fn what_a_brake_held_back_is_in_the_very_next_block_after_it() {
+    let mut rig = rig(Settings::default()).await;
+    let claim = [rig.claim(1).await];
+    rig.driver.gate().brake().pull("by hand");
+    for _ in 0..3 {
+        rig.tell(&claim).await;
+        rig.bake(1);
+    }
+    assert_eq!(rig.waiting(), 0);
+    rig.driver.gate().brake().release();
+    rig.tell(&claim).await;
+    rig.bake(1);
+    rig.tell(&[]).await;
+    assert_eq!(rig.outcomes(), [Outcome::Included]);
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use brake::Brake;
 pub use memory::{Memory, Turn};
 pub use policy::{Authority, Moment, Policy};
@@ -22,7 +24,7 @@ pub use refusal::Refusal;
 use super::key::{Key, KeyError};
 use crate::crypto::{PublicKey, Signature};
 use crate::protocol::operation::{Form, Operation, SignedOperation};
-use crate::protocol::{OperationHash, PublicKeyHash, Timestamp};
+use crate::protocol::{OperationHash, PublicKeyHash, RollupAddress, Timestamp};
 
 /// An operation that may be signed, once.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,6 +139,19 @@ impl Gate {
     #[must_use]
     pub const fn brake(&self) -> &Brake {
         &self.brake
+    }
+
+    /// The rollups that neither the brake nor a freeze stops now.
+    #[must_use]
+    pub fn free(&self) -> BTreeSet<RollupAddress> {
+        if self.brake.pulled().is_some() {
+            return BTreeSet::new();
+        }
+        let rollups = self.policy.rollups.iter();
+        rollups
+            .filter(|rollup| self.brake.frozen(rollup).is_none())
+            .copied()
+            .collect()
     }
 
     /// The proof that a reveal of a BLS key carries; none for other curves.

@@ -8,6 +8,7 @@
 //! Promises: deterministic from the seed. Refuses to know who defends and how.
 
 mod report;
+mod story;
 mod suite;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ use super::weather::Weather;
 use crate::protocol::{Level, Mutez, Protocol, RollupAddress};
 
 pub use report::{Fate, Report};
-pub use suite::suite;
+pub use story::story;
+pub use suite::{crowd, suite};
 
 const COMMANDER: &[u8] = include_bytes!("../../../tests/data/kernels/commander.wasm");
 const SECOND: &[u8] = include_bytes!("../../../tests/data/kernels/commander-second.wasm");
@@ -168,7 +170,7 @@ pub struct Staged {
 }
 
 impl Drill {
-    fn setup(&self) -> Setup {
+    fn setup(&self, kernel: &[u8]) -> Setup {
         let Lengths {
             period,
             window,
@@ -178,6 +180,9 @@ impl Drill {
             let mut parameters =
                 Parameters::mainnet(protocol).with_lengths(period, window, timeout);
             parameters.reveals.dal_parameters = Some(Level::ZERO);
+            // A large kernel is originated by an installer on a public network.
+            let needed = kernel.len().saturating_mul(2);
+            parameters.operation_size = parameters.operation_size.max(needed);
             let most = &mut parameters.rollup.max_parallel_games;
             *most = self.parallel_games.unwrap_or(*most);
             parameters
@@ -203,13 +208,21 @@ impl Drill {
     /// # Errors
     /// [`ActError`] when the chain refuses the origination.
     pub fn stage(&self, engines: Engines) -> Result<Staged, ActError> {
-        let mut scenario = Scenario::new(self.setup()).map_err(malformed)?;
-        let truth = MachineTruth::new(engines, scenario.preimages().clone());
-        scenario.employ(std::iter::empty::<Actor>(), Box::new(truth));
         let kernel = match self.kernel {
             Kernel::Commander => COMMANDER,
             Kernel::Reckoner => RECKONER,
         };
+        self.stage_with(engines, kernel)
+    }
+
+    /// The same with another kernel, to which the messages mean what they may.
+    ///
+    /// # Errors
+    /// [`ActError`] when the chain refuses the origination.
+    pub fn stage_with(&self, engines: Engines, kernel: &[u8]) -> Result<Staged, ActError> {
+        let mut scenario = Scenario::new(self.setup(kernel)).map_err(malformed)?;
+        let truth = MachineTruth::new(engines, scenario.preimages().clone());
+        scenario.employ(std::iter::empty::<Actor>(), Box::new(truth));
         let rollup = scenario.originate(WRITER, kernel)?;
         self.plan_traffic(&mut scenario);
         for (level, event) in &self.events {

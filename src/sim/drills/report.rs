@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::protocol::operation::{Action, Content, Refutation, Stakers, Step};
 use crate::protocol::{Commitment, CommitmentHash, Level, Mutez, PublicKeyHash, RollupAddress};
+use crate::sim::errors::RuleError;
+use crate::sim::ledger::Owner;
 use crate::sim::receipts::{Receipt, Status};
 use crate::sim::rollup::Rollup;
 use crate::sim::rules::game::Side;
@@ -42,12 +44,19 @@ pub struct Report {
     pub proofs: u32,
     /// Moves that opponents made.
     pub opposing_moves: u32,
-    /// Operations of the defender that failed.
+    /// Openings of the defender that came second: the opponent had opened the same game meanwhile,
+    /// and nothing takes an operation back. They cost their fee.
+    pub came_second: u32,
+    /// Other operations of the defender that failed.
     pub failed: u32,
     /// Fewest blocks that the defender's clock had left when it moved.
     pub least_left: Option<i64>,
     /// Fees that the defender paid.
     pub fees: Mutez,
+    /// What the defender can spend.
+    pub balance: Mutez,
+    /// Whether the defender has a bond on the rollup.
+    pub is_bonded: bool,
     /// Stakers that lost their bond, in order.
     pub slashed: Vec<PublicKeyHash>,
     /// Whether the defender lost its bond.
@@ -98,6 +107,10 @@ fn is_alive(stored: &Rollup, mut hash: CommitmentHash) -> bool {
     true
 }
 
+const fn is_second_opening(error: &RuleError) -> bool {
+    matches!(error, RuleError::GameAlreadyStarted {})
+}
+
 /// Reading a chain block by block.
 struct Reading {
     me: PublicKeyHash,
@@ -136,9 +149,12 @@ impl Reading {
             .iter()
             .filter(|(hash, _)| lies.contains(*hash));
         self.report.lied = times.map(|(_, (level, _))| *level).min();
+        let owner = Owner::Implicit(self.me);
+        self.report.balance = chain.context().ledger.balance(owner);
         let Ok(stored) = chain.context().rollup(&self.rollup) else {
             return;
         };
+        self.report.is_bonded = stored.staker_index.contains_key(&self.me);
         let against = |index| {
             let stands = stored.stakers_of.iter();
             let stands = stands.filter(|(_, stakers)| stakers.contains(index));
@@ -196,9 +212,16 @@ impl Reading {
             let fees = self.report.fees.plus(content.fee);
             self.report.fees = fees.unwrap_or(self.report.fees);
         }
-        let Status::Applied(effects) = &receipt.status else {
-            self.report.failed += u32::from(is_mine);
-            return;
+        let effects = match &receipt.status {
+            Status::Applied(effects) => effects,
+            Status::Failed(trace) if trace.0.iter().any(is_second_opening) => {
+                self.report.came_second += u32::from(is_mine);
+                return;
+            }
+            _ => {
+                self.report.failed += u32::from(is_mine);
+                return;
+            }
         };
         match &content.action {
             Action::Publish { rollup, commitment } if *rollup == self.rollup => {

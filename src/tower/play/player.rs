@@ -24,9 +24,9 @@ use super::workers::Pool;
 use super::{concerns, files};
 use crate::config::{Mode, PlayConfig};
 use crate::journal::{Alarm, Entry, HoldRow, Journal, PlayEntry, Reader, Severity};
-use crate::l1::{BlockRef, Client, Receipt};
+use crate::l1::{BlockRef, Client, EndpointName, L1Error, Receipt};
 use crate::operation::{At, Notice, Outcome, Wanted};
-use crate::protocol::{Dialected, Level, Mutez, RollupAddress, Timestamp};
+use crate::protocol::{BlockHash, Dialected, Level, Mutez, RollupAddress, Timestamp};
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::event::{Event, News};
 use crate::tower::model::Place;
@@ -392,6 +392,7 @@ impl Player {
                     block.hash,
                     block.level
                 )),
+                Err(L1Error::Disagreement { answers, .. }) if confirmed(&answers, block) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
             // The player may be stopping.
@@ -572,4 +573,12 @@ impl Player {
             }
         });
     }
+}
+
+/// Whether two endpoints have a block, and more than have another one: a single node that lies or is
+/// astray keeps nobody from defending. It has its own alarm.
+fn confirmed(answers: &[(EndpointName, BlockHash)], block: BlockRef) -> bool {
+    let agree = answers.iter().filter(|(_, hash)| *hash == block.hash);
+    let agree = agree.count();
+    agree >= 2 && agree > answers.len().saturating_sub(agree)
 }

@@ -166,18 +166,29 @@ impl<O: Order> Pool<O> {
         slacks.filter(|slack| *slack < i64::MAX).count()
     }
 
-    /// Forgets what waits, ends after what runs.
-    pub(super) fn stop(self) {
+    fn close(&self) {
         {
             let mut queue = self.shared.queue();
             queue.is_closed = true;
             queue.waiting.clear();
         }
         self.shared.arrived.notify_all();
-        for thread in self.threads {
+    }
+
+    /// Forgets what waits, ends after what runs.
+    pub(super) fn stop(mut self) {
+        self.close();
+        for thread in std::mem::take(&mut self.threads) {
             // A thread that panicked outside of an order has nothing more to say.
             let _ = thread.join();
         }
+    }
+}
+
+/// Threads that nobody waits for end too, after what they do.
+impl<O: Order> Drop for Pool<O> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which of our commitments are to be staked on, and by when.
 
+use std::collections::BTreeSet;
+
 use super::disputes::Disputes;
 use super::facts::{Consent, Situation};
 use super::plan::{Concern, NO_HURRY, Plan, Purpose, Task, Wait, WaitReason, Wish, Work};
@@ -38,11 +40,24 @@ pub(super) fn publish(situation: &Situation<'_>, disputes: &Disputes, plan: &mut
     }
 }
 
-/// From the last cemented commitment up to the highest dispute: what nobody has published, and
-/// ours at each disputed level.
+/// From the last cemented commitment up to the highest dispute, and to where our own bond lies: ours
+/// at each disputed level, and whatever nobody but liars holds up. Once they are slashed, nothing
+/// that nobody stands on is ever cemented, and after the curfew nobody can stand on it any more: our
+/// bond would never come home from above it.
 fn against_false(situation: &Situation<'_>, disputes: &Disputes) -> Vec<Need> {
-    let Some(highest) = disputes.highest() else {
+    let me = situation.me();
+    let claims = situation.stakes.claims();
+    let staked = claims
+        .filter(|(_, claim)| claim.stakers.contains(&me))
+        .map(|(_, claim)| claim.commitment.inbox_level)
+        .max();
+    let Some(highest) = disputes.highest().max(staked) else {
         return Vec::new();
+    };
+    let liars: BTreeSet<_> = disputes.0.iter().flat_map(|lie| &lie.stakers).collect();
+    let is_held = |own: &Own| {
+        let claim = situation.stakes.claim(&own.hash);
+        claim.is_some_and(|claim| claim.stakers.iter().any(|staker| !liars.contains(staker)))
     };
     above_cemented(situation)
         .take_while(|own| own.commitment.inbox_level <= highest)
@@ -54,7 +69,7 @@ fn against_false(situation: &Situation<'_>, disputes: &Disputes) -> Vec<Need> {
                     own: *own,
                     purpose: Purpose::Contest(dispute.theirs),
                 }),
-                None if situation.stakes.claim(&own.hash).is_none() => Some(Need {
+                None if !is_held(own) => Some(Need {
                     own: *own,
                     purpose: Purpose::LeadTo(highest),
                 }),

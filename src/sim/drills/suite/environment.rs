@@ -121,14 +121,20 @@ pub(super) fn endpoints() -> Vec<Drill> {
                 ..good()
             },
         ),
-        after_a_good_one(
+        // Two that disagree are reason to stake nothing; the third decides.
+        drill(
             "endpoint_other_branch",
-            "one endpoint is on another branch",
+            "one endpoint of three is on another branch",
+            lie(),
+        )
+        .under(vec![
+            good(),
             Weather {
                 disagree_from: Some(Level::new(9)),
                 ..good()
             },
-        ),
+            good(),
+        ]),
         after_a_good_one(
             "endpoint_sends_no_heads",
             "one endpoint sends no heads",

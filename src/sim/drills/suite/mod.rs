@@ -11,6 +11,8 @@ mod lies;
 mod people;
 mod reference;
 
+pub use people::crowd;
+
 use super::{Defence, Drill, Kernel, Lengths, Opponent, Restart, Role, Traffic};
 use crate::protocol::{Level, Protocol};
 use crate::sim::actors::{From, Play, Strategy};

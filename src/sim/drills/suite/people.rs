@@ -1,8 +1,8 @@
 //! When opponents move, how many they are, and what money does to them and to us.
 
-use super::{Drill, END, RUN, at, drill, wrong};
+use super::{Drill, END, Lengths, Opponent, RUN, at, drill, opponent, wrong};
 use crate::protocol::{Level, Mutez};
-use crate::sim::actors::{Pace, Play, Strategy};
+use crate::sim::actors::{Opens, Pace, Play, Strategy};
 use crate::sim::scenario::Event;
 use crate::sim::weather::Carriage;
 
@@ -169,4 +169,46 @@ pub(super) fn money() -> Vec<Drill> {
         short,
         flooded,
     ]
+}
+
+/// Any number of liars, above the limit of parallel games too. Those who open games themselves tell
+/// one lie and so leave each other alone; those who wait for it tell four lies in turn. Final proofs
+/// travel one a block, so clocks are long enough for as many.
+#[must_use]
+pub fn crowd(liars: u32, opens: Opens) -> Drill {
+    let all = [
+        wrong(5, 0, 0),
+        wrong(7, END, RUN + 200),
+        wrong(5, END, 1),
+        wrong(7, END, RUN + RUN / 2),
+    ];
+    let (name, lies) = match opens {
+        Opens::All => ("crowd_opens", all.get(1..2)),
+        Opens::None => ("crowd", all.get(..)),
+    };
+    let lies = lies.unwrap_or_default().iter().cycle();
+    let opponents = lies.take(usize::try_from(liars).unwrap_or(0)).map(|lie| {
+        let play = Play {
+            opens,
+            ..Play::default()
+        };
+        Opponent {
+            play,
+            ..opponent(lie.clone())
+        }
+    });
+    Drill {
+        lengths: Lengths {
+            period: 10,
+            window: 160,
+            timeout: 120,
+        },
+        opponents: opponents.collect(),
+        last: Level::new(600),
+        ..drill(
+            &format!("{name}_{liars}"),
+            "many liars at once",
+            Strategy::Honest,
+        )
+    }
 }

@@ -144,12 +144,16 @@ fn nothing_is_wanted_where_nothing_is_false() {
 #[test]
 fn the_way_to_a_dispute_is_published_bottom_up() {
     let mut world = World::new(Mode::Defend, 3);
-    // The liar is honest about the first two periods, then lies; the chain lost period 2's truth
-    // only in the sense that nobody else stands on it.
+    // The liar is honest about the first two periods, then lies. Once it is slashed nobody would
+    // hold them up, and our bond could not come home from above them.
     let (one, two) = (world.truth(1), world.truth(2));
     world.publish(1, one);
     world.publish(1, two);
     world.lie(1, 3);
+    assert_eq!(world.wishes(), ["publish 1", "publish 2", "publish 3"]);
+    world.publish(2, one);
+    assert_eq!(world.wishes(), ["publish 2", "publish 3"], "2 holds up 1");
+    world.publish(2, two);
     assert_eq!(world.wishes(), ["publish 3"]);
     // A false predecessor is where the fight is; what is built on it falls with it.
     let mut world = World::new(Mode::Defend, 3);
@@ -488,6 +492,15 @@ fn the_bond_comes_home_when_nothing_needs_it() {
     let plan = world.plan();
     assert_eq!(plan.wishes, []);
     assert!(plan.is_finished);
+}
+
+#[test]
+fn what_our_bond_rests_on_is_held_up_while_it_lies_there() {
+    let mut world = World::new(Mode::Defend, 3);
+    world.stand(2);
+    assert_eq!(world.wishes(), ["publish 1"], "and nothing above it");
+    world.stand(1);
+    assert_eq!(world.wishes(), [""; 0]);
 }
 
 #[test]

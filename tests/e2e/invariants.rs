@@ -1,0 +1,175 @@
+//! What must hold however a drill went: the outcome, the books, what was told, and the journal.
+
+use std::collections::BTreeMap;
+
+use watchtower::journal::{Ending, Severity};
+use watchtower::protocol::operation::{Action, Refutation, Step};
+use watchtower::protocol::{Level, StateHash, Tick};
+use watchtower::sim::{Report, Strategy, story};
+
+use crate::arena::Arena;
+
+/// Half of a bond, which who defeats a liar first is given; and what a bond is.
+const REWARD: u64 = 5_000_000_000;
+const BOND: u64 = 10_000_000_000;
+
+impl Arena {
+    fn liars(&self) -> usize {
+        let opponents = self.drill.opponents.iter();
+        opponents
+            .filter(|opponent| opponent.strategy != Strategy::Honest)
+            .count()
+    }
+
+    /// Ends the tower and holds what came of the drill to the invariants: none when all is well.
+    pub(crate) fn verdict(mut self) -> Option<String> {
+        if self.tower.is_some() {
+            self.stop();
+        }
+        let report = self.report();
+        let mut wrong = self.wrong_outcome(&report);
+        wrong.extend(self.wrong_books(&report));
+        wrong.extend(self.contradictions());
+        wrong.extend(self.wrong_journal(&report));
+        if wrong.is_empty() {
+            return None;
+        }
+        let story = self.shared.with(|scenario| story(scenario)).join("\n");
+        Some(format!(
+            "{} (seed {}): {}\n{report:?}\n{story}\n",
+            self.drill.name,
+            self.drill.seed,
+            wrong.join("; ")
+        ))
+    }
+
+    fn wrong_outcome(&self, report: &Report) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut hold = |is_true: bool, what: &str| {
+            if !is_true {
+                wrong.push(what.to_owned());
+            }
+        };
+        let liars = self.liars();
+        hold(report.is_won(), "not won");
+        hold(report.slashed.len() == liars, "not all liars slashed");
+        hold(report.failed == 0, "an operation of ours failed");
+        let games = u32::try_from(report.games.len()).unwrap();
+        hold(report.came_second <= games, "opened more than once");
+        let is_home = !report.is_bonded || !self.bond_comes_home();
+        hold(is_home, "our bond is not home");
+        hold(
+            report.games.iter().all(|game| game.ended.is_some()),
+            "a game goes on",
+        );
+        wrong
+    }
+
+    /// The sum of what was spent, locked, lost and won.
+    fn wrong_books(&self, report: &Report) -> Option<String> {
+        if self.drill.defence.money.is_some() {
+            // Its account gets and loses money in other ways.
+            return None;
+        }
+        let bond = if report.is_bonded { BOND } else { 0 };
+        let ours = report.balance.0 + report.fees.0 + bond;
+        let won = ours.checked_sub(self.initial.0);
+        let fits = won.is_some_and(|won| {
+            won.is_multiple_of(REWARD) && won / REWARD <= report.slashed.len() as u64
+        });
+        (!fits).then(|| format!("{} became {ours}", self.initial))
+    }
+
+    /// Two states that the defender told for one tick of one period, in any game.
+    fn contradictions(&self) -> Option<String> {
+        let me = self.account();
+        let mut told: BTreeMap<(Level, Tick), Option<StateHash>> = BTreeMap::new();
+        self.shared.with(|scenario| {
+            let chain = scenario.chain();
+            let mut level = Level::ZERO;
+            while let Some(block) = chain.at(level) {
+                let operations = block.operations.iter();
+                for content in operations.flat_map(|included| &included.signed.operation.contents) {
+                    let Action::Refute {
+                        refutation:
+                            Refutation::Move {
+                                step: Step::Dissection(chunks),
+                                ..
+                            },
+                        opponent,
+                        ..
+                    } = &content.action
+                    else {
+                        continue;
+                    };
+                    if content.source != me {
+                        continue;
+                    }
+                    let before = level.previous().and_then(|level| chain.at(level));
+                    let context = before.and_then(|block| block.context.as_ref());
+                    let stored = context.and_then(|context| context.rollup(&self.rollup).ok());
+                    let mut games = stored.into_iter().flat_map(|stored| &stored.games);
+                    let game = games.find(|(players, _)| {
+                        [players.alice(), players.bob()].contains(opponent)
+                            && [players.alice(), players.bob()].contains(&me)
+                    });
+                    let Some((_, game)) = game else { continue };
+                    for chunk in chunks {
+                        let place = (game.inbox_level, chunk.tick);
+                        let known = *told.entry(place).or_insert(chunk.state);
+                        if known != chunk.state {
+                            return Some(format!("two states told for {place:?}"));
+                        }
+                    }
+                }
+                level = level.next()?;
+            }
+            None
+        })
+    }
+
+    /// What the journal must and must not hold.
+    fn wrong_journal(&self, report: &Report) -> Vec<String> {
+        let (me, reader) = (self.account(), self.reader());
+        let mut wrong = Vec::new();
+        for (game, end) in reader.games(&self.rollup).unwrap() {
+            if let Some((_, ending)) = end
+                && (ending == Ending::Loser(me)
+                    || ending == Ending::Draw
+                        && [game.stakers.alice(), game.stakers.bob()].contains(&me))
+            {
+                wrong.push(format!("journalled as lost: {game:?}"));
+            }
+        }
+        let alarms = reader.alarms(u32::MAX).unwrap();
+        let of = |kind: &str| alarms.iter().filter(|(_, _, word, _)| word == kind).count();
+        let has_lied = report.lied.is_some();
+        if has_lied != (of("false commitment") > 0) {
+            wrong.push(format!(
+                "{} alarms of a false commitment",
+                of("false commitment")
+            ));
+        }
+        // Clocks are short here, so that one may be in danger. None of these is ever due.
+        let never = [
+            "contradiction",
+            "game lost",
+            "proof rejected",
+            "false commitment cemented",
+            "curfew missed",
+        ];
+        for (_, severity, kind, message) in &alarms {
+            // Endpoints that are not at one are reason to wait with a stake, and to say so.
+            let is_at_one = self.drill.endpoints.is_empty();
+            let is_doubt = is_at_one && kind == "cannot judge";
+            if *severity == Severity::Critical && (is_doubt || never.contains(&kind.as_str())) {
+                wrong.push(format!("alarm of {kind}: {message}"));
+            }
+        }
+        let steps = reader.operation_steps().unwrap();
+        if steps.iter().any(|(_, row)| row.step == "refused") {
+            wrong.push("the gate had to refuse".into());
+        }
+        wrong
+    }
+}
