@@ -12,8 +12,8 @@ use crate::arena::{Arena, Came, mode, named};
 
 /// Played in every run: one of each kind of opponent and of fault.
 const SLICE: &[&str] = &[
-    "inbox_proof_at_genesis",
-    "inbox_proof_priority",
+    "arith_inbox_proof_at_genesis",
+    "inbox_proof_0",
     "pvm_proof_1",
     "pvm_proof_3",
     "pvm_proof_second_period",

@@ -63,7 +63,7 @@ fn a_tower_that_ends_after_sending_and_before_knowing_sends_nothing_twice() {
 
 #[test]
 fn a_tower_that_ends_while_it_plans_plans_again() {
-    let crashes = ended_at("inbox_proof_priority", at(SIMULATION, When::Before));
+    let crashes = ended_at("inbox_proof_0", at(SIMULATION, When::Before));
     assert!(crashes >= 4, "{crashes}");
 }
 
