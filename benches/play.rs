@@ -88,12 +88,10 @@ fn main() {
         .into_iter()
         .filter_map(vector)
         .collect();
-    if let Some(kernel) = &tx_kernel {
-        if is_wanted("tx-kernel") {
-            // In its decoding, its initialisation, its evaluation.
-            for tick in [400_000, 4_000_000, 8_000_000] {
-                play("tx-kernel", kernel, &messages, &[RUN + tick]);
-            }
+    if let Some(kernel) = tx_kernel.filter(|_| is_wanted("tx-kernel")) {
+        // In its decoding, its initialisation, its evaluation.
+        for tick in [400_000, 4_000_000, 8_000_000] {
+            play("tx-kernel", &kernel, &messages, &[RUN + tick]);
         }
     }
     if is_wanted("crowd") {
@@ -191,7 +189,9 @@ fn play(name: &str, kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) {
     let (stopped, data) = (stop.clone(), config.data_dir.clone());
     let handle = runtime.handle().clone();
     let tower = runtime.spawn_blocking(move || {
-        handle.block_on(follow(&config, Some(key), None, None, sender, stopped))
+        handle
+            .block_on(follow(&config, Some(key), None, None, sender, stopped))
+            .map_err(Box::new)
     });
     let mut answers = Vec::new();
     let mut settle = |after: i64| {

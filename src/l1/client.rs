@@ -187,11 +187,20 @@ impl Client {
             .iter()
             .map(|endpoint| {
                 let health = endpoint.health();
-                ((health.out_of_sync, health.consecutive_errors), endpoint)
+                let rank = (health.out_of_sync, health.consecutive_errors, health.doubts);
+                (rank, endpoint)
             })
             .collect();
         order.sort_by_key(|(rank, _)| *rank);
         order.into_iter().map(|(_, endpoint)| endpoint).collect()
+    }
+
+    /// What was answered last makes no sense beside what we know to be true: whoever is asked first
+    /// may be lying, so the next question goes to another endpoint.
+    pub fn doubt(&self) {
+        if let Some(endpoint) = self.in_order().first() {
+            endpoint.note(|health| health.doubts = health.doubts.saturating_add(1));
+        }
     }
 
     /// Makes sure `endpoint` is on the chain followed; the first endpoint asked fixes the chain

@@ -62,6 +62,8 @@ pub struct Health {
     pub disagreements: u64,
     /// Whether it differed the last time it was compared.
     pub disagrees: bool,
+    /// Times it told of games what cannot be: others are asked before it.
+    pub doubts: u64,
 }
 
 /// A node's RPC.

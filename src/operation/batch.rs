@@ -123,6 +123,8 @@ pub(super) struct Terms {
     pub(super) rules: FeeRules,
     pub(super) slack: Option<u32>,
     pub(super) replaced: Option<Offer>,
+    /// What bakers lately took, in percent of the least; 0 when the least is enough.
+    pub(super) going: u64,
     pub(super) needed: Option<Mutez>,
     pub(super) cap: Mutez,
 }
@@ -252,8 +254,15 @@ impl Plan {
                 .least(total, bytes)
                 .ok_or(DraftError::Overflow)?;
             let replaced = terms.replaced.map(|old| (old, total));
-            let fee = offer(least, terms.slack, replaced, terms.needed, terms.cap)
-                .ok_or(DraftError::FeeCap { cap: terms.cap })?;
+            let fee = offer(
+                least,
+                terms.going,
+                terms.slack,
+                replaced,
+                terms.needed,
+                terms.cap,
+            )
+            .ok_or(DraftError::FeeCap { cap: terms.cap })?;
             let Some(first) = operation.contents.first_mut() else {
                 return Err(DraftError::Overflow);
             };

@@ -63,6 +63,18 @@ pub(super) fn eagerness(slack: Option<u32>) -> u64 {
     }
 }
 
+/// What a replacement offers of what was not enough, in percent: time buys patience with bakers, and
+/// without time their price has to be found in few steps.
+#[must_use]
+fn raise(slack: Option<u32>) -> u64 {
+    match slack {
+        None | Some(1000..) => 150,
+        Some(100..=999) => 200,
+        Some(20..=99) => 300,
+        Some(0..=19) => 500,
+    }
+}
+
 /// Blocks that an operation may wait before a dearer one replaces it.
 #[must_use]
 pub(super) fn patience(slack: Option<u32>) -> u32 {
@@ -97,10 +109,12 @@ pub(super) fn replacement(old: Offer, gas: Gas) -> Mutez {
     Mutez(u64::try_from(by_fee.max(by_ratio)).unwrap_or(u64::MAX))
 }
 
-/// What to offer: the least times eagerness, more than what is replaced; none over the cap.
+/// What to offer: the least times eagerness, or the `going` price in percent of the least; more than
+/// what is replaced; none over the cap.
 #[must_use]
 pub(super) fn offer(
     least: Mutez,
+    going: u64,
     slack: Option<u32>,
     replaced: Option<(Offer, Gas)>,
     needed: Option<Mutez>,
@@ -110,12 +124,20 @@ pub(super) fn offer(
         .map_or(Mutez(0), |(old, gas)| replacement(old, gas))
         .max(needed.unwrap_or_default())
         .max(least);
-    let eager = percent(least, eagerness(slack));
-    // A stuck operation did not offer enough: half as much again, not only what is required.
-    let raised = replaced.map_or(Mutez(0), |(old, _)| percent(old.fee, 150));
+    let eager = percent(least, eagerness(slack).max(going));
+    // A stuck operation did not offer enough: much more, not only what is required.
+    let raised = replaced.map_or(Mutez(0), |(old, _)| percent(old.fee, raise(slack)));
     let wished = floor.max(eager).max(raised);
     let offered = wished.min(cap);
     (offered >= floor).then_some(offered)
+}
+
+/// What an operation offered, in percent of the least.
+#[must_use]
+pub(super) fn price(offer: Offer, least: Mutez) -> u64 {
+    let share = u128::from(offer.fee.0).saturating_mul(100);
+    let share = share.checked_div(least.0.into()).unwrap_or(0);
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -161,22 +183,25 @@ mod tests {
                 gas,
             ))
         };
-        assert_eq!(offer(Mutez(1000), None, None, None, cap), Some(Mutez(1100)));
-        assert_eq!(offer(Mutez(1000), Some(3), None, None, cap), Some(cap));
         assert_eq!(
-            offer(Mutez(1000), None, old(1100), None, cap),
+            offer(Mutez(1000), 0, None, None, None, cap),
+            Some(Mutez(1100))
+        );
+        assert_eq!(offer(Mutez(1000), 0, Some(3), None, None, cap), Some(cap));
+        assert_eq!(
+            offer(Mutez(1000), 0, None, old(1100), None, cap),
             Some(Mutez(1650))
         );
         assert_eq!(
-            offer(Mutez(1000), None, old(1900), None, cap),
+            offer(Mutez(1000), 0, None, old(1900), None, cap),
             Some(Mutez(2000))
         );
-        assert_eq!(offer(Mutez(1000), None, old(1905), None, cap), None);
+        assert_eq!(offer(Mutez(1000), 0, None, old(1905), None, cap), None);
         assert_eq!(
-            offer(Mutez(1000), None, None, Some(Mutez(1999)), cap),
+            offer(Mutez(1000), 0, None, None, Some(Mutez(1999)), cap),
             Some(Mutez(1999))
         );
-        assert_eq!(offer(Mutez(2001), None, None, None, cap), None);
+        assert_eq!(offer(Mutez(2001), 0, None, None, None, cap), None);
     }
 
     #[test]
@@ -185,6 +210,22 @@ mod tests {
         for pair in slacks.windows(2) {
             assert!(eagerness(pair[0]) >= eagerness(pair[1]), "{pair:?}");
             assert!(patience(pair[0]) <= patience(pair[1]), "{pair:?}");
+            assert!(raise(pair[0]) >= raise(pair[1]), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn a_price_a_hundred_times_the_usual_is_found_in_few_steps_and_remembered() {
+        let (least, cap, gas) = (Mutez(1000), Mutez(5_000_000), Gas(10));
+        let mut steps = Vec::new();
+        let mut old = None;
+        while steps.last().is_none_or(|fee| *fee < Mutez(100_000)) {
+            let fee = offer(least, 0, Some(25), old, None, cap).unwrap();
+            old = Some((Offer { fee, gas }, gas));
+            steps.push(fee);
+        }
+        assert_eq!(steps.len(), 5, "{steps:?}");
+        let going = price(old.unwrap().0, least);
+        assert_eq!(offer(least, going, Some(25), None, None, cap), steps.pop());
     }
 }

@@ -121,21 +121,16 @@ impl Ledger {
                 }
             }
             Entry::Dropped { hash, .. } => {
-                if self.open.remove(hash).is_some() {
-                    add(&mut self.dropped, 1);
-                }
+                let gone = self.open.remove(hash);
+                add(&mut self.dropped, u64::from(gone.is_some()));
             }
-            Entry::Held { outcome, .. } => {
-                if *outcome != Outcome::Included {
-                    add(self.rejected.entry(outcome.word()).or_default(), 1);
-                }
+            Entry::Held { outcome, .. } if *outcome != Outcome::Included => {
+                add(self.rejected.entry(outcome.word()).or_default(), 1);
             }
             Entry::Injected {
                 accepted, refused, ..
-            } => {
-                if accepted.is_empty() && !refused.is_empty() {
-                    add(self.rejected.entry("mempool").or_default(), 1);
-                }
+            } if accepted.is_empty() && !refused.is_empty() => {
+                add(self.rejected.entry("mempool").or_default(), 1);
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Carrier, Effect, Landing, Notice, Pending, StandBy, Variant};
 use crate::l1::{BlockRef, NodeError, Receipt};
 use crate::operation::entry::Entry;
+use crate::operation::fee::price;
 use crate::operation::outcome::{Outcome, of_receipt};
 use crate::protocol::{Level, OperationHash};
 
@@ -110,8 +111,23 @@ impl Carrier {
             outcomes: outcomes.iter().map(|(outcome, _)| *outcome).collect(),
             errors: errors.map(|error| error.id.clone()).collect(),
         }));
+        self.note_price(&variant);
         self.settle_counter(&variant, effects);
         self.note_outcomes(block, &variant, outcomes, effects);
+    }
+
+    /// What bakers took after they had left less lying is what the next operation begins with; the
+    /// memory fades with each that goes in at once.
+    fn note_price(&mut self, included: &Variant) {
+        let cheaper = self.pending.iter().flat_map(|pending| &pending.variants);
+        let was_refused = cheaper
+            .filter(|variant| variant.first == included.first)
+            .any(|variant| variant.offer.fee < included.offer.fee);
+        let (gas, bytes) = (included.offer.gas, included.bytes.len());
+        self.going = match self.settings.fees.least(gas, bytes) {
+            Some(least) if was_refused => price(included.offer, least),
+            _ => self.going.saturating_mul(3) / 4,
+        };
     }
 
     /// Whatever began with a counter that is used now can no longer be included.

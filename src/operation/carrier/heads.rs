@@ -16,12 +16,13 @@ const REMEMBERED: u32 = 20;
 /// Blocks after which an operation that is not included is replaced, however long others took.
 const MOST_PATIENCE: u32 = 8;
 
-/// Blocks that an intention is set aside for.
-const fn pause(outcome: Outcome) -> u32 {
+/// Blocks that an intention is set aside for. What waits for somebody to act is tried again rarely,
+/// but several times before there is no time left.
+fn pause(outcome: Outcome, slack: Option<u32>) -> u32 {
     match outcome {
         Outcome::Wait | Outcome::Retry | Outcome::Obsolete => 1,
         Outcome::Included => 2,
-        Outcome::Stop | Outcome::Disagreement => 10,
+        Outcome::Stop | Outcome::Disagreement => slack.map_or(10, |slack| (slack / 4).clamp(1, 10)),
     }
 }
 
@@ -232,7 +233,12 @@ impl Carrier {
         errors: Vec<NodeError>,
         effects: &mut Vec<Effect>,
     ) {
-        let until = level.plus(pause(outcome)).unwrap_or(level);
+        let wanted = self
+            .wanted
+            .iter()
+            .find(|wanted| wanted.what.key() == what.key());
+        let slack = wanted.and_then(|wanted| self.slack(wanted));
+        let until = level.plus(pause(outcome, slack)).unwrap_or(level);
         let hold = Hold {
             since: level,
             until,

@@ -351,6 +351,8 @@ pub struct Carrier {
     next_id: u64,
     /// Blocks that the operation included last took from its signature: how long the way to bakers is.
     usual: u32,
+    /// What bakers lately took, in percent of the least, where they refused less.
+    going: u64,
     /// Intentions in the next operation: halves when a batch fails, doubles when one succeeds.
     batch: usize,
 }
@@ -378,6 +380,7 @@ impl Carrier {
             work: None,
             next_id: 0,
             usual: 0,
+            going: 0,
         }
     }
 

@@ -130,6 +130,7 @@ impl Carrier {
             rules: self.settings.fees,
             slack: self.least_slack(items),
             replaced,
+            going: self.going,
             needed: self.pending.as_ref().and_then(|pending| pending.needed),
             cap: self.settings.fee_cap,
         }

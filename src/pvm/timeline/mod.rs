@@ -209,8 +209,8 @@ impl Timeline {
 
     /// Hashes that were known when asked for, and those that had to be computed, since the last
     /// time this was asked.
-    pub const fn take_counts(&mut self) -> (u64, u64) {
-        std::mem::replace(&mut self.counts, (0, 0))
+    pub fn take_counts(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.counts)
     }
 
     /// The proof of the tick that leads from the state at `tick` to the next.

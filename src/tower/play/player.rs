@@ -352,6 +352,9 @@ impl Player {
             &operations,
             &self.reader,
         );
+        if outcome.is_doubtful {
+            self.client.doubt();
+        }
         let frozen = std::mem::take(&mut outcome.frozen);
         self.keep(outcome.entries).await;
         if let Some(reason) = frozen {

@@ -62,6 +62,8 @@ pub(super) struct Outcome {
     /// The rollup is to be frozen, for this reason.
     pub(super) frozen: Option<String>,
     pub(super) is_finished: bool,
+    /// A game of ours is shown with claims that leave nothing to attack: the chain has no such game.
+    pub(super) is_doubtful: bool,
 }
 
 /// A game on the chain as last seen.
@@ -428,11 +430,18 @@ impl Table {
             let alarm = concerns::alarm(moment.rollup, moment.of_rollup.dialect, concern);
             outcome.alarms.push(alarm);
         }
-        if plan.hold.is_none() && self.frozen.is_none() {
+        // Standing by is the carrier's: it knows when a clock leaves no time for it.
+        let may_send = matches!(plan.hold, None | Some(Hold::StandBy));
+        if may_send && self.frozen.is_none() {
             outcome.wanted = wanted;
         }
         self.wanted.clone_from(&outcome.wanted);
         outcome.is_finished = plan.is_finished;
+        let games = moment.seen.games.iter();
+        outcome.is_doubtful = games
+            .filter(|game| game.seat(&self.me).is_some())
+            .filter_map(|game| self.obstacles.get(&game.position(&self.row.address)))
+            .any(|(kind, _)| *kind == "claims");
         outcome
     }
 
