@@ -140,9 +140,8 @@ fn alarm(row: &LogRow) -> Option<Signal> {
         signal.nature = Nature::Condition;
         signal.subject = String::new();
     }
-    if signal.rule == "low-balance" {
+    if signal.rule == "balance-low" {
         // As long as the account is short, whichever rollup said so first.
-        signal.rule = "balance-low".into();
         signal.nature = Nature::Condition;
         signal.subject = String::new();
         signal.rollup = None;

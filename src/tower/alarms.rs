@@ -32,7 +32,7 @@ pub(super) const CANNOT_JUDGE: &str = "cannot judge";
 /// A stake is needed and cannot be paid.
 pub(super) const CANNOT_STAKE: &str = "cannot stake";
 /// There is too little money for a stake, should one be needed.
-pub(super) const LOW_BALANCE: &str = "low balance";
+pub(super) const LOW_BALANCE: &str = "balance low";
 /// We have no move in a game.
 pub(super) const NOT_PLAYABLE: &str = "not playable";
 /// Layer 1 did not accept a proof of ours.
