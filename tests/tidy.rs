@@ -173,10 +173,9 @@ fn no_file_is_a_dumping_ground() {
             "cli/args.rs",
             "the table of commands and flags, with their help",
         ),
-        ("wasm/run/code.rs", "the table of compact instructions"),
         (
-            "wasm/run/machine.rs",
-            "one match over that table: the hot loop",
+            "config/settings.rs",
+            "the table of settings: each once, with its help and its check",
         ),
     ];
     for (path, text) in all_sources() {
