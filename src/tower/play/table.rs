@@ -21,16 +21,17 @@ use crate::journal::{
     PlayEntry, Reader, RollupRow, Severity,
 };
 use crate::operation::Wanted;
-use crate::protocol::{
-    CommitmentHash, GameResult, Level, Mutez, Player, PublicKeyHash, RollupAddress,
-};
+use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::policy::{
     Answer, Choices, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame, Situation, Task,
-    Wish, derive, our_slack,
+    Wish, derive,
 };
-use crate::tower::status::{GameStatus, Stage, Turn};
+
+mod shown;
+
+use shown::position_news;
 
 /// Blocks that one of our moves takes, from seeing the position to inclusion.
 const BLOCKS_PER_MOVE: u32 = 3;
@@ -648,52 +649,6 @@ impl Table {
         }
         wanted
     }
-
-    /// Our games for the status.
-    pub(super) fn shown(&self, name: &str, seen: &Seen, head: Level) -> Vec<GameStatus> {
-        let machine = Machine::of(seen.constants.protocol);
-        let ours = seen
-            .games
-            .iter()
-            .filter_map(|game| Some((game, game.seat(&self.me)?)));
-        ours.map(|(game, seat)| {
-            let key = record::name(self.row.address, game);
-            let position = game.position(&self.row.address);
-            let (turn, ours_left, theirs_left) = clocks(game, seat, head);
-            let (obstacle, refused) = self
-                .obstacles
-                .get(&position)
-                .map(|(kind, reason)| (*kind, reason.clone()))
-                .unzip();
-            GameStatus {
-                rollup: name.to_owned(),
-                opponent: game.stakers.account(seat.opponent()),
-                seat,
-                start: game.game.start_level,
-                inbox_level: game.game.inbox_level,
-                turn,
-                stage: stage(game),
-                width: game.widest(),
-                our_blocks_left: ours_left,
-                their_blocks_left: theirs_left,
-                slack: our_slack(game, seat, head, machine, BLOCKS_PER_MOVE),
-                moves: self.moves.get(&key).copied().unwrap_or(0),
-                forecast: match &game.forfeit {
-                    Some(GameResult::Loser { loser, .. }) => Foreseen::Loser(*loser),
-                    Some(GameResult::Draw) => Foreseen::Draw,
-                    None => {
-                        let known = self.forecasts.get(&position);
-                        known.copied().unwrap_or(Foreseen::Unknown)
-                    }
-                },
-                stake: seen.constants.rollup.stake_amount,
-                clock: seen.constants.rollup.timeout_period,
-                obstacle,
-                not_playable: refused,
-            }
-        })
-        .collect()
-    }
 }
 
 /// The game that a wish is a move in.
@@ -711,50 +666,5 @@ fn opponent(game: &GameName, me: &PublicKeyHash) -> Option<PublicKeyHash> {
         Some(bob)
     } else {
         (bob == *me).then_some(alice)
-    }
-}
-
-const fn stage(game: &SeenGame) -> Stage {
-    if game.is_final_move() {
-        Stage::FinalMove
-    } else {
-        Stage::Dissecting
-    }
-}
-
-/// Whose turn it is, and the blocks left of both at a head.
-fn clocks(game: &SeenGame, seat: Player, head: Level) -> (Turn, i64, i64) {
-    let left = |player: Player| {
-        if game.game.turn == player {
-            game.clock.blocks_left(player, head)
-        } else {
-            i64::from(game.clock.stored(player))
-        }
-    };
-    let turn = if game.game.turn == seat {
-        Turn::Ours
-    } else {
-        Turn::Theirs
-    };
-    (turn, left(seat), left(seat.opponent()))
-}
-
-fn position_news(
-    name: GameName,
-    game: &SeenGame,
-    seat: Player,
-    head: Level,
-    is_new: bool,
-) -> PlayNews {
-    let (turn, ours_left, theirs_left) = clocks(game, seat, head);
-    PlayNews::Position {
-        game: name,
-        opponent: game.stakers.account(seat.opponent()),
-        turn,
-        stage: stage(game),
-        width: game.widest(),
-        ours_left,
-        theirs_left,
-        is_new,
     }
 }
