@@ -34,7 +34,6 @@ impl ChainFacts {
         constants: &ChainConstants,
     ) -> Option<ConstantsRow> {
         self.hear(constants);
-        let is_on = constants.dal.is_some_and(|dal| dal.feature_enable);
         let dal = constants.dal.map(|dal| {
             [
                 i64::from(dal.number_of_slots),
@@ -43,13 +42,14 @@ impl ChainFacts {
                 i64::from(dal.page_size),
             ]
         });
+        // Whether the layer is switched on does not matter (`is_reveal_enabled_predicate`).
         let activation = constants
             .reveals
             .map_or(Activation::BASIC, |reveals| Activation {
                 preimage: Some(reveals.raw_data.blake2b),
                 metadata: Some(reveals.metadata),
-                dal_page: is_on.then_some(reveals.dal_page),
-                dal_parameters: is_on.then_some(reveals.dal_parameters),
+                dal_page: Some(reveals.dal_page),
+                dal_parameters: Some(reveals.dal_parameters),
             });
         let row = ConstantsRow {
             block,
