@@ -124,8 +124,10 @@ fn what_the_chain_tells_kernels_is_kept_for_offline_runs() {
     assert_eq!(first.level, world.origin);
     let [slots, lag, slot_size, page_size] = first.dal.unwrap();
     assert_eq!((slots, lag, slot_size, page_size), (32, 8, 126_944, 3_967));
-    // The simulated chain has its data-availability layer off.
-    assert_eq!(first.reveals[2..], [None, None]);
+    // The simulated chain answers nothing of its data-availability layer: it says so by levels that
+    // never come, not by its switch.
+    let never = Some(Level::try_from(i64::from(i32::MAX) - 1).unwrap());
+    assert_eq!(first.reveals[2..], [never, never]);
     let replay = world
         .watchtower_in(&world.data())
         .arg("replay")
