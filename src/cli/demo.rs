@@ -16,7 +16,7 @@ use super::args::DemoArgs;
 use super::devnet::operator_engines;
 use super::exit::{Exit, Failure};
 use super::follow::{listener, stop_on_signals};
-use super::output::{line, runtime, start_logs};
+use super::output::{line, runtime, start_quiet_logs};
 use crate::config::{Config, Mode, RollupConfig};
 use crate::crypto::Dialect;
 use crate::journal::{Ending, Judgement, Reader};
@@ -60,15 +60,7 @@ struct Story {
 }
 
 pub(super) fn run(config: &Config, command: &DemoArgs) -> Result<Exit, Failure> {
-    start_logs(&Config {
-        // The account below tells the story; logs only on request.
-        log: if config.log == Config::default().log {
-            "error,watchtower::tower::announce=off".into()
-        } else {
-            config.log.clone()
-        },
-        ..config.clone()
-    })?;
+    start_quiet_logs(config)?;
     let scratch = Scratch::new()?;
     let dialect = if command.dialect == "scr1" {
         Dialect::Scr1

@@ -17,7 +17,7 @@ use super::demo::Scratch;
 use super::devnet::operator_engines;
 use super::exit::{Exit, Failure};
 use super::follow::stop_on_signals;
-use super::output::{line, runtime, start_logs};
+use super::output::{line, runtime, start_quiet_logs};
 use crate::config::{Config, Mode, RollupConfig};
 use crate::crypto::Dialect;
 use crate::journal::{Judgement, Reader};
@@ -53,14 +53,7 @@ pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure>
         let message = "--keep keeps one drill: name one";
         return Err(Failure::said(Exit::Configuration, message));
     }
-    start_logs(&Config {
-        log: if config.log == Config::default().log {
-            "error,watchtower::tower::announce=off".into()
-        } else {
-            config.log.clone()
-        },
-        ..config.clone()
-    })?;
+    start_quiet_logs(config)?;
     let runtime = runtime()?;
     let mut is_won = true;
     for drill in chosen {

@@ -43,6 +43,18 @@ fn filter(config: &Config) -> Result<EnvFilter, Failure> {
     })
 }
 
+/// Starts logging for a command that tells its own story: errors alone, unless asked for more.
+pub(super) fn start_quiet_logs(config: &Config) -> Result<Logs, Failure> {
+    start_logs(&Config {
+        log: if config.log == Config::default().log {
+            "error,watchtower::tower::announce=off".into()
+        } else {
+            config.log.clone()
+        },
+        ..config.clone()
+    })
+}
+
 /// Starts logging to standard error.
 pub(super) fn start_logs(config: &Config) -> Result<Logs, Failure> {
     let base = tracing_subscriber::fmt()

@@ -232,16 +232,7 @@ impl Reader {
         self.many(
             "SELECT at, step, hash, detail FROM operation ORDER BY seq",
             [],
-            |row| {
-                Ok((
-                    row.get(0)?,
-                    OperationStepRow {
-                        step: row.get(1)?,
-                        hash: row.get::<_, Option<[u8; 32]>>(2)?.map(OperationHash),
-                        detail: row.get(3)?,
-                    },
-                ))
-            },
+            numbered_step,
         )
     }
 
@@ -253,16 +244,7 @@ impl Reader {
         self.many(
             "SELECT seq, step, hash, detail FROM operation WHERE seq > ?1 ORDER BY seq",
             [seq],
-            |row| {
-                Ok((
-                    row.get(0)?,
-                    OperationStepRow {
-                        step: row.get(1)?,
-                        hash: row.get::<_, Option<[u8; 32]>>(2)?.map(OperationHash),
-                        detail: row.get(3)?,
-                    },
-                ))
-            },
+            numbered_step,
         )
     }
 
@@ -374,4 +356,16 @@ fn seat(row: &Row<'_>, column: usize) -> rusqlite::Result<Player> {
         "bob" => Ok(Player::Bob),
         _ => Err(bad(column, Unknown(word))),
     }
+}
+
+/// A number, of whatever kind was asked for, and a step of an operation.
+fn numbered_step(row: &Row<'_>) -> rusqlite::Result<(i64, OperationStepRow)> {
+    Ok((
+        row.get(0)?,
+        OperationStepRow {
+            step: row.get(1)?,
+            hash: row.get::<_, Option<[u8; 32]>>(2)?.map(OperationHash),
+            detail: row.get(3)?,
+        },
+    ))
 }

@@ -18,6 +18,23 @@ pub(crate) struct TestHost {
     pub(crate) calls: u32,
 }
 
+/// splitmix64: what seeds of random kernels lead to must not change with a dependency.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
+        self.next().is_multiple_of(count)
+    }
+}
+
 const I32: ValueType = ValueType::Num(NumType::I32);
 
 pub(crate) struct TestImports;

@@ -14,6 +14,7 @@ use crate::pvm::host::{HostContext, HostOutcome, HostValue, Memory, ValueType, d
 use crate::pvm::slow::{Course, Expects, Input, Machine, Purpose, Stop, prove, verify};
 use crate::pvm::{Buffers, Durable, Edges, ListingOrder};
 use crate::wasm::encoding::Style;
+use crate::wasm::testing::Random;
 
 /// Environment variable with a number of kernels for a long campaign, and of the first seed.
 const CAMPAIGN: &str = "WATCHTOWER_RANDOM_KERNELS";
@@ -21,23 +22,6 @@ const FIRST_SEED: &str = "WATCHTOWER_RANDOM_SEED";
 
 /// Kernels that take more ticks than this, opening included, are left out.
 const LONGEST: u128 = 150_000;
-
-/// splitmix64
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.next().is_multiple_of(count)
-    }
-}
 
 /// A module that imports every host function of a version, for the generator to choose from.
 fn imports(version: PvmVersion) -> Vec<u8> {

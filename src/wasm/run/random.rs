@@ -2,23 +2,10 @@
 
 use super::tests::{End, check_at, exact};
 use super::*;
-use crate::wasm::testing::{binary, evaluation};
+use crate::wasm::testing::{Random, binary, evaluation};
 
 /// Environment variable with a number of modules for a long campaign.
 const CAMPAIGN: &str = "WATCHTOWER_RANDOM_MODULES";
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
 
 fn config(random: &mut Random) -> wasm_smith::Config {
     let exports = binary(
