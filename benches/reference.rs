@@ -1,8 +1,8 @@
 //! The reference machine: a long run over much memory, single ticks with proofs, and a stand-in of
 //! mainnet's largest kernel; seconds to each answer, each with its bar.
 //!
-//! Not a loop: what is new only once is measured once. `cargo bench --bench reference -- small`
-//! takes a tenth of the stand-in. Kernels of the reference's vectors are read beside the checkout
+//! Not a loop: what is new only once is measured once. `cargo bench --bench reference -- echo` runs
+//! one part (`long`, `echo`, `tx-kernel`, `stand-in`); `small` takes a tenth of the stand-in. Kernels of the reference's vectors are read beside the checkout
 //! and left out when they are not there.
 
 mod support;
@@ -218,10 +218,20 @@ fn line_messages(deposit: &[u8], withdrawal: &[u8]) -> Arc<[Vec<u8>]> {
 }
 
 fn main() {
-    long_run();
-    echo();
-    tx_kernel();
-    stand_in();
+    let parts: [(&str, fn()); 4] = [
+        ("long", long_run),
+        ("echo", echo),
+        ("tx-kernel", tx_kernel),
+        ("stand-in", stand_in),
+    ];
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let named = |name: &str| asked.iter().any(|argument| argument == name);
+    let all = !parts.iter().any(|(name, _)| named(name));
+    for (name, part) in parts {
+        if all || named(name) {
+            part();
+        }
+    }
 }
 
 fn stand_in() {
