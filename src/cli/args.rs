@@ -306,9 +306,10 @@ pub(super) struct RehearseArgs {
     /// Inbox level of the commitment to rehearse; without it, the newest
     #[arg(long, value_name = "LEVEL")]
     pub(super) level: Option<i64>,
-    /// Games to play, in both roles by turns, each with another lie
-    #[arg(long, short = 'n', default_value_t = 4, value_name = "COUNT")]
-    pub(super) games: u64,
+    /// Games to play, in both roles by turns, about each kind of tick by turns: parsing,
+    /// initialisation, evaluation, messages, padding, and so on; without it, one about each
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    pub(super) games: Option<u64>,
     /// Start from the kernel instead of a stored state; works beside a running tower
     #[arg(long)]
     pub(super) from_kernel: bool,
@@ -363,7 +364,8 @@ pub(super) struct DevnetArgs {
     /// Time between blocks
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     pub(super) block_seconds: f64,
-    /// Kernel of the rollup; without it, one that does what messages tell it to
+    /// Kernel of the rollup; without it, one that does what messages tell it to. One larger than an
+    /// operation is installed from preimages, which /devnet/wasm_2_0_0 serves
     #[arg(long, value_name = "FILE")]
     pub(super) kernel: Option<PathBuf>,
     /// Let a liar stake too, who lies from so many blocks after the origination on

@@ -48,7 +48,7 @@ pub use reveal::{
 };
 pub use state::{InputInfo, InputRequest, Origination, Phase, Running, State};
 pub use stuck::{Cause, Exception, Stuck, TEXT_LIMIT, Text, quote};
-pub use timeline::{TickProof, Timeline, TimelineError};
+pub use timeline::{Doing, Stretch, TickProof, Timeline, TimelineError};
 
 use crate::codec::DecodeError;
 use crate::merkle::TreeError;

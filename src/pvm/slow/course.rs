@@ -42,6 +42,19 @@ pub enum Ended {
     TooLong,
 }
 
+/// Ticks since origination at which the parts of a kernel run before its evaluation meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpeningTicks {
+    /// The first of parsing.
+    pub begun: u128,
+    /// The last of parsing.
+    pub parsed: u128,
+    /// The first of initialising.
+    pub linked: u128,
+    /// The first of evaluation or, where there is none, the last of all.
+    pub last: u128,
+}
+
 /// What stands for the inside of a kernel run.
 #[derive(Debug, Clone)]
 enum Inside {
@@ -94,6 +107,18 @@ impl Course {
         &self.machine.state.phase
     }
 
+    /// Tick at which the present period began.
+    #[must_use]
+    pub const fn period_began(&self) -> u128 {
+        self.machine.state.last_top_level_call
+    }
+
+    /// Tick whose step ends the present period, if nothing ends it before.
+    #[must_use]
+    pub fn period_ends(&self) -> u128 {
+        self.tick().saturating_add(self.budget())
+    }
+
     /// Tick at which evaluation begins, of a run that is not there yet; none when it does not.
     ///
     /// # Errors
@@ -104,6 +129,25 @@ impl Course {
         };
         let (last, end) = opening.end().map_err(|fault| gave_up(fault.into()))?;
         Ok(matches!(end, End::Evaluates).then(|| begun.saturating_add(u128::from(last))))
+    }
+
+    /// The parts of a kernel run before its evaluation, when the course stands in them.
+    ///
+    /// # Errors
+    /// [`RunError`] when a tick on the way has no result.
+    pub fn opening(&self) -> Result<Option<OpeningTicks>, RunError> {
+        let Inside::Opening { opening, begun } = &self.inside else {
+            return Ok(None);
+        };
+        let parts = opening.parts();
+        let (parsed, linked, last) = parts.map_err(|fault| gave_up(fault.into()))?;
+        let since = |tick: u64| begun.saturating_add(u128::from(tick));
+        Ok(Some(OpeningTicks {
+            begun: *begun,
+            parsed: since(parsed),
+            linked: since(linked),
+            last: since(last),
+        }))
     }
 
     /// The machine where the course stands, to read; ticks that it takes are its own.

@@ -15,7 +15,7 @@ mod opening;
 mod openings;
 mod prove;
 
-pub use course::{Course, Ended, Stop};
+pub use course::{Course, Ended, OpeningTicks, Stop};
 pub use describe::{Description, FrameDescription};
 pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};

@@ -61,6 +61,8 @@ pub(super) struct Opening {
     name: Hash,
     rungs: Mutex<BTreeMap<u64, Rung>>,
     end: OnceLock<(u64, End)>,
+    /// Last tick of parsing, and first tick after linking.
+    parts: OnceLock<(u64, u64)>,
     evaluation: OnceLock<EvalState>,
     compiled: OnceLock<Result<Compiled, run::RunError>>,
     /// Whether the hashes of the blocks are known from the folder, and no run has begun since.
@@ -189,6 +191,7 @@ impl Opening {
             name,
             rungs: Mutex::default(),
             end: OnceLock::new(),
+            parts: OnceLock::new(),
             evaluation: OnceLock::new(),
             compiled: OnceLock::new(),
             recalled: AtomicBool::new(false),
@@ -209,9 +212,15 @@ impl Opening {
         }
         let mut rung = Self::first();
         let mut walked = rung.parse(self, u64::MAX)?;
+        let parsed = rung.tick;
         if let Walked::There = walked {
             self.recall_blocks(&mut rung.run)?;
             self.keep(rung.tick, &rung.run);
+            let links = |run: &Run| matches!(run, Run::Decode(..) | Run::Link(_));
+            walked = rung.walk_while(self, u64::MAX, links)?;
+        }
+        self.parts.get_or_init(|| (parsed, rung.tick));
+        if let Walked::There = walked {
             walked = rung.walk(self, u64::MAX)?;
         }
         let end = match walked {
@@ -222,6 +231,13 @@ impl Opening {
             self.evaluation.get_or_init(|| eval);
         }
         Ok(self.end.get_or_init(|| (rung.tick, end)).clone())
+    }
+
+    /// Last tick of parsing, first tick after linking, and the last tick of all.
+    pub(super) fn parts(&self) -> Result<(u64, u64, u64), Fault> {
+        let (last, _) = self.end()?;
+        let (parsed, linked) = self.parts.get().copied().unwrap_or((last, last));
+        Ok((parsed, linked, last))
     }
 
     /// The inside of the run at a tick up to the last one.

@@ -7,6 +7,7 @@
 
 mod ladder;
 mod once;
+mod stretches;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use ladder::{Ladder, Stand};
 use once::Once;
+pub use stretches::{Doing, Stretch};
 
 use super::slow::{
     self, Course, Description, Expects, Input, ProveError, Purpose, SlowError, Stop,

@@ -245,6 +245,40 @@ fn every_kind_of_tick_is_proved() {
     ));
 }
 
+/// Every tick of a stretch is in the phase that it says, and stretches leave no gap.
+#[test]
+fn stretches_are_what_single_ticks_do() {
+    let start = start(PvmVersion::V5, PERIOD, &binary(CURIOUS));
+    let mut line = Timeline::new(start, levels(), environment()).unwrap();
+    let length = line.length().unwrap();
+    let mut met = std::collections::BTreeSet::new();
+    for tick in (0..length).step_by(usize::try_from(length / 7).unwrap()) {
+        let stretches = line.stretches(tick).unwrap();
+        for (before, after) in stretches.iter().zip(stretches.iter().skip(1)) {
+            assert_eq!(before.last + 1, after.first, "{stretches:?}");
+        }
+        for stretch in stretches {
+            for tick in [
+                stretch.first,
+                stretch.first.midpoint(stretch.last),
+                stretch.last,
+            ] {
+                let phase = line.describe(tick).unwrap().phase;
+                let doing = match stretch.doing {
+                    Doing::Input => "collect",
+                    other => other.name(),
+                };
+                assert_eq!(phase, doing, "at {tick} of {stretch:?}");
+            }
+            met.insert(stretch.doing.name());
+        }
+    }
+    let all = [
+        "decode", "eval", "init", "input", "link", "padding", "snapshot",
+    ];
+    assert_eq!(met.into_iter().collect::<Vec<_>>(), all);
+}
+
 /// The tick at which the kernel waits for the metadata, by asking what states expect.
 #[test]
 fn a_reveal_is_proved_with_its_answer() {

@@ -1,10 +1,10 @@
-//! The desk of one rollup: periods put together for the machine, moves found, consents given.
+//! The desk of one rollup: periods put together for the machine, moves found.
 //!
 //! Promises: a move is found from the state both players agree on and the journalled messages, and
 //! has passed our own judge; games about one period share its states. Refuses to know: when a move
 //! is wanted and how it is sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::brief::Period;
+use super::consent::{Opinion, Repeat};
 use super::workers::{Order as Ordered, Patience};
 use crate::codec::Writer;
 use crate::config::EdgePolicy;
@@ -23,8 +24,8 @@ use crate::journal::{Foreseen, GameName, Reader, RollupRow};
 use crate::merkle::Store;
 use crate::protocol::operation::{DissectionChunk, Form, Refutation, Step};
 use crate::protocol::{GameState, Level, Player, Protocol, RollupAddress, StateHash};
-use crate::pvm::{Environment, Timeline};
-use crate::tower::policy::{Answer, Consent, Position, SeenGame};
+use crate::pvm::{Environment, State, Timeline};
+use crate::tower::policy::{Answer, Position, SeenGame};
 use crate::tower::runner::{Runner, RunnerError};
 
 /// Periods whose states are kept at once.
@@ -119,26 +120,6 @@ pub fn move_of(bytes: &[u8]) -> Option<Refutation> {
     Refutation::read(FORM, &mut crate::codec::Reader::new(bytes)).ok()
 }
 
-/// Whether we may stake on a period's commitment.
-#[derive(Debug)]
-pub(super) struct Opinion {
-    pub(super) consent: Consent,
-    /// What was compared, or why not.
-    pub(super) detail: String,
-    /// Whether the two engines gave different states.
-    pub(super) engines_differ: bool,
-}
-
-impl Opinion {
-    fn refused(reason: String) -> Self {
-        Self {
-            consent: Consent::Refused(reason.clone()),
-            detail: reason,
-            engines_differ: false,
-        }
-    }
-}
-
 /// How often a hash that a game asked for was known already.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -186,6 +167,8 @@ pub(super) struct Desk {
     pub(super) kernel: Vec<u8>,
     pub(super) environment: Environment,
     timelines: Mutex<VecDeque<(Hash, Arc<Mutex<Timeline>>)>>,
+    /// Periods that the reference machine has begun to repeat.
+    pub(super) repeats: Mutex<BTreeMap<Hash, Repeat>>,
     pub(super) asked: Arc<Asked>,
 }
 
@@ -221,7 +204,7 @@ impl From<crate::journal::JournalError> for DeskError {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in the middle of a question leaves states that are kept whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -247,6 +230,7 @@ impl Desk {
             kernel,
             environment,
             timelines: Mutex::default(),
+            repeats: Mutex::default(),
             asked: Arc::default(),
         }
     }
@@ -273,7 +257,8 @@ impl Desk {
         } = order;
         match task {
             Task::Consent(edges) => {
-                let consent = self.consent(&period, &facts, edges);
+                let is_late = || patience.is_over(slack);
+                let consent = self.consent(&period, &facts, edges, &is_late);
                 Done::Consent(rollup, period, consent.map_err(|error| error.to_string()))
             }
             Task::Answer(name, game, seat) => match self.answer(&period, &facts, &game, seat) {
@@ -299,10 +284,7 @@ impl Desk {
 
     /// The machine over a period, shared by all that ask about it.
     pub(super) fn timeline(&self, period: &Period) -> Result<Arc<Mutex<Timeline>>, DeskError> {
-        let name = crate::crypto::blake2b_concat(&[
-            &period.own.block.0,
-            &period.own.commitment.predecessor.0,
-        ]);
+        let name = Self::name(period);
         // Held while a period is put together: a second asker then finds it.
         let mut timelines = locked(&self.timelines);
         if let Some((_, found)) = timelines.iter().find(|(known, _)| *known == name) {
@@ -316,27 +298,47 @@ impl Desk {
         Ok(timeline)
     }
 
-    fn assemble(&self, period: &Period) -> Result<Timeline, DeskError> {
-        let reader = Reader::open(&self.journal)?;
-        let from = period.parent.commitment.inbox_level;
-        let to = period.own.commitment.inbox_level;
-        let mut runner = Runner::new(
+    /// Names a period with the chain under it.
+    pub(super) fn name(period: &Period) -> Hash {
+        let predecessor = &period.own.commitment.predecessor;
+        crate::crypto::blake2b_concat(&[&period.own.block.0, &predecessor.0])
+    }
+
+    pub(super) fn runner(&self) -> Result<Runner, DeskError> {
+        Ok(Runner::new(
             self.rollup.clone(),
             Reader::open(&self.journal)?,
             self.store.clone(),
             self.kernel.clone(),
             self.environment.clone(),
-        );
-        let mut state = runner.state_at(from)?;
+        ))
+    }
+
+    /// The state that a period begins in, which its commitment's predecessor must claim.
+    pub(super) fn agreed_state(
+        &self,
+        runner: &mut Runner,
+        period: &Period,
+    ) -> Result<State, DeskError> {
+        let level = period.parent.commitment.inbox_level;
+        let mut state = runner.state_at(level)?;
         let found = StateHash::from(state.hash().map_err(RunnerError::from)?);
         let expected = period.parent.commitment.compressed_state;
         if found != expected {
             return Err(DeskError::OtherParent {
-                level: from,
+                level,
                 found,
                 expected,
             });
         }
+        Ok(state)
+    }
+
+    fn assemble(&self, period: &Period) -> Result<Timeline, DeskError> {
+        let reader = Reader::open(&self.journal)?;
+        let from = period.parent.commitment.inbox_level;
+        let to = period.own.commitment.inbox_level;
+        let state = self.agreed_state(&mut self.runner()?, period)?;
         let first = from.next().unwrap_or(to);
         let mut levels = Vec::new();
         for block in reader.blocks_between(first, to)? {
@@ -450,63 +452,6 @@ impl Desk {
         }
         Ok(())
     }
-
-    /// Whether we may stake: no edge touched, both engines at one, a rehearsed game won.
-    fn consent(
-        &self,
-        period: &Period,
-        facts: &Facts,
-        edges: EdgePolicy,
-    ) -> Result<Opinion, AnswerError> {
-        let own = period.own.commitment;
-        if edges == EdgePolicy::Refuse
-            && let Some(reason) = self.edges(period)?
-        {
-            return Ok(Opinion::refused(reason));
-        }
-        let timeline = self.timeline(period)?;
-        let (ticks, end) = {
-            let mut timeline = locked(&timeline);
-            let ticks = timeline.length()?;
-            let end = timeline.hashes(&[ticks])?.pop().flatten();
-            (ticks, end.map(StateHash::from))
-        };
-        if ticks != u128::from(own.number_of_ticks) || end != Some(own.compressed_state) {
-            let end = end.map_or_else(|| "no state".to_owned(), |end| end.to_string());
-            let reason = format!(
-                "the reference machine ends level {} in {end} after {ticks} ticks, the fast one in {} after {}",
-                own.inbox_level, own.compressed_state, own.number_of_ticks
-            );
-            return Ok(Opinion {
-                engines_differ: true,
-                ..Opinion::refused(reason)
-            });
-        }
-        let rehearsed = super::rehearsal::before_staking(self, period, facts)?;
-        Ok(match rehearsed {
-            Ok(summary) => Opinion {
-                consent: Consent::Given,
-                detail: format!("both engines agree on {ticks} ticks; {summary}"),
-                engines_differ: false,
-            },
-            Err(reason) => Opinion::refused(reason),
-        })
-    }
-
-    fn edges(&self, period: &Period) -> Result<Option<String>, DeskError> {
-        let reader = Reader::open(&self.journal)?;
-        let to = period.own.commitment.inbox_level;
-        let from = period.parent.commitment.inbox_level.next().unwrap_or(to);
-        let states = reader.states_between(&self.rollup.address, from, to)?;
-        let touched = states.into_iter().find(|state| !state.edges.is_empty());
-        Ok(touched.map(|state| {
-            format!(
-                "level {} passes where the engines are known to be able to differ: {}",
-                state.level,
-                state.edges.join(", ")
-            )
-        }))
-    }
 }
 
 /// Why there is no answer this time.
@@ -521,6 +466,9 @@ pub(super) enum AnswerError {
     /// The machine has no result.
     #[error(transparent)]
     Run(#[from] crate::pvm::RunError),
+    /// It waits for its turn.
+    #[error("something more urgent comes first")]
+    Later,
 }
 
 impl AnswerError {
@@ -528,7 +476,7 @@ impl AnswerError {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Game(error) => error.kind(),
-            Self::Desk(_) | Self::Run(_) => "machine",
+            Self::Desk(_) | Self::Run(_) | Self::Later => "machine",
         }
     }
 }
@@ -563,128 +511,4 @@ fn told(found: &Move) -> Value {
         "size": found.size,
         "expected": expected,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::Dialect;
-    use crate::journal::{BlockRow, Entry, Journal, StateRow};
-    use crate::protocol::{BlockHash, ChainId, Commitment, ProtocolHash};
-    use crate::tower::chain_facts::ChainFacts;
-    use crate::tower::model::Own;
-
-    const ROLLUP: RollupAddress = RollupAddress([3; 20]);
-
-    fn protocol() -> ProtocolHash {
-        Protocol::Ushuaia.hash_text().parse().unwrap()
-    }
-
-    fn block(level: u16) -> BlockHash {
-        BlockHash([u8::try_from(level).unwrap(); 32])
-    }
-
-    fn own(level: u16, before: Option<&Own>) -> Own {
-        let commitment = Commitment {
-            compressed_state: StateHash([9; 32]),
-            inbox_level: Level::new(level),
-            predecessor: before.map_or(
-                Commitment::genesis(StateHash([0; 32]), Level::new(1)).hash(),
-                |b| b.hash,
-            ),
-            number_of_ticks: 10,
-        };
-        Own {
-            commitment,
-            hash: commitment.hash(),
-            block: block(level),
-        }
-    }
-
-    struct NoReveals;
-
-    impl crate::pvm::Reveals for NoReveals {
-        fn preimage(&self, _: &[u8; 33]) -> Result<Vec<u8>, crate::pvm::RevealError> {
-            Err(crate::pvm::RevealError::NoParameters("a test".into()))
-        }
-        fn metadata(&self) -> [u8; 24] {
-            [0; 24]
-        }
-        fn dal_parameters(&self, _: Level) -> Result<Vec<u8>, crate::pvm::RevealError> {
-            Err(crate::pvm::RevealError::NoParameters("a test".into()))
-        }
-        fn dal_page(&self, _: &crate::pvm::PageId) -> Result<Vec<u8>, crate::pvm::RevealError> {
-            Ok(Vec::new())
-        }
-        fn activation(&self) -> crate::pvm::Activation {
-            ChainFacts::default().activation()
-        }
-    }
-
-    /// Levels 1 to 6, of which one touched an edge.
-    #[test]
-    fn a_period_that_touches_an_edge_is_not_staked_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.sqlite");
-        let journal = Journal::open(&path).unwrap();
-        let genesis = Commitment::genesis(StateHash([0; 32]), Level::new(1));
-        let row = RollupRow {
-            address: ROLLUP,
-            dialect: Dialect::Modern,
-            chain: ChainId([1; 4]),
-            origination_level: Level::new(1),
-            genesis_commitment: genesis.hash(),
-            genesis_state: StateHash([0; 32]),
-            kernel: Hash([5; 32]),
-            protocol: protocol(),
-        };
-        let mut entries = vec![Entry::Rollup(row.clone())];
-        for level in 1..=6_u16 {
-            entries.push(Entry::Block(BlockRow {
-                hash: block(level),
-                level: Level::new(level),
-                predecessor: block(level - 1),
-                timestamp: level.into(),
-                protocol: protocol(),
-                period: 2,
-                opens_protocol: false,
-            }));
-            entries.push(Entry::State(StateRow {
-                rollup: ROLLUP,
-                block: block(level),
-                level: Level::new(level),
-                hash: StateHash([u8::try_from(level).unwrap(); 32]),
-                ticks: 5,
-                status: "collect".into(),
-                edges: if level == 4 {
-                    vec!["store_list_size at the end of memory".into()]
-                } else {
-                    Vec::new()
-                },
-            }));
-        }
-        journal.write(entries).unwrap();
-        let environment = Environment::without_fast(Arc::new(NoReveals));
-        let desk = Desk::new(row, path, None, Vec::new(), environment);
-        let facts = Facts::wasm(Protocol::Ushuaia, ROLLUP, Level::new(1));
-        let first = own(2, None);
-        let second = own(4, Some(&first));
-        let third = own(6, Some(&second));
-        for (parent, own, is_marked) in [(first, second, true), (second, third, false)] {
-            let period = Period { parent, own };
-            let found = desk.edges(&period).unwrap();
-            assert_eq!(found.is_some(), is_marked);
-            if is_marked {
-                // The machine, which could not run here, is not even asked.
-                let opinion = desk.consent(&period, &facts, EdgePolicy::Refuse).unwrap();
-                let reason = &opinion.detail;
-                assert!(matches!(opinion.consent, Consent::Refused(_)), "{reason}");
-                assert!(reason.contains("store_list_size"), "{reason}");
-                assert!(!opinion.engines_differ, "they were not asked");
-            } else {
-                let outcome = desk.consent(&period, &facts, EdgePolicy::Refuse);
-                assert!(outcome.is_err(), "no machine, no consent");
-            }
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! Whole games against a synthetic liar, on the real history of a rollup, in memory.
 //!
 //! Promises: the liar runs the true machine up to a tick of our choice and lies from there on; each
-//! move of both passes the judge; what our moves took is measured. Refuses to know: the chain.
+//! move of both passes the judge; what our moves took is measured. Lies are drawn so that each kind
+//! of tick is disputed: drawn evenly, nearly all would be in padding. Refuses to know: the chain.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use crate::protocol::{
     Commitment, DalSnapshot, Game, GameResult, GameState, Level, Player, Protocol, PublicKeyHash,
     StateHash, Tick,
 };
+use crate::pvm::Doing;
 
 /// Moves after which a rehearsal is given up: no real game is near as long.
 const MOVES: u32 = 200;
@@ -49,7 +52,7 @@ pub struct Rehearsed {
     pub role: Role,
     /// The first tick lied about.
     pub wrong_from: u128,
-    /// Whether we won.
+    /// Whether we won: then every move of ours, the last proof among them, was accepted.
     pub is_won: bool,
     /// Our moves, with what each took and its bytes.
     pub moves: Vec<(Duration, usize)>,
@@ -63,12 +66,36 @@ impl Rehearsed {
     /// The longest of our moves.
     #[must_use]
     pub fn slowest(&self) -> Duration {
-        self.moves
-            .iter()
-            .map(|(took, _)| *took)
-            .max()
-            .unwrap_or_default()
+        self.sorted().pop().unwrap_or_default()
     }
+
+    /// The one in the middle.
+    #[must_use]
+    pub fn median(&self) -> Duration {
+        let sorted = self.sorted();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// All together.
+    #[must_use]
+    pub fn whole(&self) -> Duration {
+        self.moves.iter().map(|(took, _)| *took).sum()
+    }
+
+    fn sorted(&self) -> Vec<Duration> {
+        let mut all: Vec<_> = self.moves.iter().map(|(took, _)| *took).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// A lie to rehearse: about a tick of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lie {
+    /// What the machine does in the step that is disputed in the end.
+    pub about: Doing,
+    /// The first tick lied about.
+    pub from: u128,
 }
 
 /// The true machine, with a lie from one tick on.
@@ -256,35 +283,68 @@ pub(super) fn play(
     Ok(rehearsed)
 }
 
-/// A tick inside the period that depends on nothing but the period.
-pub(super) fn some_tick(period: &Period, salt: u64) -> u128 {
-    let ticks = u128::from(period.own.commitment.number_of_ticks).max(1);
-    let digest = crate::crypto::blake2b_concat(&[&period.own.hash.0, &salt.to_be_bytes()]);
+/// A number below a bound that depends on nothing but the period.
+fn drawn(period: &Period, salt: (u64, u8), bound: u128) -> u128 {
+    let (number, kind) = salt;
+    let digest =
+        crate::crypto::blake2b_concat(&[&period.own.hash.0, &number.to_be_bytes(), &[kind]]);
     let number = digest.as_bytes().iter().take(16).fold(0_u128, |sum, byte| {
         sum.wrapping_mul(256).wrapping_add(u128::from(*byte))
     });
-    number.checked_rem(ticks).unwrap_or(0).saturating_add(1)
+    number.checked_rem(bound).unwrap_or(0)
 }
 
-/// One game before the first stake; `Err` inside says why it was not won.
+/// One lie about each kind of tick that there is around some place of the period.
+pub(super) fn lies(desk: &Desk, period: &Period, salt: u64) -> Result<Vec<Lie>, AnswerError> {
+    let timeline = desk.timeline(period)?;
+    let mut timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner);
+    let ticks = u128::from(period.own.commitment.number_of_ticks).max(1);
+    let mut stretches = timeline.stretches(drawn(period, (salt, 0), ticks))?;
+    // Only at the beginning of a level are messages taken, and the period begins with one.
+    stretches.extend(timeline.stretches(0)?);
+    let mut of_kind = BTreeMap::new();
+    for stretch in stretches {
+        of_kind.entry(stretch.doing).or_insert(stretch);
+    }
+    Ok(of_kind
+        .into_iter()
+        .map(|(about, stretch)| {
+            let offset = drawn(period, (salt, 1 + about as u8), stretch.ticks());
+            let from = stretch.first.saturating_add(offset).saturating_add(1);
+            Lie {
+                about,
+                from: from.min(ticks),
+            }
+        })
+        .collect())
+}
+
+/// One game about each kind of tick before the first stake; `Err` inside says why one was not won.
 pub(super) fn before_staking(
     desk: &Desk,
     period: &Period,
     facts: &Facts,
 ) -> Result<Result<String, String>, AnswerError> {
-    let rehearsed = play(desk, period, facts, Role::Refuter, some_tick(period, 0))?;
-    Ok(match (rehearsed.is_won, &rehearsed.problem) {
-        (true, _) => Ok(format!(
-            "a rehearsed game was won in {} moves, the slowest took {} ms",
-            rehearsed.moves.len(),
-            rehearsed.slowest().as_millis()
-        )),
-        (false, problem) => Err(format!(
-            "a rehearsed game about a lie from tick {} on was not won: {}",
-            rehearsed.wrong_from,
-            problem.as_deref().unwrap_or("no reason")
-        )),
-    })
+    let (mut kinds, mut slowest, mut proof) = (Vec::new(), Duration::ZERO, 0);
+    for lie in lies(desk, period, 0)? {
+        let rehearsed = play(desk, period, facts, Role::Refuter, lie.from)?;
+        if !rehearsed.is_won {
+            return Ok(Err(format!(
+                "a rehearsed game about a lie in {} from tick {} on was not won: {}",
+                lie.about.name(),
+                lie.from,
+                rehearsed.problem.as_deref().unwrap_or("no reason")
+            )));
+        }
+        kinds.push(lie.about.name());
+        slowest = slowest.max(rehearsed.slowest());
+        proof = proof.max(rehearsed.proof.unwrap_or(0));
+    }
+    Ok(Ok(format!(
+        "rehearsed games about {} were won, the slowest move took {} ms, the largest proof has {proof} bytes",
+        kinds.join(", "),
+        slowest.as_millis()
+    )))
 }
 
 /// A period of a data directory, ready for rehearsals.
@@ -388,17 +448,13 @@ impl Rehearsal {
         self.period.own.commitment.number_of_ticks
     }
 
-    /// Plays a game: which lie and which role follow from `number`.
+    /// A lie about each kind of tick there is; which, within a kind, follows from `number`.
     ///
     /// # Errors
     /// [`RehearsalError::Play`] when the machine cannot be run.
-    pub fn play(&self, number: u64) -> Result<Rehearsed, RehearsalError> {
-        let role = if number.is_multiple_of(2) {
-            Role::Refuter
-        } else {
-            Role::Defender
-        };
-        self.play_from(role, some_tick(&self.period, number))
+    pub fn lies(&self, number: u64) -> Result<Vec<Lie>, RehearsalError> {
+        lies(&self.desk, &self.period, number)
+            .map_err(|error| RehearsalError::Play(error.to_string()))
     }
 
     /// Plays a game in a role against a lie from a tick on.
