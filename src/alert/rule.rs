@@ -49,6 +49,7 @@ pub const RULES: &[&str] = &[
     "contradiction",
     "engine-disagreement",
     "curfew-missed",
+    "bond-held-up",
     "cannot-judge",
     "cannot-stake",
     "operation",

@@ -27,6 +27,8 @@ pub(super) const NODE: &str = "node";
 pub(super) const CONTRADICTION: &str = "contradiction";
 /// A false commitment can no longer be contested.
 pub(super) const CURFEW_MISSED: &str = "curfew missed";
+/// Our bond rests on a commitment that nobody holds up.
+pub(super) const BOND_HELD_UP: &str = "bond held up";
 /// A false commitment stands and we may not stake.
 pub(super) const CANNOT_JUDGE: &str = "cannot judge";
 /// A stake is needed and cannot be paid.

@@ -40,6 +40,29 @@ pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) 
                 commitment.text(dialect)
             ),
         ),
+        Concern::BondHeldUp {
+            commitment,
+            level,
+            bond,
+            until,
+        } => {
+            let what = match until {
+                Some(until) => format!(
+                    "only a publication of ours frees it, which this mode does not make: start the tower in defend before level {until}"
+                ),
+                None => "the challenge window there is over, so layer 1 takes no publication that would free it: the bond stays".to_owned(),
+            };
+            (
+                Severity::Critical,
+                alarms::BOND_HELD_UP,
+                Some(*level),
+                format!("{} {}", commitment.text(dialect), until.is_some()),
+                format!(
+                    "our bond at level {bond} rests on the commitment {} at level {level}, which no honest staker defends; {what}",
+                    commitment.text(dialect)
+                ),
+            )
+        }
         Concern::Abstained {
             commitment,
             level,

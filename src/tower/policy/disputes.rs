@@ -43,6 +43,17 @@ impl Disputes {
         Self(disputes.collect())
     }
 
+    /// Whether anybody stands on a commitment of ours once every liar is slashed.
+    pub(super) fn leave(&self, situation: &Situation<'_>, own: &Own) -> bool {
+        let lies = |staker| {
+            self.0
+                .iter()
+                .any(|dispute| dispute.stakers.contains(staker))
+        };
+        let claim = situation.stakes.claim(&own.hash);
+        claim.is_some_and(|claim| claim.stakers.iter().any(|staker| !lies(staker)))
+    }
+
     pub(super) fn highest(&self) -> Option<Level> {
         self.0.iter().map(|dispute| dispute.level).max()
     }

@@ -202,6 +202,16 @@ impl Situation<'_> {
         self.head.next().unwrap_or(self.head)
     }
 
+    /// The highest level that we stand on.
+    pub(super) fn staked(&self) -> Option<Level> {
+        let me = self.me();
+        self.stakes
+            .claims()
+            .filter(|(_, claim)| claim.stakers.contains(&me))
+            .map(|(_, claim)| claim.commitment.inbox_level)
+            .max()
+    }
+
     pub(super) fn games_of(&self, account: &PublicKeyHash) -> usize {
         let playing = self.games.iter();
         playing.filter(|game| game.seat(account).is_some()).count()

@@ -3,7 +3,7 @@
 use super::disputes::Disputes;
 use super::facts::Situation;
 use super::plan::{Concern, NO_HURRY, Plan, Purpose, Wait, WaitReason, Wish};
-use super::publish::needed;
+use super::publish::{blocks_until, curfew, needed};
 use crate::config::Mode;
 use crate::protocol::operation::Action;
 use crate::protocol::{CommitmentHash, Level, Mutez};
@@ -55,6 +55,9 @@ pub(super) fn collect(situation: &Situation<'_>, disputes: &Disputes, plan: &mut
     let is_needed = is_operator || has_games || (!can.stops && !disputes.0.is_empty());
     if situation.account.is_bonded && !is_needed {
         recover(situation, plan);
+    }
+    if situation.account.is_bonded {
+        plan.concerns.extend(held_up(situation, disputes));
     }
     plan.is_finished = can.stops && !situation.account.is_bonded && !has_games;
 }
@@ -114,15 +117,39 @@ fn cement(situation: &Situation<'_>, plan: &mut Plan) {
 
 /// The bond comes back once the highest level we ever staked on is final.
 fn is_recoverable(situation: &Situation<'_>) -> bool {
-    let me = situation.me();
     let (_, cemented) = situation.stakes.last_cemented();
-    let highest = situation
-        .stakes
-        .claims()
-        .filter(|(_, claim)| claim.stakers.contains(&me))
-        .map(|(_, claim)| claim.commitment.inbox_level)
-        .max();
-    highest.is_none_or(|highest| highest <= cemented)
+    situation.staked().is_none_or(|highest| highest <= cemented)
+}
+
+/// What keeps our bond from ever coming home as things are, lowest level first. In the modes that
+/// publish, that is what is beyond its curfew: until then they hold it up themselves.
+fn held_up(situation: &Situation<'_>, disputes: &Disputes) -> Option<Concern> {
+    let bond = situation.staked()?;
+    let (_, cemented) = situation.stakes.last_cemented();
+    let publishes = situation.mode.capabilities().publishes != Publishing::Never;
+    let above = situation.own.iter().filter(|(level, _)| **level > cemented);
+    let below = above.take_while(|(level, _)| **level <= bond);
+    below.map(|(_, own)| own).find_map(|own| {
+        let level = own.commitment.inbox_level;
+        let until = curfew(situation, level)?;
+        let is_over = blocks_until(situation, until) < -1;
+        let claim = situation.stakes.claim(&own.hash);
+        let stands = claim.is_some_and(|claim| claim.stakers.contains(&situation.me()));
+        let is_contested = disputes.0.iter().any(|dispute| dispute.level == level);
+        let is_abandoned = claim.is_none_or(|claim| claim.stakers.is_empty());
+        let is_held_up = match (is_over, publishes) {
+            // Whoever stands there, even a liar, is enough for the cementation that is due now.
+            (true, _) => is_abandoned,
+            (false, true) => false,
+            (false, false) => !stands && (is_contested || !disputes.leave(situation, own)),
+        };
+        is_held_up.then_some(Concern::BondHeldUp {
+            commitment: own.hash,
+            level,
+            bond,
+            until: (!is_over).then_some(until),
+        })
+    })
 }
 
 fn recover(situation: &Situation<'_>, plan: &mut Plan) {

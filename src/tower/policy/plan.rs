@@ -191,6 +191,18 @@ pub enum Concern {
         /// Its level.
         level: Level,
     },
+    /// Our bond cannot come home as things are: a true commitment below it has nobody but liars on it,
+    /// or is contested where we do not stand.
+    BondHeldUp {
+        /// The commitment.
+        commitment: CommitmentHash,
+        /// Its level.
+        level: Level,
+        /// The level that our bond lies on.
+        bond: Level,
+        /// Last level at which a publication of ours would help; none when that is over.
+        until: Option<Level>,
+    },
     /// A false commitment stands and we may not stake against it.
     Abstained {
         /// The false commitment.

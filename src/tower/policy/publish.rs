@@ -1,7 +1,5 @@
 //! Which of our commitments are to be staked on, and by when.
 
-use std::collections::BTreeSet;
-
 use super::disputes::Disputes;
 use super::facts::{Consent, Situation};
 use super::plan::{Concern, NO_HURRY, Plan, Purpose, Task, Wait, WaitReason, Wish, Work};
@@ -45,20 +43,10 @@ pub(super) fn publish(situation: &Situation<'_>, disputes: &Disputes, plan: &mut
 /// that nobody stands on is ever cemented, and after the curfew nobody can stand on it any more: our
 /// bond would never come home from above it.
 fn against_false(situation: &Situation<'_>, disputes: &Disputes) -> Vec<Need> {
-    let me = situation.me();
-    let claims = situation.stakes.claims();
-    let staked = claims
-        .filter(|(_, claim)| claim.stakers.contains(&me))
-        .map(|(_, claim)| claim.commitment.inbox_level)
-        .max();
-    let Some(highest) = disputes.highest().max(staked) else {
+    let Some(highest) = disputes.highest().max(situation.staked()) else {
         return Vec::new();
     };
-    let liars: BTreeSet<_> = disputes.0.iter().flat_map(|lie| &lie.stakers).collect();
-    let is_held = |own: &Own| {
-        let claim = situation.stakes.claim(&own.hash);
-        claim.is_some_and(|claim| claim.stakers.iter().any(|staker| !liars.contains(staker)))
-    };
+    let is_held = |own: &Own| disputes.leave(situation, own);
     above_cemented(situation)
         .take_while(|own| own.commitment.inbox_level <= highest)
         .filter_map(|own| {
@@ -201,7 +189,7 @@ fn one(situation: &Situation<'_>, need: &Need, is_affordable: bool, plan: &mut P
 
 /// Last level at which a sibling at this inbox level can still be published and surely keeps what
 /// stands there from being cemented.
-fn curfew(situation: &Situation<'_>, level: Level) -> Option<Level> {
+pub(super) fn curfew(situation: &Situation<'_>, level: Level) -> Option<Level> {
     let first = situation.stakes.first_publication(level)?;
     first
         .plus(situation.constants.challenge_window)

@@ -503,6 +503,70 @@ fn what_our_bond_rests_on_is_held_up_while_it_lies_there() {
     assert_eq!(world.wishes(), [""; 0]);
 }
 
+/// Bailout publishes nothing, so it says what stays where it is, and until when that can be helped.
+#[test]
+fn bailout_says_what_keeps_the_bond_from_coming_home() {
+    let mut world = World::new(Mode::Bailout, 3);
+    world.stand(2);
+    let below = world.truth(1);
+    let held_up = |world: &World| {
+        let concerns = world.plan().concerns.into_iter();
+        let found: Vec<_> = concerns
+            .filter_map(|concern| match concern {
+                Concern::BondHeldUp {
+                    commitment,
+                    level: at,
+                    bond,
+                    until,
+                } => Some((commitment == below.hash(), at, bond, until)),
+                _ => None,
+            })
+            .collect();
+        assert!(found.len() <= 1, "{found:?}");
+        found.first().copied()
+    };
+    // Whoever is honest holds it up.
+    world.publish(4, below);
+    assert_eq!(held_up(&world), None);
+    // A liar about the next period, on the way there, will be gone.
+    let mut liars = World::new(Mode::Bailout, 3);
+    liars.stand(2);
+    liars.publish(1, below);
+    liars.lie(1, 2);
+    let curfew = level(1).plus(2 + WINDOW - 1);
+    assert_eq!(held_up(&liars), Some((true, level(1), level(2), curfew)));
+    assert!(liars.wishes().iter().all(|wish| wish != "publish 1"));
+    liars.mode = Mode::Defend;
+    assert_eq!(held_up(&liars), None);
+    assert!(liars.wishes().contains(&"publish 1".to_owned()));
+    // A lie where somebody else stands, but not we: it is not ours to open.
+    let mut contested = world.clone();
+    contested.lie(3, 1);
+    assert_eq!(
+        held_up(&contested),
+        Some((true, level(1), level(2), curfew))
+    );
+    // Once the curfew is over a liar who still stands is enough for the cementation.
+    liars.mode = Mode::Bailout;
+    liars.head = curfew.unwrap().next().unwrap();
+    assert_eq!(held_up(&liars), None);
+    assert!(liars.wishes().contains(&"cement".to_owned()));
+    // Nobody any more: it stays, in every mode.
+    liars.stakes.apply(&Fact::Unstaked { staker: who(1) });
+    for mode in [Mode::Bailout, Mode::Defend, Mode::Operate] {
+        liars.mode = mode;
+        assert_eq!(
+            held_up(&liars),
+            Some((true, level(1), level(2), None)),
+            "{mode}"
+        );
+        assert!(
+            liars.wishes().iter().all(|wish| wish != "publish 1"),
+            "{mode}"
+        );
+    }
+}
+
 #[test]
 fn nothing_is_published_on_top_of_a_false_finality() {
     let mut world = World::new(Mode::Defend, 2);
