@@ -105,6 +105,12 @@ impl<S: Scribe> Driver<S> {
         })
     }
 
+    /// The scribe, to change how it fails.
+    #[cfg(test)]
+    pub(super) const fn scribe_mut(&mut self) -> &mut S {
+        &mut self.scribe
+    }
+
     /// The state of carrying.
     #[must_use]
     pub const fn carrier(&self) -> &Carrier {

@@ -16,20 +16,29 @@ use crate::sim::{
 
 /// Entries in memory, in the form they are kept in.
 #[derive(Debug, Default)]
-struct Kept(Vec<String>);
+pub(super) struct Kept {
+    rows: Vec<String>,
+    /// The tower is killed once a row of this kind is on disk.
+    pub(super) killed_after: Option<&'static str>,
+}
 
 impl Scribe for Kept {
     async fn write(&mut self, entries: Vec<Entry>) -> Result<(), ScribeError> {
-        self.0.extend(entries.iter().map(Entry::to_json));
-        Ok(())
+        self.rows.extend(entries.iter().map(Entry::to_json));
+        match self.killed_after {
+            Some(word) if entries.iter().any(|entry| entry.word() == word) => {
+                Err(ScribeError(format!("killed after {word}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-struct Rig {
-    shared: Shared,
-    endpoints: Vec<Endpoint>,
+pub(super) struct Rig {
+    pub(super) shared: Shared,
+    pub(super) endpoints: Vec<Endpoint>,
     client: Client,
-    driver: Driver<Kept>,
+    pub(super) driver: Driver<Kept>,
     rollup: RollupAddress,
     interest: Interest,
     given: Vec<BlockRef>,
@@ -103,7 +112,7 @@ impl Rig {
     }
 
     /// The first commitment of the rollup, with a state of one's choice.
-    async fn claim(&self, state: u8) -> Intention {
+    pub(super) async fn claim(&self, state: u8) -> Intention {
         let there = self
             .client
             .rollup(self.rollup, BlockId::Head)
@@ -121,14 +130,19 @@ impl Rig {
         }
     }
 
-    fn bake(&self, count: u32) {
+    pub(super) fn bake(&self, count: u32) {
         self.shared
             .with_chain(|chain| chain.bake_many(count))
             .unwrap();
     }
 
     /// Gives the driver all blocks up to the head, and what is wanted there.
-    async fn tell(&mut self, wanted: &[Intention]) {
+    pub(super) async fn tell(&mut self, wanted: &[Intention]) {
+        self.told(wanted).await.unwrap();
+    }
+
+    /// The same, where the tower may be killed meanwhile.
+    pub(super) async fn told(&mut self, wanted: &[Intention]) -> Result<(), DriverError> {
         let chain: Vec<_> = self.shared.with_chain(|chain| {
             let levels = 1..=chain.level().get();
             let blocks = levels.map(|level| chain.at(level.try_into().unwrap()).unwrap());
@@ -173,21 +187,45 @@ impl Rig {
             what: what.clone(),
             deadline: None,
         });
-        let report = self.driver.head(at, wanted.collect()).await.unwrap();
+        let report = self.driver.head(at, wanted.collect()).await?;
         self.notices.extend(report.notices);
+        Ok(())
     }
 
-    fn words(&self) -> Vec<&'static str> {
+    /// A new tower on the same disk.
+    pub(super) async fn restart(&mut self) {
+        let entries = self.entries();
+        let mut memory = Memory::default();
+        for entry in &entries {
+            entry.remember(&mut memory).unwrap();
+        }
+        let key = self.shared.with(|scenario| bytes_of(scenario, 5));
+        let gate = Gate::new(
+            Key::local(key),
+            policy(self.rollup),
+            memory,
+            Brake::default(),
+        );
+        let kept = Kept {
+            rows: entries.iter().map(Entry::to_json).collect(),
+            killed_after: None,
+        };
+        let client = self.client.clone();
+        let driver = Driver::resume(client, gate, Settings::default(), &entries, kept).await;
+        self.driver = driver.unwrap();
+    }
+
+    pub(super) fn words(&self) -> Vec<&'static str> {
         self.entries().iter().map(Entry::word).collect()
     }
 
-    fn entries(&self) -> Vec<Entry> {
-        let texts = self.driver.scribe().0.iter();
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let texts = self.driver.scribe().rows.iter();
         texts.map(|text| Entry::from_json(text).unwrap()).collect()
     }
 
     /// How the operations that were included ended, as told.
-    fn outcomes(&self) -> Vec<Outcome> {
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
         let outcome = |notice: &Notice| match notice {
             Notice::Included { outcome, .. } => Some(*outcome),
             _ => None,
@@ -201,13 +239,13 @@ impl Rig {
         }
     }
 
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.shared
             .with_chain(|chain| chain.mempool().waiting().len())
     }
 }
 
-async fn rig(settings: Settings) -> Rig {
+pub(super) async fn rig(settings: Settings) -> Rig {
     let scenario = chain(Protocol::Ushuaia, 600);
     let key = bytes_of(&scenario, 5);
     Rig::new(scenario, key, settings).await
@@ -400,28 +438,7 @@ async fn a_crash_between_injection_and_inclusion_loses_nothing() {
     let mut rig = rig(Settings::default()).await;
     let claim = [rig.claim(1).await];
     rig.tell(&claim).await;
-    let entries = rig.entries();
-    let mut memory = Memory::default();
-    for entry in &entries {
-        entry.remember(&mut memory).unwrap();
-    }
-    let key = rig.shared.with(|scenario| bytes_of(scenario, 5));
-    let gate = Gate::new(
-        Key::local(key),
-        policy(rig.rollup),
-        memory,
-        Brake::default(),
-    );
-    let kept = Kept(entries.iter().map(Entry::to_json).collect());
-    rig.driver = Driver::resume(
-        rig.client.clone(),
-        gate,
-        Settings::default(),
-        &entries,
-        kept,
-    )
-    .await
-    .unwrap();
+    rig.restart().await;
     rig.tell(&claim).await;
     let signed = rig
         .words()
@@ -553,7 +570,7 @@ async fn a_shadow_writes_what_it_would_send_and_sends_nothing() {
     }
     let entries: Vec<_> = shadow
         .scribe()
-        .0
+        .rows
         .iter()
         .map(|text| Entry::from_json(text).unwrap())
         .collect();

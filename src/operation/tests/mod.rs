@@ -3,5 +3,6 @@
 
 mod carrier;
 mod http;
+mod killed;
 mod network;
 mod table;
