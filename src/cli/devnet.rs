@@ -77,7 +77,8 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
             .await
             .map_err(|error| Failure::new(Exit::Failed, error))?;
         let rollup = people(&chain, &kernel, command)?;
-        introduce(&chain, &rollup, dialect)?;
+        let own = command.kernel.is_some();
+        introduce(&chain, &rollup, dialect, own)?;
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         stop.cancelled().await;
@@ -112,7 +113,7 @@ fn people(chain: &Devnet, kernel: &[u8], command: &DevnetArgs) -> Result<RollupA
         let failed = |error: &dyn std::fmt::Display| Failure::said(Exit::Failed, error.to_string());
         scenario.advance().map_err(|error| failed(&error))?;
         let rollup = scenario
-            .originate(USER, kernel)
+            .install(USER, kernel)
             .map_err(|error| failed(&error))?;
         let origin = scenario.chain().level();
         scenario.hire(Actor::new(HONEST, rollup, Strategy::Honest).cementing());
@@ -125,7 +126,12 @@ fn people(chain: &Devnet, kernel: &[u8], command: &DevnetArgs) -> Result<RollupA
     })
 }
 
-fn introduce(chain: &Devnet, rollup: &RollupAddress, dialect: Dialect) -> Result<(), Failure> {
+fn introduce(
+    chain: &Devnet,
+    rollup: &RollupAddress,
+    dialect: Dialect,
+    has_own_kernel: bool,
+) -> Result<(), Failure> {
     let url = chain.endpoint.url();
     let rollup = rollup.text(dialect);
     line(format!("A simulated layer 1 is served on {url}"))?;
@@ -144,7 +150,13 @@ fn introduce(chain: &Devnet, rollup: &RollupAddress, dialect: Dialect) -> Result
         }
     }
     line("\nIn another terminal:")?;
-    line(format!("  watchtower follow {rollup} --node {url}"))?;
+    let reveals = match has_own_kernel {
+        true => format!(" --preimage-endpoint {url}/devnet/wasm_2_0_0"),
+        false => String::new(),
+    };
+    line(format!(
+        "  watchtower follow {rollup} --node {url}{reveals}"
+    ))?;
     line(format!(
         "  curl -X POST {url}/devnet/act -d '{{\"by\":0,\"deeds\":[{{\"kind\":\"messages\",\"messages\":[\"{}\"]}}]}}'",
         hex::encode(b"W\x08/greetinghello")

@@ -5,7 +5,8 @@
 //!
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
 //! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `hold`, `server`, `streams`,
-//! `control`. Who is on it: `accounts`, `actors`, `truth`, `trace`, `contracts`, `acts`, `scenario`.
+//! `control`. Who is on it: `accounts`, `actors`, `truth`, `trace`, `contracts`, `acts`, `scenario`,
+//! `installer`.
 //! All together: `devnet`; named situations: `drills`.
 
 mod accounts;
@@ -22,6 +23,7 @@ mod dialect;
 mod drills;
 mod errors;
 mod hold;
+mod installer;
 mod ledger;
 mod mempool;
 mod parameters;
