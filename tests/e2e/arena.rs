@@ -4,15 +4,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::receiver::Receiver;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use watchtower::alert::{Channel, Hook, Kind, Located, Preset, Settings};
 use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
-use watchtower::journal::Reader;
+use watchtower::journal::{Reader, Severity};
 use watchtower::protocol::operation::{Action, Refutation, Step};
 use watchtower::protocol::{Level, Mutez, PublicKeyHash, RollupAddress};
+use watchtower::serve::attend;
 use watchtower::signer::Key;
 use watchtower::sim::{
     Drill, Endpoint, Engines, Hold, Options, Report, Role, Shared, Staged, serve, suite,
@@ -20,7 +23,7 @@ use watchtower::sim::{
 use watchtower::tower::{Outcome, Status, TowerError, fast_engine, follow, reference_engine};
 
 /// Longest real time that a tower may need to settle on a block; a test that waits longer hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// The same where endpoints misbehave and a tower cannot settle on every block.
 const UNDER_WEATHER: Duration = Duration::from_secs(3);
 
@@ -32,6 +35,8 @@ pub(crate) struct Arena {
     pub(crate) defender: u32,
     pub(crate) drill: Drill,
     folder: TempDir,
+    /// Who is told, over HTTP.
+    pub(crate) people: Receiver,
     pub(crate) tower: Option<Tower>,
     /// What the defender could spend at first.
     pub(crate) initial: Mutez,
@@ -115,6 +120,7 @@ impl Arena {
             Some(kernel) => drill.stage_with(engines, kernel).unwrap(),
             None => drill.stage(engines).unwrap(),
         };
+        let people = runtime.block_on(Receiver::start());
         let initial = Report::of(&scenario, &rollup, defender).balance;
         let shared = Shared::new(scenario);
         let weathers = if drill.endpoints.is_empty() {
@@ -140,6 +146,7 @@ impl Arena {
             defender,
             drill: drill.clone(),
             folder: tempfile::tempdir().unwrap(),
+            people,
             tower: None,
             initial,
         }
@@ -203,6 +210,8 @@ impl Arena {
                 preimage_endpoints: Vec::new(),
             }],
             chosen_mode: Some(mode),
+            alerts: self.alerts(),
+            listen: None,
             signer: SignerConfig {
                 account: Some(self.account()),
                 // Blocks come within milliseconds here: an hour holds whole games.
@@ -210,6 +219,28 @@ impl Arena {
                 ..SignerConfig::default()
             },
             ..usual
+        }
+    }
+
+    /// People hear of everything at once, however little it is.
+    fn alerts(&self) -> Settings {
+        let secret = self.folder.path().join("webhook-secret");
+        std::fs::write(&secret, "a secret").unwrap();
+        Settings {
+            channels: vec![Channel {
+                name: "people".into(),
+                kind: Kind::Hook(Hook {
+                    preset: Preset::Webhook,
+                    url: Some(Located::Here(self.people.url.clone())),
+                    secret_file: Some(secret),
+                    chat: None,
+                }),
+                least: Severity::Notice,
+                from_escalation: 0,
+            }],
+            test_every: None,
+            per_hour: 100_000,
+            ..Settings::default()
         }
     }
 
@@ -224,6 +255,7 @@ impl Arena {
         let (sender, status) = watch::channel(Status::default());
         let (stop, crash) = (CancellationToken::new(), CancellationToken::new());
         let (stopped, crashed) = (stop.clone(), crash.clone());
+        let shown = status.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -231,13 +263,16 @@ impl Arena {
                 .build()
                 .unwrap();
             let outcome = runtime.block_on(async {
-                tokio::select! {
+                let attended = attend(&config, shown, &stopped).await.unwrap();
+                let outcome = tokio::select! {
                     biased;
                     () = crashed.cancelled() => None,
                     outcome = follow(&config, key, None, None, sender, stopped) => {
                         Some(outcome.map_err(Box::new))
                     }
-                }
+                };
+                attended.end().await;
+                outcome
             });
             // All of its tasks end where they wait.
             runtime.shutdown_timeout(PATIENCE);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use watchtower::journal::{Ending, Severity};
-use watchtower::protocol::operation::{Action, Refutation, Step};
+use watchtower::protocol::operation::{Action, Contract, Refutation, Step};
 use watchtower::protocol::{Level, StateHash, Tick};
 use watchtower::sim::{Report, Strategy, story};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, PATIENCE};
 
 /// Half of a bond, which who defeats a liar first is given; and what a bond is.
 const REWARD: u64 = 5_000_000_000;
@@ -23,14 +23,16 @@ impl Arena {
 
     /// Ends the tower and holds what came of the drill to the invariants: none when all is well.
     pub(crate) fn verdict(mut self) -> Option<String> {
+        let report = self.report();
+        let untold = self.untold(&report);
         if self.tower.is_some() {
             self.stop();
         }
-        let report = self.report();
         let mut wrong = self.wrong_outcome(&report);
         wrong.extend(self.wrong_books(&report));
         wrong.extend(self.contradictions());
         wrong.extend(self.wrong_journal(&report));
+        wrong.extend(untold);
         if wrong.is_empty() {
             return None;
         }
@@ -65,19 +67,118 @@ impl Arena {
         wrong
     }
 
+    /// What people should have heard of and did not. Messages that are on their way are waited for.
+    fn untold(&self, report: &Report) -> Option<String> {
+        let began = std::time::Instant::now();
+        let mut told = Vec::new();
+        loop {
+            told.extend(self.heard());
+            let missing = self.missing(report, &told);
+            let is_over = self.tower.is_none() || began.elapsed() > PATIENCE;
+            if missing.is_none() || is_over {
+                return missing;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Rule, severity and words of every alert that arrived since this was last asked.
+    pub(crate) fn heard(&self) -> Vec<(String, String, String)> {
+        let bodies = self.people.take();
+        let alerts = bodies.iter().flat_map(|received| {
+            let body = received.json();
+            let alerts = body["alerts"].as_array().cloned();
+            alerts.unwrap_or_default()
+        });
+        let text = |alert: &serde_json::Value, key: &str| {
+            alert[key].as_str().unwrap_or_default().to_owned()
+        };
+        alerts
+            .map(|alert| {
+                (
+                    text(&alert, "rule"),
+                    text(&alert, "severity"),
+                    text(&alert, "message"),
+                )
+            })
+            .collect()
+    }
+
+    /// By the scenario: every lie and every slashed account. By the journal: every alarm.
+    fn missing(&self, report: &Report, told: &[(String, String, String)]) -> Option<String> {
+        let is_told = |rule: &str, severity: Option<&str>, words: &str| {
+            told.iter().any(|(of, loud, message)| {
+                of == rule && severity.is_none_or(|s| s == loud) && message.contains(words)
+            })
+        };
+        if report.lied.is_some() && !is_told("false-commitment", Some("critical"), "") {
+            return Some("nobody heard of a false commitment".into());
+        }
+        let mute = report
+            .slashed
+            .iter()
+            .find(|account| !is_told("staker-slashed", None, &account.to_string()));
+        if let Some(account) = mute {
+            return Some(format!("nobody heard that {account} was slashed"));
+        }
+        let alarms = self.reader().alarms(u32::MAX).unwrap();
+        let unheard = alarms.iter().find(|(_, _, kind, message)| {
+            // Of the others, one stands for all that are about the same.
+            let words = match kind.as_str() {
+                "false commitment" => message.as_str(),
+                _ => "",
+            };
+            !is_told(&kind.replace(' ', "-"), None, words)
+        });
+        unheard.map(|(_, _, kind, message)| format!("nobody heard of {kind}: {message}"))
+    }
+
     /// The sum of what was spent, locked, lost and won.
     fn wrong_books(&self, report: &Report) -> Option<String> {
-        if self.drill.defence.money.is_some() {
-            // Its account gets and loses money in other ways.
-            return None;
-        }
         let bond = if report.is_bonded { BOND } else { 0 };
         let ours = report.balance.0 + report.fees.0 + bond;
-        let won = ours.checked_sub(self.initial.0);
+        let (earned, spent) = self.elsewhere();
+        let won = (ours + spent).checked_sub(self.initial.0 + earned);
         let fits = won.is_some_and(|won| {
             won.is_multiple_of(REWARD) && won / REWARD <= report.slashed.len() as u64
         });
         (!fits).then(|| format!("{} became {ours}", self.initial))
+    }
+
+    /// Money that came to our account by plain transfers, and that left it: some drills do that.
+    fn elsewhere(&self) -> (u64, u64) {
+        let me = self.account();
+        let (mut earned, mut spent) = (0, 0);
+        self.shared.with(|scenario| {
+            let chain = scenario.chain();
+            let levels = (0..=chain.level().get()).map(|level| Level::try_from(level).unwrap());
+            for included in levels
+                .filter_map(|level| chain.at(level))
+                .flat_map(|b| &b.operations)
+            {
+                let contents = included.signed.operation.contents.iter();
+                for (content, receipt) in contents.zip(&included.receipts) {
+                    let Action::Transaction {
+                        amount,
+                        destination,
+                        ..
+                    } = &content.action
+                    else {
+                        continue;
+                    };
+                    if !receipt.status.is_applied() {
+                        continue;
+                    }
+                    if content.source == me {
+                        spent += amount.0;
+                    }
+                    if *destination == Contract::Implicit(me) {
+                        earned += amount.0;
+                    }
+                }
+            }
+        });
+        (earned, spent)
     }
 
     /// Two states that the defender told for one tick of one period, in any game.

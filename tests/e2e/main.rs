@@ -12,6 +12,9 @@ mod invariants;
 mod joining;
 mod page;
 mod playing;
+#[allow(dead_code)] // the tests of alerts look at more of it
+#[path = "../alerts/receiver.rs"]
+mod receiver;
 mod refusals;
 mod reorganisations;
 mod restarts;
