@@ -2,16 +2,20 @@
 //! From a block with the opponent's move to our move injected; whole games; many at once.
 //!
 //! Not a loop: a game is played once. `cargo bench --bench play -- tx-kernel` plays one of
-//! `tx-kernel`, `crowd`, `long-run`. The liars of the chain walk the machine tick by tick, which a
-//! long run is too long for: it is followed on the chain and played in rehearsals, where the time of
-//! each of our moves is what is told. The chain,
-//! the liars and the tower share the processors. Kernels of the reference's vectors are read beside
-//! the checkout, and their games left out when they are not there.
+//! `tx-kernel`, `crowd`, `tx-crowd`, `long-run`, `stand-in`. The liars of the chain walk the machine
+//! tick by tick, which the last three are too long for: they are followed on the chain and played in
+//! rehearsals, two at a time, where the time of each of our moves is what is told. Kernels larger
+//! than an operation come through an installer. The chain, the liars and the tower share the
+//! processors. Kernels of the reference's vectors are read beside the checkout, and their games left
+//! out when they are not there.
 
 #![allow(clippy::unwrap_used)] // a bench that cannot go on should stop
 
+mod support;
+
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
@@ -22,7 +26,7 @@ use watchtower::crypto::Dialect;
 use watchtower::journal::Reader;
 use watchtower::operation::Entry;
 use watchtower::protocol::{Level, Protocol, RollupAddress};
-use watchtower::pvm::PreimageFolder;
+use watchtower::pvm::{Doing, PreimageFolder, standin};
 use watchtower::signer::Key;
 use watchtower::sim::{
     Act, Actor, Engines, From, MachineTruth, Options, Parameters, Play, Report, Scenario, Setup,
@@ -47,21 +51,6 @@ const PATIENCE: Duration = Duration::from_secs(1_200);
 /// Level lied about.
 const LIE: u16 = 6;
 
-/// 36 rounds over 8 MiB of memory: a little over 1,000,000,000 ticks, then the end.
-const LONG_RUN: &str = r#"(module
-    (memory (export "memory") 256)
-    (func (export "kernel_run") (local $i i32) (local $sum i64) (local $round i32)
-        (loop $again
-            (local.set $i (i32.const 0))
-            (loop $l
-                (local.set $sum (i64.add (local.get $sum)
-                    (i64.xor (i64.load (local.get $i)) (i64.extend_i32_u (local.get $i)))))
-                (i64.store (local.get $i) (local.get $sum))
-                (local.set $i (i32.add (local.get $i) (i32.const 8)))
-                (br_if $l (i32.lt_u (local.get $i) (i32.const 16777216))))
-            (local.set $round (i32.add (local.get $round) (i32.const 1)))
-            (br_if $again (i32.lt_u (local.get $round) (i32.const 36))))))"#;
-
 /// Does what messages tell it to: small enough for 32 liars that walk it.
 const COMMANDER: &[u8] = include_bytes!("../tests/data/kernels/commander.wasm");
 
@@ -72,22 +61,25 @@ fn main() {
         .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if is_wanted("long-run") {
-        let buffer = wast::parser::ParseBuffer::new(LONG_RUN).unwrap();
-        let kernel = wast::parser::parse::<wast::Wat<'_>>(&buffer)
-            .unwrap()
-            .encode()
-            .unwrap();
         rehearse(
             "a run of 1,000,000,000 ticks",
-            &kernel,
-            &[300_000_000, 700_000_000, 999_000_000],
+            &support::memory_loop(36),
+            &[],
+            KINDS.len(),
         );
+    }
+    if is_wanted("stand-in") {
+        let kernel = standin::kernel(standin::Shape::MAINNET);
+        rehearse("a stand-in of a mainnet kernel", &kernel, &[], KINDS.len());
     }
     let tx_kernel = vector("kernels/tx-kernel-no-verif.wasm");
     let messages: Vec<_> = ["messages/deposit.out", "messages/withdrawal.out"]
         .into_iter()
         .filter_map(vector)
         .collect();
+    if let Some(kernel) = tx_kernel.as_ref().filter(|_| is_wanted("tx-crowd")) {
+        rehearse("32 games about tx-kernel", kernel, &messages, 32);
+    }
     if let Some(kernel) = tx_kernel.filter(|_| is_wanted("tx-kernel")) {
         // In its decoding, its initialisation, its evaluation.
         for tick in [400_000, 4_000_000, 8_000_000] {
@@ -120,11 +112,7 @@ fn resident() -> String {
 /// A chain on which each liar lies from a tick on, counted from the end of a level's messages.
 fn staged(kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) -> (Scenario, RollupAddress) {
     let protocol = Protocol::Ushuaia;
-    let parameters = Parameters {
-        // Kernels of real size come through installers; here they come at once.
-        operation_size: 32 << 20,
-        ..Parameters::mainnet(protocol).with_lengths(PERIOD, PERIOD * 4, 60)
-    };
+    let parameters = Parameters::mainnet(protocol).with_lengths(PERIOD, PERIOD * 4, 60);
     let mut setup = Setup::of(protocol, parameters).seeded(7);
     setup.accounts = LIARS + u32::try_from(lies.len()).unwrap();
     let mut scenario = Scenario::new(setup).unwrap();
@@ -134,7 +122,7 @@ fn staged(kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) -> (Scenario, Rollu
     };
     let truth = MachineTruth::new(engines, scenario.preimages().clone());
     scenario.employ(std::iter::empty::<Actor>(), Box::new(truth));
-    let rollup = scenario.originate(WRITER, kernel).unwrap();
+    let rollup = scenario.install(WRITER, kernel).unwrap();
     let sent: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
     for level in 3..12_u16 {
         if !sent.is_empty() {
@@ -150,7 +138,22 @@ fn staged(kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) -> (Scenario, Rollu
     (scenario, rollup)
 }
 
-fn configured(folder: &Path, endpoint: &str, rollup: RollupAddress, mode: Mode) -> Config {
+fn configured(
+    shared: &Shared,
+    folder: &Path,
+    endpoint: &str,
+    rollup: RollupAddress,
+    mode: Mode,
+) -> Config {
+    // What kernels reveal, where the operator keeps it.
+    let preimages = folder.join("preimages");
+    std::fs::create_dir_all(&preimages).unwrap();
+    shared.with(|scenario| {
+        for name in scenario.preimages().names() {
+            let bytes = scenario.preimage(&name).unwrap();
+            std::fs::write(preimages.join(name), &*bytes).unwrap();
+        }
+    });
     Config {
         data_dir: folder.join("data"),
         endpoints: vec![endpoint.to_owned()],
@@ -158,7 +161,7 @@ fn configured(folder: &Path, endpoint: &str, rollup: RollupAddress, mode: Mode) 
             address: rollup,
             dialect: Dialect::Modern,
             kernel: None,
-            preimages: None,
+            preimages: Some(preimages),
             preimage_endpoints: Vec::new(),
         }],
         chosen_mode: Some(mode),
@@ -183,7 +186,13 @@ fn play(name: &str, kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) {
         .block_on(serve(shared.clone(), Options::local()))
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let config = configured(folder.path(), &endpoint.url(), rollup, Mode::Defend);
+    let config = configured(
+        &shared,
+        folder.path(),
+        &endpoint.url(),
+        rollup,
+        Mode::Defend,
+    );
     let (sender, mut status) = watch::channel(Status::default());
     let stop = CancellationToken::new();
     let (stopped, data) = (stop.clone(), config.data_dir.clone());
@@ -220,54 +229,97 @@ fn play(name: &str, kernel: &[u8], messages: &[Vec<u8>], lies: &[u64]) {
     tell(name, is_won, answers, &data, &rollup, began.elapsed());
 }
 
-/// Follows a chain with this kernel, and plays games about its last period in memory: against lies
-/// from these ticks of a kernel run on, in both roles.
-fn rehearse(name: &str, kernel: &[u8], lies: &[u64]) {
-    let (mut scenario, rollup) = staged(kernel, &[], &[]);
-    scenario.advance_to(Level::new(26)).unwrap();
-    let runtime = Runtime::new().unwrap();
+/// Kinds of ticks that lies are about.
+const KINDS: [Doing; 5] = [
+    Doing::Decode,
+    Doing::Init,
+    Doing::Eval,
+    Doing::Input,
+    Doing::Padding,
+];
+
+/// Follows a chain with this kernel, and plays games about its last period in memory, on two
+/// threads: about each kind of tick by turns, in both roles.
+fn rehearse(name: &str, kernel: &[u8], messages: &[Vec<u8>], games: usize) {
+    let (mut scenario, rollup) = staged(kernel, messages, &[]);
+    scenario.advance_to(Level::new(16)).unwrap();
     let shared = Shared::new(scenario);
-    let endpoint = runtime.block_on(serve(shared, Options::local())).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let config = configured(folder.path(), &endpoint.url(), rollup, Mode::Observe);
-    let until = Some(Level::new(22));
+    let runtime = Runtime::new().unwrap();
+    let served = serve(shared.clone(), Options::local());
+    let endpoint = runtime.block_on(served).unwrap();
+    let config = configured(
+        &shared,
+        folder.path(),
+        &endpoint.url(),
+        rollup,
+        Mode::Observe,
+    );
+    let until = Some(Level::new(12));
     let (sender, _status) = watch::channel(Status::default());
     let following = follow(&config, None, until, None, sender, CancellationToken::new());
     runtime.block_on(following).unwrap();
     let reader = Reader::open(&config.data_dir.join("journal.sqlite")).unwrap();
     let row = reader.rollups().unwrap().remove(0);
-    let preimages = PreimageFolder::new(folder.path().to_owned());
+    let preimages = PreimageFolder::new(config.rollups[0].preimages.clone().unwrap());
     let reveals = Arc::new(KeptReveals::new(&row, preimages, &reader).unwrap());
-    let opening = Instant::now();
     let rehearsal = Rehearsal::open(&config, &row, reveals, States::Store, None).unwrap();
     println!("{name}: a period of {} ticks", rehearsal.ticks());
-    println!("  put together in {:.3} s", opening.elapsed().as_secs_f64());
-    for (place, role) in lies
-        .iter()
-        .zip([Role::Refuter, Role::Defender].iter().cycle())
-    {
-        let from = u128::from(3 * RUN + place);
-        let game = rehearsal.play_from(*role, from).unwrap();
-        let mut moves: Vec<_> = game
-            .moves
-            .iter()
-            .map(|(took, _)| took.as_secs_f64())
-            .collect();
-        moves.sort_by(f64::total_cmp);
-        println!(
-            "  as {}, lied to from tick {}: {} in {} moves; median {:.3} s, worst {:.3} s, all {:.3} s{}",
-            game.role.name(),
-            game.wrong_from,
-            if game.is_won { "won" } else { "NOT WON" },
-            moves.len(),
-            moves.get(moves.len() / 2).copied().unwrap_or(0.0),
-            moves.last().copied().unwrap_or(0.0),
-            moves.iter().sum::<f64>(),
-            game.problem
-                .map_or(String::new(), |problem| format!(": {problem}"))
-        );
-    }
-    println!("  {}", resident());
+    let began = Instant::now();
+    let lies: Vec<_> = (0..)
+        .flat_map(|round| rehearsal.lies(round).unwrap())
+        .filter(|lie| KINDS.contains(&lie.about))
+        .take(games)
+        .collect();
+    println!(
+        "  found its phases in {:.3} s",
+        began.elapsed().as_secs_f64()
+    );
+    let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(lie) = lies.get(number) else { return };
+                let role = [Role::Refuter, Role::Defender][number % 2];
+                let game = rehearsal.play_from(role, lie.from).unwrap();
+                let moves = game.moves.iter().map(|(took, _)| took.as_secs_f64());
+                all.lock().unwrap().extend(moves);
+                println!(
+                    "  {} as {}: {} in {} moves, proof of {} bytes; median {:.3} s, worst {:.3} s, all {:.3} s{}",
+                    lie.about.name(),
+                    role.name(),
+                    if game.is_won { "won" } else { "NOT WON" },
+                    game.moves.len(),
+                    game.proof.unwrap_or(0),
+                    game.median().as_secs_f64(),
+                    game.slowest().as_secs_f64(),
+                    game.whole().as_secs_f64(),
+                    game.problem
+                        .map_or(String::new(), |problem| format!(": {problem}"))
+                );
+            }
+        };
+        for number in 0..2 {
+            let thread = std::thread::Builder::new().name(format!("game {number}"));
+            // The reference machine recurses over trees.
+            thread
+                .stack_size(64 << 20)
+                .spawn_scoped(scope, work)
+                .unwrap();
+        }
+    });
+    let mut moves = all.into_inner().unwrap();
+    moves.sort_by(f64::total_cmp);
+    println!(
+        "  {} games in {:.1} s; of {} moves the median took {:.3} s, the worst {:.3} s; {}",
+        lies.len(),
+        began.elapsed().as_secs_f64(),
+        moves.len(),
+        moves.get(moves.len() / 2).copied().unwrap_or(0.0),
+        moves.last().copied().unwrap_or(0.0),
+        resident()
+    );
 }
 
 /// Milliseconds from a block with moves of opponents to the last of our answers injected.

@@ -97,7 +97,7 @@ fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
 const BEGIN: u128 = 50_000_000_000_000;
 
 fn long_run() {
-    let kernel = support::memory_loop();
+    let kernel = support::memory_loop(u32::MAX);
     let mut line = timeline(&kernel, messages());
     let points: Vec<u128> = (1..=33).map(|point| BEGIN + point * 30_303_030).collect();
     timed(

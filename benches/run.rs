@@ -28,7 +28,7 @@ impl HostFunctions for NoHost {
 }
 
 fn evaluation() -> EvalState {
-    let binary = support::memory_loop();
+    let binary = support::memory_loop(u32::MAX);
     let mut parser = DecodeKont::new("main");
     while parser.module().is_none() {
         parser.step(&mut binary.as_slice()).expect("a module");

@@ -4,6 +4,10 @@
 //! Promises: from the level after the origination on, the rollup runs the large kernel, whose bytes
 //! are all among the preimages. Refuses to know: what the large kernel does.
 
+use super::acts::ActError;
+use super::scenario::Scenario;
+use crate::protocol::RollupAddress;
+
 /// Bytes of a page: the most that a reveal gives.
 const PAGE: usize = 4096;
 /// Bytes of a reveal hash.
@@ -54,8 +58,31 @@ const INSTALLER: &str = r#"(module
             (br_if $index (i32.lt_u (local.get $i) (local.get $indices))))
         (drop (call $move (i32.const 64) (i32.const 10) (i32.const 96) (i32.const 17)))))"#;
 
+impl Scenario {
+    /// Originates a rollup of a kernel that may be larger than an operation: then the first level
+    /// after the origination installs it.
+    ///
+    /// # Errors
+    /// As [`Self::originate`]; [`ActError::Malformed`] for a kernel of more than 62 MiB.
+    pub fn install(&mut self, by: u32, kernel: &[u8]) -> Result<RollupAddress, ActError> {
+        // Room for the rest of the operation.
+        let most = self
+            .chain()
+            .context()
+            .parameters
+            .operation_size
+            .saturating_sub(1_024);
+        if kernel.len() <= most {
+            return self.originate(by, kernel);
+        }
+        let installer = installer(kernel, |page| self.keep_preimage(page));
+        let too_large = || ActError::Malformed(format!("a kernel of {} bytes", kernel.len()));
+        self.originate(by, &installer.ok_or_else(too_large)?)
+    }
+}
+
 /// The kernel that installs `kernel`, whose pages are kept; none for one of more than 62 MiB.
-pub(super) fn installer(kernel: &[u8], mut keep: impl FnMut(Vec<u8>) -> String) -> Option<Vec<u8>> {
+fn installer(kernel: &[u8], mut keep: impl FnMut(Vec<u8>) -> String) -> Option<Vec<u8>> {
     let mut level: Vec<String> = kernel
         .chunks(PAGE)
         .map(|page| keep(page.to_vec()))

@@ -16,7 +16,6 @@ use super::acts::{Act, ActError, Deed, content, malformed, parsed};
 use super::block::Block;
 use super::chain::{Abandoned, Chain, ChainError, Config};
 use super::contracts::{Script, relay_argument};
-use super::installer::installer;
 use super::ledger::{Account, Owner};
 use super::mempool::Class;
 use super::parameters::Parameters;
@@ -414,27 +413,6 @@ impl Scenario {
             Ok(_) => Ok(address),
             Err(error) => Err(ActError::Refused(error.into())),
         }
-    }
-
-    /// Originates a rollup of a kernel that may be larger than an operation: then the first level
-    /// after the origination installs it.
-    ///
-    /// # Errors
-    /// As [`Self::originate`]; [`ActError::Malformed`] for a kernel of more than 62 MiB.
-    pub fn install(&mut self, by: u32, kernel: &[u8]) -> Result<RollupAddress, ActError> {
-        // Room for the rest of the operation.
-        let most = self
-            .chain
-            .context()
-            .parameters
-            .operation_size
-            .saturating_sub(1_024);
-        if kernel.len() <= most {
-            return self.originate(by, kernel);
-        }
-        let installer = installer(kernel, |page| self.keep_preimage(page));
-        let too_large = || ActError::Malformed(format!("a kernel of {} bytes", kernel.len()));
-        self.originate(by, &installer.ok_or_else(too_large)?)
     }
 
     fn let_actors_act(&mut self) {
