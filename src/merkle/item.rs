@@ -220,6 +220,13 @@ pub(super) struct PairHashes<'a> {
     next: usize,
 }
 
+impl<'a> PairHashes<'a> {
+    /// At most two entries in the order of their names.
+    pub(super) const fn of(list: [Option<(&'a [u8], Kind, Hash)>; 2]) -> Self {
+        Self { list, next: 0 }
+    }
+}
+
 impl<'a> Iterator for PairHashes<'a> {
     type Item = (&'a [u8], Kind, Hash);
 

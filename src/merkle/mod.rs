@@ -9,6 +9,7 @@ mod dir;
 mod distant;
 mod item;
 mod name;
+mod plan;
 mod proof;
 mod store;
 mod tree;
@@ -18,6 +19,7 @@ mod trie;
 mod tests;
 
 pub use item::Kind;
+pub use plan::{Plan, Scratch, value_hash};
 pub use proof::{KindedHash, Proof, ProofError};
 pub use store::{Options, Size, Store, StoreError};
 pub use tree::{Maker, Tree, TreeError};

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::crypto::Hash;
+use crate::wasm::fault::Fault;
 use crate::wasm::lazy::{LazyBytes, LazyVec};
 pub use crate::wasm::operators::*;
 
@@ -308,9 +309,23 @@ pub struct Export {
 pub struct Block {
     /// In order.
     pub instructions: LazyVec<Instr>,
-    /// Hash of its tree, once it is known. Only a parsed module has it: nothing writes to a block
-    /// after parsing.
+    /// Hash of its tree, once it is known; [`Block::add`] forgets it.
     pub(in crate::wasm) hash: Option<Hash>,
+}
+
+impl Block {
+    /// Adds instructions at the end.
+    pub(in crate::wasm) fn add(&mut self, instructions: Vec<Instr>) -> Result<(), Fault> {
+        self.hash = None;
+        if self.instructions.is_untouched() {
+            self.instructions = LazyVec::from_items(instructions);
+            return Ok(());
+        }
+        for instr in instructions {
+            self.instructions.append(instr)?;
+        }
+        Ok(())
+    }
 }
 
 /// Blocks and data bytes, to which labels refer. Entry 0 of both is the shared empty one.

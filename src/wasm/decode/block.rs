@@ -44,8 +44,7 @@ impl Allocations {
     }
 
     pub(super) fn add_instruction(&mut self, to: BlockLabel, instr: Instr) -> Result<(), Fault> {
-        self.blocks.write(to.0)?.instructions.append(instr)?;
-        Ok(())
+        self.blocks.write(to.0)?.add(vec![instr])
     }
 }
 

@@ -129,15 +129,7 @@ impl<'a> Body<'a> {
     }
 
     fn write(&mut self, label: BlockLabel, instructions: Vec<Instr>) -> Result<(), Fault> {
-        let block = self.allocations.blocks.write(label.0)?;
-        if block.instructions.is_untouched() {
-            block.instructions = LazyVec::from_items(instructions);
-            return Ok(());
-        }
-        for instr in instructions {
-            block.instructions.append(instr)?;
-        }
-        Ok(())
+        self.allocations.blocks.write(label.0)?.add(instructions)
     }
 
     fn add(&mut self, label: BlockLabel, instr: Instr) {

@@ -1,7 +1,7 @@
 //! Parts of modules.
 
 use crate::wasm::ast::{Allocations, Data, Elem, Export, Func, FuncType, Import, Module};
-use crate::wasm::encoding::{Source, Stored, Target};
+use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
 
 /// The declared spelling; instances spell the same fields with dashes.
@@ -97,6 +97,9 @@ impl Stored for Data {
 
 impl Stored for Allocations {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
+        if target.style() == Style::Changed {
+            self.hash_changed()?;
+        }
         target.at("1", |target| target.store("block-table", &mut self.blocks))?;
         target.at("2", |target| target.store("datas-table", &mut self.datas))
     }

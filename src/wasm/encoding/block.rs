@@ -6,8 +6,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::hashing::block_hash;
 use crate::crypto::Hash;
 use crate::merkle::{Maker, Tree, TreeError};
 use crate::wasm::ast::{Allocations, Block, Instr};
@@ -18,7 +20,9 @@ use crate::wasm::lazy::LazyVec;
 /// Trees of instructions kept for the next block, at most.
 const KNOWN: usize = 1 << 16;
 /// Blocks from which a second thread is worth its start.
-const WORTH_A_THREAD: usize = 10_000;
+const WORTH_A_THREAD: usize = 4_000;
+/// Blocks that a thread takes at once.
+const AT_ONCE: usize = 500;
 /// Blocks of a module that are hashed to compare with hashes from elsewhere.
 const LOOKED_AT: usize = 1_000;
 
@@ -92,6 +96,7 @@ impl Stored for Block {
         if target.style() == Style::Changed
             && let Some(hash) = hash_of(self)?
         {
+            self.hash = Some(hash);
             let maker = Instructions(self.instructions.clone());
             return target.graft(&Tree::made_when_read(hash, Arc::new(maker)));
         }
@@ -111,17 +116,61 @@ fn hash_of(block: &Block) -> Result<Option<Hash>, Fault> {
     if block.hash.is_some() {
         return Ok(block.hash);
     }
+    if let Some(hash) = block_hash(&block.instructions)? {
+        return Ok(Some(hash));
+    }
     let tree = whole(&block.instructions)?;
     Ok(tree.map(|tree| tree.hash()).transpose()?)
 }
 
-fn hashes_of(blocks: &[&Block]) -> Result<Option<Vec<Hash>>, Fault> {
-    blocks.iter().map(|block| hash_of(block)).collect()
+/// Hashes of blocks, in their order, by all processors; none when not all of a block is here.
+fn hashes_of(blocks: &[&Block]) -> Result<Vec<Option<Hash>>, Fault> {
+    let threads = match blocks.len() {
+        ..WORTH_A_THREAD => 1,
+        _ => std::thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let work = Mutex::new(blocks.chunks(AT_ONCE).enumerate());
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let some = || {
+        let mut done = Vec::new();
+        while let Some((place, blocks)) = next() {
+            let hashes: Result<Vec<_>, _> = blocks.iter().map(|block| hash_of(block)).collect();
+            done.push((place, hashes?));
+        }
+        Ok(done)
+    };
+    let parts: Result<Vec<_>, Fault> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
+        let mut parts = vec![some()];
+        let lost = |_| {
+            let what = "a block that cannot be hashed".to_owned();
+            Err(Fault::Unencodable(what))
+        };
+        parts.extend(others.into_iter().map(|o| o.join().unwrap_or_else(lost)));
+        parts.into_iter().collect()
+    });
+    let mut parts: Vec<_> = parts?.into_iter().flatten().collect();
+    parts.sort_by_key(|(place, _)| *place);
+    Ok(parts.into_iter().flat_map(|(_, hashes)| hashes).collect())
 }
 
 impl Allocations {
-    /// Hashes of all blocks by label, found by two threads; none when they are known already or
-    /// not all blocks are here.
+    /// Hashes the blocks that changed since they were last written.
+    ///
+    /// # Errors
+    /// [`Fault`] of the tree.
+    pub(super) fn hash_changed(&mut self) -> Result<(), Fault> {
+        let changed = self.blocks.changed();
+        let (labels, blocks): (Vec<i32>, Vec<&Block>) =
+            changed.filter(|(_, block)| block.hash.is_none()).unzip();
+        let hashes = hashes_of(&blocks)?;
+        for (label, hash) in labels.into_iter().zip(hashes) {
+            self.blocks.write(label)?.hash = hash;
+        }
+        Ok(())
+    }
+
+    /// Hashes of all blocks by label; none when they are known already or not all blocks are here.
     ///
     /// # Errors
     /// [`Fault`] of the tree.
@@ -133,24 +182,7 @@ impl Allocations {
         if blocks.iter().all(|block| block.hash.is_some()) {
             return Ok(None);
         }
-        if blocks.len() < WORTH_A_THREAD {
-            return hashes_of(&blocks);
-        }
-        let (lower, upper) = blocks.split_at(blocks.len() / 2);
-        let (lower, upper) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| hashes_of(upper));
-            let lower = hashes_of(lower);
-            let lost = |_| {
-                Err(Fault::Unencodable(
-                    "a block that cannot be hashed".to_owned(),
-                ))
-            };
-            (lower, other.join().unwrap_or_else(lost))
-        });
-        Ok(lower?.zip(upper?).map(|(mut lower, upper)| {
-            lower.extend(upper);
-            lower
-        }))
+        Ok(hashes_of(&blocks)?.into_iter().collect())
     }
 
     /// Whether these may be the hashes of the blocks, as far as some of them tell.

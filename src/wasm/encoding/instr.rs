@@ -158,51 +158,73 @@ impl Leaf for Sole {
     }
 }
 
-fn unit(target: &mut Target<'_>, tag: &str) -> Result<(), Fault> {
-    target.tagged(tag, Target::unit)
+/// Steps of a payload with several fields, and the leaf below each.
+pub(super) const STEPS: [(&str, &str); 3] = [("1", "$1"), ("2", "$2"), ("3", "$3")];
+
+/// An instruction as its tree shows it: a tag and the bytes of its fields.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) tag: &'static str,
+    bytes: Vec<u8>,
+    ends: [usize; 3],
+    count: usize,
 }
 
-fn one<T: Leaf>(target: &mut Target<'_>, tag: &str, value: &T) -> Result<(), Fault> {
-    target.tagged(tag, |target| target.leaf("$1", value))
+impl Fields {
+    const fn new(tag: &'static str) -> Self {
+        Self {
+            tag,
+            bytes: Vec::new(),
+            ends: [0; 3],
+            count: 0,
+        }
+    }
+
+    /// With one field more.
+    fn with<T: Leaf>(mut self, field: &T) -> Result<Self, Fault> {
+        let mut writer = Writer::new();
+        field.write(&mut writer)?;
+        self.bytes.append(&mut writer.into_bytes());
+        if let Some(end) = self.ends.get_mut(self.count) {
+            *end = self.bytes.len();
+        }
+        self.count += 1;
+        Ok(self)
+    }
+
+    /// The fields in order.
+    pub(super) fn list(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().take(self.count).map(move |end| {
+            let field = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            field
+        })
+    }
 }
 
-fn two<A: Leaf, B: Leaf>(target: &mut Target<'_>, tag: &str, a: &A, b: &B) -> Result<(), Fault> {
-    target.tagged(tag, |target| {
-        target.at("1", |target| target.leaf("$1", a))?;
-        target.at("2", |target| target.leaf("$2", b))
-    })
+fn one<T: Leaf>(tag: &'static str, value: &T) -> Result<Fields, Fault> {
+    Fields::new(tag).with(value)
+}
+
+fn two<A: Leaf, B: Leaf>(tag: &'static str, a: &A, b: &B) -> Result<Fields, Fault> {
+    Fields::new(tag).with(a)?.with(b)
 }
 
 impl Stored for Instr {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
-        match self {
-            Self::If(ty, then, otherwise) => target.tagged("If", |target| {
-                target.at("1", |target| target.leaf("$1", ty))?;
-                target.at("2", |target| target.leaf("$2", then))?;
-                target.at("3", |target| target.leaf("$3", otherwise))
-            }),
-            Self::Block(ty, label) => two(target, "Block", ty, label),
-            Self::Loop(ty, label) => two(target, "Loop", ty, label),
-            Self::BrTable(labels, default) => {
-                two(target, "BrTable", &Listed(labels.clone()), default)
-            }
-            Self::CallIndirect { table, type_index } => {
-                two(target, "CallIndirect", table, type_index)
-            }
-            Self::TableCopy { to, from } => two(target, "TableCopy", to, from),
-            Self::TableInit { table, segment } => two(target, "TableInit", table, segment),
-            Self::Unencodable(name) => Err(Fault::Unencodable((*name).to_owned())),
-            Self::Unreachable => unit(target, "Unreachable"),
-            Self::Nop => unit(target, "Nop"),
-            Self::Drop => unit(target, "Drop"),
-            Self::Return => unit(target, "Return"),
-            Self::MemorySize => unit(target, "MemorySize"),
-            Self::MemoryGrow => unit(target, "MemoryGrow"),
-            Self::MemoryFill => unit(target, "MemoryFill"),
-            Self::MemoryCopy => unit(target, "MemoryCopy"),
-            Self::RefIsNull => unit(target, "RefIsNull"),
-            other => other.store_one(target),
-        }
+        let fields = self.fields()?;
+        let mut list = fields.list();
+        target.tagged(fields.tag, |target| match list.len() {
+            0 => target.unit(),
+            1 => list.try_for_each(|field| target.bytes("$1", field)),
+            _ => STEPS
+                .into_iter()
+                .zip(list)
+                .try_for_each(|((step, leaf), field)| {
+                    target.at(step, |target| target.bytes(leaf, field))
+                }),
+        })
     }
 
     fn load(source: &Source) -> Result<Self, Fault> {
@@ -213,65 +235,84 @@ impl Stored for Instr {
 }
 
 impl Instr {
-    /// Instructions with one leaf.
-    fn store_one(&self, target: &mut Target<'_>) -> Result<(), Fault> {
+    /// What its tree shows.
+    pub(super) fn fields(&self) -> Result<Fields, Fault> {
+        let unit = |tag| Ok(Fields::new(tag));
         match self {
-            Self::Select(types) => one(target, "Select", &Selected(types.clone().map(Listed))),
-            Self::Br(x) => one(target, "Br", x),
-            Self::BrIf(x) => one(target, "BrIf", x),
-            Self::Call(x) => one(target, "Call", x),
-            Self::LocalGet(x) => one(target, "LocalGet", x),
-            Self::LocalSet(x) => one(target, "LocalSet", x),
-            Self::LocalTee(x) => one(target, "LocalTee", x),
-            Self::GlobalGet(x) => one(target, "GlobalGet", x),
-            Self::GlobalSet(x) => one(target, "GlobalSet", x),
-            Self::TableGet(x) => one(target, "TableGet", x),
-            Self::TableSet(x) => one(target, "TableSet", x),
-            Self::TableSize(x) => one(target, "TableSize", x),
-            Self::TableGrow(x) => one(target, "TableGrow", x),
-            Self::TableFill(x) => one(target, "TableFill", x),
-            Self::ElemDrop(x) => one(target, "ElemDrop", x),
-            Self::MemoryInit(x) => one(target, "MemoryInit", x),
-            Self::DataDrop(x) => one(target, "DataDrop", x),
-            Self::RefNull(ty) => one(target, "RefNull", ty),
-            Self::RefFunc(x) => one(target, "RefFunc", x),
-            Self::Const(num) => one(target, "Const", num),
-            Self::Load(ty, arg, pack) => one(target, "Load", &Access(*ty, *arg, *pack)),
-            Self::Store(ty, arg, pack) => one(target, "Store", &Access(*ty, *arg, *pack)),
-            Self::VecLoad(arg, pack) => one(target, "VecLoad", &Access(VecType, *arg, *pack)),
-            Self::VecStore(arg) => one(target, "VecStore", arg),
-            Self::VecLoadLane(arg, size, lane) => {
-                one(target, "VecLoadLane", &((*arg, *size), Lane(*lane)))
-            }
+            Self::If(ty, then, otherwise) => two("If", ty, then)?.with(otherwise),
+            Self::Block(ty, label) => two("Block", ty, label),
+            Self::Loop(ty, label) => two("Loop", ty, label),
+            Self::BrTable(labels, default) => two("BrTable", &Listed(labels.clone()), default),
+            Self::CallIndirect { table, type_index } => two("CallIndirect", table, type_index),
+            Self::TableCopy { to, from } => two("TableCopy", to, from),
+            Self::TableInit { table, segment } => two("TableInit", table, segment),
+            Self::Unencodable(name) => Err(Fault::Unencodable((*name).to_owned())),
+            Self::Unreachable => unit("Unreachable"),
+            Self::Nop => unit("Nop"),
+            Self::Drop => unit("Drop"),
+            Self::Return => unit("Return"),
+            Self::MemorySize => unit("MemorySize"),
+            Self::MemoryGrow => unit("MemoryGrow"),
+            Self::MemoryFill => unit("MemoryFill"),
+            Self::MemoryCopy => unit("MemoryCopy"),
+            Self::RefIsNull => unit("RefIsNull"),
+            other => other.one_field(),
+        }
+    }
+
+    /// Instructions with one leaf.
+    fn one_field(&self) -> Result<Fields, Fault> {
+        match self {
+            Self::Select(types) => one("Select", &Selected(types.clone().map(Listed))),
+            Self::Br(x) => one("Br", x),
+            Self::BrIf(x) => one("BrIf", x),
+            Self::Call(x) => one("Call", x),
+            Self::LocalGet(x) => one("LocalGet", x),
+            Self::LocalSet(x) => one("LocalSet", x),
+            Self::LocalTee(x) => one("LocalTee", x),
+            Self::GlobalGet(x) => one("GlobalGet", x),
+            Self::GlobalSet(x) => one("GlobalSet", x),
+            Self::TableGet(x) => one("TableGet", x),
+            Self::TableSet(x) => one("TableSet", x),
+            Self::TableSize(x) => one("TableSize", x),
+            Self::TableGrow(x) => one("TableGrow", x),
+            Self::TableFill(x) => one("TableFill", x),
+            Self::ElemDrop(x) => one("ElemDrop", x),
+            Self::MemoryInit(x) => one("MemoryInit", x),
+            Self::DataDrop(x) => one("DataDrop", x),
+            Self::RefNull(ty) => one("RefNull", ty),
+            Self::RefFunc(x) => one("RefFunc", x),
+            Self::Const(num) => one("Const", num),
+            Self::Load(ty, arg, pack) => one("Load", &Access(*ty, *arg, *pack)),
+            Self::Store(ty, arg, pack) => one("Store", &Access(*ty, *arg, *pack)),
+            Self::VecLoad(arg, pack) => one("VecLoad", &Access(VecType, *arg, *pack)),
+            Self::VecStore(arg) => one("VecStore", arg),
+            Self::VecLoadLane(arg, size, lane) => one("VecLoadLane", &((*arg, *size), Lane(*lane))),
             Self::VecStoreLane(arg, size, lane) => {
-                one(target, "VecStoreLane", &((*arg, *size), Lane(*lane)))
+                one("VecStoreLane", &((*arg, *size), Lane(*lane)))
             }
-            Self::Test(ty, op) => one(target, "Test", &(*ty, *op)),
-            Self::Compare(ty, op) => one(target, "Compare", &(*ty, *op)),
-            Self::Unary(ty, op) => one(target, "Unary", &(*ty, *op)),
-            Self::Binary(ty, op) => one(target, "Binary", &(*ty, *op)),
-            Self::Convert(ty, op) => one(target, "Convert", &(*ty, *op)),
-            Self::VecConst(value) => one(target, "VecConst", value),
-            Self::VecTest(shape, op) => one(target, "VecTest", &Only((*shape, *op))),
-            Self::VecCompare(shape, op) => one(target, "VecCompare", &Only((*shape, *op))),
-            Self::VecUnary(shape, op) => one(target, "VecUnary", &Only((*shape, *op))),
-            Self::VecBinary(shape, op) => one(target, "VecBinary", &Only((*shape, *op))),
-            Self::VecConvert(shape, op) => one(target, "VecConvert", &Only((*shape, *op))),
-            Self::VecShift(shape, op) => one(target, "VecShift", &Only((*shape, *op))),
-            Self::VecBitmask(shape) => one(target, "VecBitmask", &Only((*shape, Sole))),
-            Self::VecTestBits => one(target, "VecTestBits", &Only(Sole)),
-            Self::VecUnaryBits => one(target, "VecUnaryBits", &Only(Sole)),
-            Self::VecBinaryBits(op) => one(target, "VecBinaryBits", &Only(*op)),
-            Self::VecTernaryBits => one(target, "VecTernaryBits", &Only(Sole)),
-            Self::VecSplat(shape) => one(target, "VecSplat", &Only((*shape, Sole))),
-            Self::VecExtract(shape, lane, extension) => one(
-                target,
-                "VecExtract",
-                &Only(Extract(*shape, *lane, *extension)),
-            ),
-            Self::VecReplace(shape, lane) => {
-                one(target, "VecReplace", &Only((*shape, Only(Lane(*lane)))))
+            Self::Test(ty, op) => one("Test", &(*ty, *op)),
+            Self::Compare(ty, op) => one("Compare", &(*ty, *op)),
+            Self::Unary(ty, op) => one("Unary", &(*ty, *op)),
+            Self::Binary(ty, op) => one("Binary", &(*ty, *op)),
+            Self::Convert(ty, op) => one("Convert", &(*ty, *op)),
+            Self::VecConst(value) => one("VecConst", value),
+            Self::VecTest(shape, op) => one("VecTest", &Only((*shape, *op))),
+            Self::VecCompare(shape, op) => one("VecCompare", &Only((*shape, *op))),
+            Self::VecUnary(shape, op) => one("VecUnary", &Only((*shape, *op))),
+            Self::VecBinary(shape, op) => one("VecBinary", &Only((*shape, *op))),
+            Self::VecConvert(shape, op) => one("VecConvert", &Only((*shape, *op))),
+            Self::VecShift(shape, op) => one("VecShift", &Only((*shape, *op))),
+            Self::VecBitmask(shape) => one("VecBitmask", &Only((*shape, Sole))),
+            Self::VecTestBits => one("VecTestBits", &Only(Sole)),
+            Self::VecUnaryBits => one("VecUnaryBits", &Only(Sole)),
+            Self::VecBinaryBits(op) => one("VecBinaryBits", &Only(*op)),
+            Self::VecTernaryBits => one("VecTernaryBits", &Only(Sole)),
+            Self::VecSplat(shape) => one("VecSplat", &Only((*shape, Sole))),
+            Self::VecExtract(shape, lane, extension) => {
+                one("VecExtract", &Only(Extract(*shape, *lane, *extension)))
             }
+            Self::VecReplace(shape, lane) => one("VecReplace", &Only((*shape, Only(Lane(*lane))))),
             other => Err(Fault::Unencodable(format!("{other:?}"))),
         }
     }

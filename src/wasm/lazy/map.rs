@@ -213,6 +213,14 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
         })
     }
 
+    /// Bindings that were changed since the map was last written, by [`Style::Changed`].
+    pub fn changed(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.slots.changes().filter_map(|(key, slot)| match slot {
+            Slot::Changed(value) => Some((key, value)),
+            Slot::Loaded(_) | Slot::Removed => None,
+        })
+    }
+
     fn store_exact(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         match &self.origin {
             Some(origin) => target.graft(origin)?,

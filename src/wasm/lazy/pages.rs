@@ -173,6 +173,12 @@ impl<K: Ord + Clone, V: Clone> Pages<K, V> {
     }
 
     /// Bindings of pages that report changes.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &(K, V)> {
+        let changed = self.pages.iter().filter(|(_, page)| page.changed);
+        changed.flat_map(|(_, page)| page.entries.iter())
+    }
+
+    /// The same, to write on.
     pub(super) fn changes_mut(&mut self) -> impl Iterator<Item = &mut (K, V)> {
         Arc::make_mut(&mut self.pages)
             .iter_mut()

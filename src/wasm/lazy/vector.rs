@@ -76,6 +76,12 @@ impl<T: Stored> LazyVec<T> {
         self.map.unbacked(self.length as u32 as usize)
     }
 
+    /// Elements by index that were changed since the vector was last written.
+    pub fn changed(&self) -> impl Iterator<Item = (i32, &T)> {
+        let changed = self.map.changed();
+        changed.map(|(key, item)| (key.wrapping_sub(self.first), item))
+    }
+
     /// Element `index`, if it was loaded or written.
     #[must_use]
     pub fn peek(&self, index: i32) -> Option<&T> {
