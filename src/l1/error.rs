@@ -74,6 +74,32 @@ impl NodeError {
         self.id.starts_with("proto.")
     }
 
+    /// Whether its text says this, however the node broke its lines: a refused injection tells
+    /// errors in no other way (`on_inject` of `prevalidator.ml`).
+    #[must_use]
+    pub fn says(&self, phrase: &str) -> bool {
+        let words: Vec<_> = self.words().collect();
+        let wanted: Vec<_> = phrase.split_whitespace().collect();
+        !wanted.is_empty() && words.windows(wanted.len()).any(|words| words == wanted)
+    }
+
+    /// The fee with which it would be taken: of its field, or of its text (`validation_errors.ml`).
+    #[must_use]
+    pub fn asked_fee(&self) -> Option<Mutez> {
+        let words: Vec<_> = self.words().collect();
+        let told = words.windows(6).find_map(|words| match words {
+            ["fee", "of", "at", "least", fee, unit] if unit.starts_with("mutez") => {
+                fee.parse().ok().map(Mutez)
+            }
+            _ => None,
+        });
+        self.needed_fee.or(told)
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.msg.iter().flat_map(|text| text.split_whitespace())
+    }
+
     /// Whether its identifier ends in `name`, whatever the protocol in front and the dialect's
     /// capitals (`Sc_rollup_not_staked` and `smart_rollup_not_staked` are the same `not_staked`).
     #[must_use]

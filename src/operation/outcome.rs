@@ -191,6 +191,9 @@ pub const KNOWN: &[(&str, Outcome)] = &[
     ("node.prevalidation.oversized_operation", Disagreement),
     ("node.prevalidation.parse_error", Disagreement),
     ("prefilter.fees_too_low", Retry),
+    // A refused injection names its errors in a text only: nothing is known of the move, and the
+    // next simulation tells them by their ids.
+    ("async_injection_failed", Retry),
 ];
 
 /// Carries text around another error and means nothing by itself.

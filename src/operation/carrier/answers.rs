@@ -14,6 +14,11 @@ fn has(errors: &[NodeError], name: &str) -> bool {
     errors.iter().any(|error| error.id.ends_with(name))
 }
 
+/// What the text of an error says, where a node tells no more of it.
+fn says(errors: &[NodeError], phrase: &str) -> bool {
+    errors.iter().any(|error| error.says(phrase))
+}
+
 impl Carrier {
     pub(super) fn simulated(&mut self, id: u64, results: &[Simulated], effects: &mut Vec<Effect>) {
         let Some((plan, level)) = self.take_work(id) else {
@@ -266,11 +271,12 @@ impl Carrier {
 
     /// All endpoints that answered refuse.
     fn not_taken(&mut self, hash: OperationHash, errors: &[NodeError], effects: &mut Vec<Effect>) {
-        let asked = errors.iter().filter_map(|error| error.needed_fee).max();
+        let asked = errors.iter().filter_map(NodeError::asked_fee).max();
         let is_underpaid = asked.is_some()
             || has(errors, "fees_too_low")
             || has(errors, "full_mempool")
-            || has(errors, "operation_conflict");
+            || has(errors, "operation_conflict")
+            || says(errors, "fees are too low");
         let Some(pending) = &mut self.pending else {
             return;
         };
@@ -284,6 +290,7 @@ impl Carrier {
         }
         let outcome = of_errors(errors);
         let is_dead = has(errors, "future_or_unknown_branch")
+            || says(errors, "is branched on either:")
             || matches!(outcome, Outcome::Stop | Outcome::Disagreement);
         if !is_dead {
             return;

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use super::network::{World, intention, wanted};
-use crate::l1::{NodeError, Simulated, Status};
+use super::network::{World, intention, refusal, wanted};
+use crate::l1::{EndpointName, NodeError, Simulated, Status};
 use crate::protocol::Mutez;
 
 fn world() -> World {
@@ -348,6 +348,58 @@ fn what_the_gate_refuses_is_told_and_the_rest_goes_on() {
             .iter()
             .any(|effect| matches!(effect, Effect::Simulate(draft) if draft.items.len() == 1))
     );
+}
+
+/// A carrier with one operation injected, and what came of the refusals it met.
+fn after_refusals(texts: &[&str]) -> (Carrier, Vec<Effect>) {
+    let mut world = world();
+    let (mut carrier, draft) = first_draft(&mut world, 1);
+    let applied = vec![Simulated {
+        status: Status::Applied,
+        errors: Vec::new(),
+        milligas: 1000,
+        storage: 0,
+    }];
+    let effects = carrier.step(Observation::Simulated(draft.id, applied));
+    let Some(Effect::Sign(draft)) = effects.into_iter().next() else {
+        panic!("nothing to sign")
+    };
+    let signed = world.sign(&draft);
+    let Observation::Signed(_, hash, _) = signed else {
+        panic!("not signed")
+    };
+    carrier.step(signed);
+    let answers = texts.iter().map(|text| {
+        let answer = Injection::Refused(refusal(text));
+        (EndpointName::new("one"), answer)
+    });
+    let effects = carrier.step(Observation::Injected(hash, answers.collect()));
+    (carrier, effects)
+}
+
+#[test]
+fn a_mempool_that_refuses_in_words_is_no_disagreement() {
+    let held = |effects: &[Effect]| {
+        let mut held = effects.iter();
+        held.any(|effect| matches!(effect, Effect::Tell(Notice::Held { .. })))
+    };
+    let dropped = |effects: &[Effect]| {
+        let mut dropped = effects.iter();
+        dropped.any(|effect| matches!(effect, Effect::Write(Entry::Dropped { .. })))
+    };
+    // Something unknown: the same operation is tried again, nothing is set aside.
+    let (carrier, effects) = after_refusals(&["something that nobody has heard of"]);
+    assert!(!held(&effects) && !dropped(&effects), "{effects:?}");
+    assert_eq!(carrier.carried(), [intention(1).key()]);
+    // Too cheap: a dearer one takes its place.
+    let (carrier, effects) = after_refusals(&["Operation fees are\n too low"]);
+    assert!(!held(&effects) && !dropped(&effects), "{effects:?}");
+    assert_eq!(carrier.carried(), [intention(1).key()]);
+    // Its branch is gone: it is made anew.
+    let old = "Operation o is branched on either:\n - a block b which is too old";
+    let (carrier, effects) = after_refusals(&[old]);
+    assert!(!held(&effects) && dropped(&effects), "{effects:?}");
+    assert_eq!(carrier.carried(), []);
 }
 
 /// What the network does between two looks of the carrier.

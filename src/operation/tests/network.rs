@@ -297,7 +297,7 @@ impl World {
         }
     }
 
-    fn sign(&self, draft: &Draft) -> Observation {
+    pub(super) fn sign(&self, draft: &Draft) -> Observation {
         let message = draft.operation.to_sign(FORM).unwrap();
         let signature = self.key.sign(&message, FORM.bls_suite()).unwrap();
         let signed = SignedOperation {
@@ -336,13 +336,17 @@ impl World {
             return Injection::Unreachable("deaf".into());
         }
         if !self.is_includable(seen) {
-            return refused("proto.alpha.contract.counter_in_the_past", None);
+            return refused("Counter 7 already used for contract tz1 (expected 8)");
         }
         let rival = self.best().filter(|rival| *rival != hash);
         if let Some(rival) = rival {
             let needed = (self.seen[&rival].fee * 21).div_ceil(20);
             if seen.fee < needed {
-                return refused("prevalidation.operation_conflict", Some(Mutez(needed)));
+                return refused(&format!(
+                    "The operation o cannot be added because the mempool already contains a \
+                     conflicting operation. To replace the latter, this particular operation would \
+                     need a\n  total fee of\n  at least {needed} mutez."
+                ));
             }
             self.mempool.remove(&rival);
         }
@@ -351,13 +355,24 @@ impl World {
     }
 }
 
-fn refused(id: &str, needed_fee: Option<Mutez>) -> Injection {
-    Injection::Refused(vec![NodeError {
+/// A refusal as nodes tell it: the errors as a text, its lines broken anywhere.
+fn refused(why: &str) -> Injection {
+    let text = format!("Error while validating injected operation o:\nError:\n  {why}\n");
+    Injection::Refused(refusal(&text))
+}
+
+/// The errors around the text of a refusal.
+pub(super) fn refusal(text: &str) -> Vec<NodeError> {
+    let error = |id: &str, msg: Option<String>| NodeError {
         id: id.into(),
-        kind: "temporary".into(),
-        msg: None,
-        needed_fee,
-    }])
+        kind: "permanent".into(),
+        msg,
+        needed_fee: None,
+    };
+    vec![
+        error("async_injection_failed", None),
+        error("failure", Some(text.into())),
+    ]
 }
 
 fn simulated(draft: &Draft) -> Vec<Simulated> {

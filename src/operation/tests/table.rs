@@ -317,6 +317,9 @@ fn the_unknown_is_a_disagreement_and_wrappers_mean_nothing() {
     assert_eq!(meaning(&[id]), Outcome::Disagreement);
     assert_eq!(meaning(&[]), Outcome::Disagreement);
     assert_eq!(meaning(&["failure"]), Outcome::Disagreement);
+    // What a node answers when its mempool refuses: why stands in the text alone.
+    let refused = ["async_injection_failed", "failure"];
+    assert_eq!(meaning(&refused), Outcome::Retry);
     let past = "proto.025-PsUshuai.contract.counter_in_the_past";
     assert_eq!(meaning(&["failure", past]), Outcome::Retry);
     assert_eq!(meaning(&[past, id]), Outcome::Disagreement);
