@@ -9,8 +9,8 @@ use crate::codec::Micheline;
 use crate::inbox;
 use crate::protocol::operation::{Origination, Refutation, Stakers};
 use crate::protocol::{
-    BlockHash, ChainId, Commitment, CommitmentHash, ContractHash, Counter, Level, OperationHash,
-    Protocol, ProtocolHash, PublicKeyHash, RollupAddress, Timestamp,
+    BlockHash, ChainId, Commitment, CommitmentHash, ContractHash, Counter, Level, Mutez,
+    OperationHash, Protocol, ProtocolHash, PublicKeyHash, RollupAddress, Timestamp,
 };
 
 use super::error::NodeError;
@@ -101,6 +101,17 @@ pub enum GameStatus {
     Draw,
 }
 
+/// Money that the end of a game moved, as its receipt has it. Layer 1 rewards only whoever beats a
+/// staker first (`apply_game_result` of `sc_rollup_refutation_storage.ml`), so it cannot be told
+/// from how the game ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settlement {
+    /// Minted for winners.
+    pub rewards: Vec<(PublicKeyHash, Mutez)>,
+    /// Taken from bonds.
+    pub punishments: Vec<(PublicKeyHash, Mutez)>,
+}
+
 /// What happened to a rollup; `by` in [`RollupEvent`] is who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
@@ -135,6 +146,8 @@ pub enum Happening {
         refutation: Refutation,
         /// The game afterwards.
         status: GameStatus,
+        /// Money that it moved.
+        settlement: Settlement,
     },
     /// Somebody claimed that a clock had run out.
     TimedOut {
@@ -142,6 +155,8 @@ pub enum Happening {
         stakers: Stakers,
         /// The game afterwards.
         status: GameStatus,
+        /// Money that it moved.
+        settlement: Settlement,
     },
     /// A bond went back to its owner.
     BondRecovered {

@@ -28,7 +28,7 @@ mod tests;
 pub use agreement::{Agreement, FINALITY, Progress};
 pub use block::{
     AttestedSlots, Block, BlockRef, Contribution, Effects, GameStatus, Happening, Header, Interest,
-    Receipt, RollupEvent, Status,
+    Receipt, RollupEvent, Settlement, Status,
 };
 pub use client::{BlockId, Client, Retries, Settings};
 pub use constants::{

@@ -13,7 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::block::{
-    Contribution, Effects, GameStatus, Happening, Interest, Receipt, RollupEvent, Status,
+    Contribution, Effects, GameStatus, Happening, Interest, Receipt, RollupEvent, Settlement,
+    Status,
 };
 use super::endpoint::json;
 use super::error::{Fault, MissingReceipt};
@@ -23,7 +24,7 @@ use crate::protocol::operation::{
     Action, Content, DissectionChunk, Form, Kind, Origination, PvmKind,
 };
 use crate::protocol::{
-    Commitment, CommitmentHash, Counter, Dialected, Level, OperationHash, PublicKeyHash,
+    Commitment, CommitmentHash, Counter, Dialected, Level, Mutez, OperationHash, PublicKeyHash,
     RollupAddress, StateHash, Tick,
 };
 
@@ -117,6 +118,20 @@ struct RawResult<'a> {
     commitment_hash: Raw<'a>,
     #[serde(borrow, default)]
     game_status: Raw<'a>,
+    #[serde(borrow, default)]
+    balance_updates: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawUpdate<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    category: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    contract: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    change: Cow<'a, str>,
 }
 
 impl RawResult<'_> {
@@ -311,10 +326,12 @@ impl EffectsReader<'_> {
                 opponent,
                 refutation,
                 status: game_status(field("game_status", result.game_status)?)?,
+                settlement: settlement(result.balance_updates)?,
             },
             Action::Timeout { stakers, .. } => Happening::TimedOut {
                 stakers,
                 status: game_status(field("game_status", result.game_status)?)?,
+                settlement: settlement(result.balance_updates)?,
             },
             Action::RecoverBond { staker, .. } => Happening::BondRecovered { staker },
             Action::ExecuteOutboxMessage {
@@ -449,6 +466,32 @@ fn game_status(raw: RawGameStatus) -> Result<GameStatus, Fault> {
             ))),
         },
     }
+}
+
+/// What the receipt of a move or a timeout moved; fees stand beside it, not in it. A credit of an
+/// account can only be a reward, a debit of frozen bonds only a punishment.
+fn settlement(raw: Raw<'_>) -> Result<Settlement, Fault> {
+    let mut settlement = Settlement::default();
+    let updates: Vec<RawUpdate<'_>> = match raw {
+        Some(raw) => read("balance_updates", raw)?,
+        None => return Ok(settlement),
+    };
+    for update in updates {
+        let change: i64 = update
+            .change
+            .parse()
+            .map_err(|e| unexpected("balance_updates.change", &e))?;
+        let amount = Mutez(change.unsigned_abs());
+        let list = match (update.kind.as_ref(), update.category.as_deref()) {
+            ("contract", _) if change > 0 => &mut settlement.rewards,
+            ("freezer", Some("bonds")) if change < 0 => &mut settlement.punishments,
+            _ => continue,
+        };
+        let account = update.contract.ok_or_else(|| absent("contract"))?;
+        let account = account.parse();
+        list.push((account.map_err(|e| unexpected("contract", &e))?, amount));
+    }
+    Ok(settlement)
 }
 
 fn absent(name: &str) -> Fault {

@@ -3,11 +3,12 @@
 //! Promises: a fact is read back from its journal row exactly as it was taken from the block, so
 //! a restart folds the same tree. Refuses to know: receipts.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::stakes::Fact;
 use crate::journal::OperationRow;
-use crate::protocol::{CommitmentHash, Level, PublicKeyHash};
+use crate::l1::Settlement;
+use crate::protocol::{CommitmentHash, Level, Mutez, PublicKeyHash};
 
 /// What a row's detail says to the commitment tree; rows that change nothing give nothing.
 pub(super) fn fact_of(row: &OperationRow) -> Vec<Fact> {
@@ -54,6 +55,45 @@ pub(super) fn add_unstaked(detail: &mut Map<String, Value>, stakers: &[PublicKey
     }
 }
 
+/// Adds the money that the end of a game moved.
+pub(super) fn add_settlement(detail: &mut Map<String, Value>, settlement: &Settlement) {
+    let lists = [
+        ("rewarded", &settlement.rewards),
+        ("punished", &settlement.punishments),
+    ];
+    for (name, list) in lists {
+        let amounts = list
+            .iter()
+            .map(|(account, amount)| json!({"account": account, "mutez": amount.0.to_string()}));
+        let amounts: Vec<_> = amounts.collect();
+        if !amounts.is_empty() {
+            detail.insert(name.into(), amounts.into());
+        }
+    }
+}
+
+/// What operations moved of an account's money: rewards, and bonds taken.
+pub(super) fn settled(rows: &[OperationRow], account: &PublicKeyHash) -> [Mutez; 2] {
+    let mut sums = [Mutez(0); 2];
+    for row in rows {
+        let Ok(detail) = serde_json::from_str::<Value>(&row.detail) else {
+            continue;
+        };
+        for (sum, name) in sums.iter_mut().zip(["rewarded", "punished"]) {
+            let list = detail.get(name).and_then(Value::as_array);
+            for entry in list.into_iter().flatten() {
+                let of = entry.get("account").and_then(Value::as_str);
+                let amount = entry.get("mutez").and_then(Value::as_str);
+                if of.is_some_and(|of| of.parse() == Ok(*account)) {
+                    let amount: u64 = amount.and_then(|text| text.parse().ok()).unwrap_or(0);
+                    *sum = Mutez(sum.0.saturating_add(amount));
+                }
+            }
+        }
+    }
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +109,26 @@ mod tests {
             source: PublicKeyHash::Tz1([1; 20]),
             detail: Value::Object(detail).to_string(),
         }
+    }
+
+    #[test]
+    fn money_is_counted_from_receipts_not_from_games() {
+        let (me, other) = (PublicKeyHash::Tz1([3; 20]), PublicKeyHash::Tz4([4; 20]));
+        let won = |rewards: Vec<(PublicKeyHash, Mutez)>| {
+            let mut detail = Map::new();
+            add_unstaked(&mut detail, &[other]);
+            let settlement = Settlement {
+                rewards,
+                punishments: vec![(other, Mutez(10_000))],
+            };
+            add_settlement(&mut detail, &settlement);
+            row(detail)
+        };
+        // Two games won against one liar: only the first one pays.
+        let rows = [won(vec![(me, Mutez(5_000))]), won(Vec::new())];
+        assert_eq!(settled(&rows, &me), [Mutez(5_000), Mutez(0)]);
+        assert_eq!(settled(&rows, &other), [Mutez(0), Mutez(20_000)]);
+        assert_eq!(settled(&[row(Map::new())], &me), [Mutez(0); 2]);
     }
 
     #[test]

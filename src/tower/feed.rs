@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::alarms;
 use super::chain_facts::ChainFacts;
 use super::event::{Event, SeenBlock};
-use super::facts::{add_unstaked, cement_detail};
+use super::facts::{add_settlement, add_unstaked, cement_detail};
 use crate::codec::Writer;
 use crate::inbox::{InboxError, messages_of, next_inbox};
 use crate::journal::{BlockRow, InboxRow, OperationRow, PublishedRow};
@@ -417,17 +417,24 @@ fn told(event: &RollupEvent) -> (&'static str, Map<String, Value>) {
             opponent,
             refutation,
             status,
+            settlement,
         } => {
             put("opponent", opponent.to_string());
             put("move", move_name(refutation).into());
             end(&mut detail, status, &[event.by, *opponent]);
+            add_settlement(&mut detail, settlement);
             ("refute", detail)
         }
-        Happening::TimedOut { stakers, status } => {
+        Happening::TimedOut {
+            stakers,
+            status,
+            settlement,
+        } => {
             let players = [stakers.alice(), stakers.bob()];
             put("alice", players[0].to_string());
             put("bob", players[1].to_string());
             end(&mut detail, status, &players);
+            add_settlement(&mut detail, settlement);
             ("timeout", detail)
         }
         Happening::BondRecovered { staker } => {

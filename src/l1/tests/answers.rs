@@ -8,12 +8,13 @@ use super::node::{Node, Reply, client};
 use crate::codec::Micheline;
 use crate::crypto::{Dialect, Prefix};
 use crate::l1::{
-    BlockId, Contribution, Effects, FailureKind, Fault, GameStatus, Happening, Interest, Status,
-    effects,
+    BlockId, Contribution, Effects, FailureKind, Fault, GameStatus, Happening, Interest,
+    Settlement, Status, effects,
 };
 use crate::protocol::operation::{Form, Kind, PvmKind, Refutation, Step};
 use crate::protocol::{
-    Commitment, CommitmentHash, Dialected, Level, Protocol, PublicKeyHash, RollupAddress, StateHash,
+    Commitment, CommitmentHash, Dialected, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
+    StateHash,
 };
 
 const ALICE: PublicKeyHash = PublicKeyHash::Tz1([1; 20]);
@@ -236,7 +237,18 @@ fn events(dialect: Dialect) -> Vec<Value> {
         one(
             Kind::Timeout,
             json!({"rollup": rollup, "stakers": {"alice": ALICE, "bob": BOB}}),
-            json!({"game_status": {"result": {"kind": "loser", "reason": "timeout", "player": BOB}}}),
+            json!({
+                "game_status": {"result": {"kind": "loser", "reason": "timeout", "player": BOB}},
+                "balance_updates": [
+                    {"kind": "freezer", "category": "bonds", "contract": BOB,
+                     "bond_id": {"smart_rollup": rollup}, "change": "-10000", "origin": "block"},
+                    {"kind": "burned", "category": "smart_rollup_refutation_punishments",
+                     "change": "10000", "origin": "block"},
+                    {"kind": "minted", "category": "smart_rollup_refutation_rewards",
+                     "change": "-5000", "origin": "block"},
+                    {"kind": "contract", "contract": ALICE, "change": "5000", "origin": "block"},
+                ],
+            }),
         ),
         one(
             Kind::RecoverBond,
@@ -314,7 +326,11 @@ fn events_of_followed_rollups_are_read_in_both_dialects() {
         };
         assert_eq!((chunks.len(), status), (2, &GameStatus::Draw));
         assert!(
-            matches!(&what[5], Happening::TimedOut { status: GameStatus::Loser { player, .. }, .. } if *player == BOB)
+            matches!(&what[5], Happening::TimedOut { status: GameStatus::Loser { player, .. }, settlement, .. }
+            if *player == BOB && *settlement == Settlement {
+                rewards: vec![(ALICE, Mutez(5_000))],
+                punishments: vec![(BOB, Mutez(10_000))],
+            })
         );
         assert_eq!(what[6], Happening::BondRecovered { staker: ALICE });
         assert!(matches!(&what[7], Happening::OutboxExecuted { proof, .. } if *proof == [1, 2]));

@@ -106,7 +106,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
     let mut asked = Vec::new();
     for part in parts {
         let address = part.row.address;
-        let mut table = Table::from_journal(&reader, part.row.clone(), me, stake)?;
+        let mut table = Table::from_journal(&reader, part.row.clone(), me)?;
         if let Some(reason) = table.frozen.as_ref() {
             hands.freeze(address, Some(reason));
         }

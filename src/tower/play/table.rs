@@ -25,6 +25,7 @@ use crate::operation::Wanted;
 use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
+use crate::tower::facts::settled;
 use crate::tower::policy::{
     Answer, Choices, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame, Situation, Task,
     Wish, derive,
@@ -94,9 +95,8 @@ pub(super) struct Table {
     last: Last,
     assertions: Assertions,
     pub(super) frozen: Option<String>,
-    /// Money lost with bonds.
+    /// Money lost with bonds, and won with games, as receipts have it.
     pub(super) lost: Mutez,
-    /// Money won with games: half a bond each.
     pub(super) won: Mutez,
     /// What the policy said of money, last.
     pub(super) purse: Purse,
@@ -117,7 +117,6 @@ impl Table {
         reader: &Reader,
         row: RollupRow,
         me: PublicKeyHash,
-        stake: Mutez,
     ) -> Result<Self, JournalError> {
         let rollup = row.address;
         let mut table = Self {
@@ -149,8 +148,9 @@ impl Table {
             wanted: Vec::new(),
         };
         for (game, end) in reader.games(&rollup)? {
-            table.take_game(reader, game, end.map(|(_, ending)| ending), stake)?;
+            table.take_game(reader, game, end.map(|(_, ending)| ending))?;
         }
+        table.settle(&reader.operations(&rollup)?);
         Ok(table)
     }
 
@@ -159,7 +159,6 @@ impl Table {
         reader: &Reader,
         game: GameName,
         end: Option<Ending>,
-        stake: Mutez,
     ) -> Result<(), JournalError> {
         for stored in reader.moves(&game)? {
             if let Some(refutation) = stored.refutation.as_deref().and_then(move_of) {
@@ -173,7 +172,7 @@ impl Table {
         self.forecasts
             .extend(forecasts.map(|(position, foreseen)| (Position(position), foreseen)));
         match end {
-            Some(ending) => self.count_end(&game, ending, stake),
+            Some(ending) => self.count_end(&game, ending),
             None => {
                 if let Some(last) = reader.positions(&game)?.last() {
                     let known = Known {
@@ -187,27 +186,23 @@ impl Table {
         Ok(())
     }
 
-    fn count_end(&mut self, game: &GameName, ending: Ending, stake: Mutez) {
+    fn count_end(&mut self, game: &GameName, ending: Ending) {
         if opponent(game, &self.me).is_none() {
             return;
         }
         let [won, lost, drawn] = &mut self.ended;
-        match ending {
-            Ending::Loser(loser) if loser == self.me => {
-                *lost = lost.saturating_add(1);
-                self.lost = Mutez(self.lost.0.saturating_add(stake.0));
-            }
-            Ending::Loser(_) => {
-                *won = won.saturating_add(1);
-                let reward = stake.0.checked_div(2).unwrap_or(0);
-                self.won = Mutez(self.won.0.saturating_add(reward));
-            }
-            Ending::Draw => {
-                *drawn = drawn.saturating_add(1);
-                self.lost = Mutez(self.lost.0.saturating_add(stake.0));
-            }
-            Ending::Gone => {}
-        }
+        let count = match ending {
+            Ending::Loser(loser) if loser == self.me => lost,
+            Ending::Loser(_) => won,
+            Ending::Draw => drawn,
+            Ending::Gone => return,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// Adds up the money that all operations on the rollup moved.
+    fn settle(&mut self, operations: &[OperationRow]) {
+        [self.won, self.lost] = settled(operations, &self.me);
     }
 
     /// Whether something is to be tried again although nothing new is seen.
@@ -508,13 +503,15 @@ impl Table {
             .filter(|name| !there.contains(name))
             .copied()
             .collect();
-        let stake = moment.seen.constants.rollup.stake_amount;
+        if !gone.is_empty() {
+            self.settle(operations);
+        }
         for name in gone {
             self.games.remove(&name);
             let end = at.ended(name, operations);
             let (ending, reason) = (end.ending, end.reason.clone());
             outcome.entries.push(PlayEntry::End(end));
-            self.count_end(&name, ending, stake);
+            self.count_end(&name, ending);
             let Some(opponent) = opponent(&name, &self.me) else {
                 continue;
             };
