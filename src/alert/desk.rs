@@ -59,12 +59,10 @@ impl Desk {
             last_alert,
             last_notification,
             spoken: VecDeque::new(),
-            last_test: now,
+            last_test: last_test(reader, now)?,
             read,
         };
         desk.take_up_messages(reader, first, now)?;
-        let tests = desk.cases.values().filter(|c| c.row.nature == Nature::Test);
-        desk.last_test = tests.map(|case| case.row.time).max().unwrap_or(now);
         Ok(desk)
     }
 
@@ -306,6 +304,17 @@ impl Desk {
         let all = escalations.chain(test).chain(digest);
         all.chain(self.queue.next_due()).min()
     }
+}
+
+/// When people were last sent a test. Without any, the first start of all counts: a tower that is
+/// restarted every day must not put its tests off for ever.
+fn last_test(reader: &Reader, now: i64) -> Result<i64, JournalError> {
+    let known = match reader.last_test(now)? {
+        Some(time) => Some(time),
+        None => reader.first_run()?,
+    };
+    // A clock that was set back must not, either.
+    Ok(known.unwrap_or(now).min(now))
 }
 
 fn test_signal(now: i64) -> Signal {

@@ -322,6 +322,24 @@ impl Reader {
         Ok((alert.unsigned_abs(), notification.unsigned_abs(), source))
     }
 
+    /// When the last alert that only proves delivery was raised, before a moment.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn last_test(&self, now: i64) -> Result<Option<i64>> {
+        let newest = "SELECT max(time) FROM alert WHERE nature = 'test' AND time <= ?1";
+        Ok(self.one(newest, [now], |row| row.get(0))?.flatten())
+    }
+
+    /// When the journal was first run, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn first_run(&self) -> Result<Option<i64>> {
+        let first = "SELECT min(at) FROM run";
+        Ok(self.one(first, [], |row| row.get(0))?.flatten())
+    }
+
     /// Deliveries of every channel, counted.
     ///
     /// # Errors

@@ -408,6 +408,51 @@ async fn a_test_proves_every_channel_on_schedule() {
 }
 
 #[tokio::test]
+async fn a_tower_that_is_restarted_every_hour_sends_its_first_test_a_day_after_its_first_start() {
+    let mut world = World::new().await;
+    world.settings.test_every = Some(Duration::from_secs(24 * 3600));
+    let journal = Journal::open(&world.journal()).unwrap();
+    let started = || Entry::RunStarted {
+        version: "1".into(),
+        command: "follow".into(),
+    };
+    journal.write(vec![started()]).unwrap();
+    world.now = journal.reader().unwrap().first_run().unwrap().unwrap();
+    for hour in 0..24 {
+        let mut office = world.office();
+        world.settle(&mut office).await;
+        assert!(occasions(&world.first).is_empty(), "after {hour} hours");
+        journal.write(vec![started()]).unwrap();
+        world.pass(60);
+    }
+    let mut office = world.office();
+    world.settle(&mut office).await;
+    assert_eq!(occasions(&world.first).len(), 1);
+    // Once, however many alerts the desk has forgotten since.
+    for nth in 0..600 {
+        world.alarm(Severity::Notice, "node", &format!("trouble {nth}"));
+    }
+    world.settle(&mut office).await;
+    world.first.take();
+    world.pass(60);
+    let mut office = world.office();
+    world.settle(&mut office).await;
+    let again = occasions(&world.first);
+    assert!(
+        !again.iter().any(|told| told.starts_with("test")),
+        "{again:?}"
+    );
+    // A clock that was a year ahead for a while does not put it off.
+    world.now -= 400 * 24 * 60 * MINUTE;
+    let mut office = world.office();
+    world.settle(&mut office).await;
+    world.pass(24 * 60);
+    world.settle(&mut office).await;
+    let told = occasions(&world.first);
+    assert!(told.iter().any(|told| told.starts_with("test")), "{told:?}");
+}
+
+#[tokio::test]
 async fn messages_carry_a_link_that_acknowledges_that_alert_only() {
     let world = World::new().await;
     let mut office = world.office();
