@@ -38,7 +38,7 @@ pub use secret::Secret;
 pub use service::{Acknowledgement, Handle, Pulse, Service};
 pub use settings::{Channel, Email, Heartbeat, Hook, Kind, Located, Preset, Security, Settings};
 pub use standing::{
-    EndpointStanding, GameStanding, RollupStanding, Standing, Unverified, conditions,
+    EndpointStanding, GameStanding, RollupStanding, SKEW, Standing, Unverified, conditions,
 };
 pub use template::Templates;
 pub use token::Tokens;

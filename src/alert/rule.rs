@@ -73,6 +73,7 @@ pub const RULES: &[&str] = &[
     "preimages-absent",
     "store-size",
     "disk-low",
+    "disk-failing",
     "channel-unreachable",
     "test",
     "other",

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::channel::Channels;
+use super::message::{Message, Occasion, Told};
 use super::office::Office;
 use super::settings::{Heartbeat, Settings};
 use super::standing::Standing;
@@ -27,6 +28,11 @@ const WAITING: usize = 256;
 const LONGEST_NAP: Duration = Duration::from_secs(20);
 /// Silence of the tower's loop after which the heartbeat stops, in milliseconds.
 const ALIVE: i64 = 10 * 60_000;
+/// Time after which people are told once more that the journal takes nothing, in milliseconds.
+const AGAIN: i64 = 3_600_000;
+
+/// Turns in a row without a journal after which people are told past it.
+const SPEECHLESS: u32 = 3;
 
 /// What the thread is told.
 enum Order {
@@ -140,6 +146,8 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             orders,
             pulse: Arc::clone(&handle.pulse),
+            speechless: 0,
+            cried: None,
         };
         let thread = std::thread::Builder::new()
             .name("alerts".into())
@@ -189,8 +197,10 @@ impl Heart {
 
     /// Whether to beat now: not before the tower's loop ran, and not after it fell silent.
     fn is_due(&self, standing: Option<&Standing>, now: i64) -> bool {
-        let is_alive =
-            standing.is_some_and(|standing| now.saturating_sub(standing.last_tick) < ALIVE);
+        // A tower that cannot write does nothing.
+        let is_alive = standing.is_some_and(|standing| {
+            standing.disk_trouble.is_none() && now.saturating_sub(standing.last_tick) < ALIVE
+        });
         let is_time = self
             .last
             .is_none_or(|last| now.saturating_sub(last) >= self.every);
@@ -206,6 +216,10 @@ struct Work {
     runtime: tokio::runtime::Handle,
     orders: SyncSender<Order>,
     pulse: Arc<Mutex<Pulse>>,
+    /// Turns in a row that the journal did not take.
+    speechless: u32,
+    /// When people were told past the journal, and what.
+    cried: Option<(i64, String)>,
 }
 
 fn now() -> i64 {
@@ -289,14 +303,62 @@ impl Work {
         let now = now();
         match self.office.turn(self.standing.as_ref(), now) {
             Ok(jobs) => {
+                self.speechless = 0;
+                if let Some((_, problem)) = self.cried.take() {
+                    self.cry(Occasion::Recovered, &problem, now);
+                }
                 for job in jobs {
                     self.send(job);
                 }
             }
-            Err(error) => complain(&error),
+            Err(error) => {
+                complain(&error);
+                self.speechless = self.speechless.saturating_add(1);
+                let is_told = self
+                    .cried
+                    .as_ref()
+                    .is_some_and(|(then, _)| now.saturating_sub(*then) < AGAIN);
+                if self.speechless >= SPEECHLESS && !is_told {
+                    let problem = error.to_string();
+                    self.cry(Occasion::Raised, &problem, now);
+                    self.cried = Some((now, problem));
+                }
+            }
         }
         self.beat(now);
         self.count();
+    }
+
+    /// The one message that does not go through the journal, since it is about the journal: once
+    /// through every channel, whatever comes of it.
+    fn cry(&self, occasion: Occasion, problem: &str, now: i64) {
+        let told = Told {
+            id: 0,
+            rule: "disk-failing".into(),
+            severity: Severity::Critical,
+            rollup: None,
+            level: None,
+            message: format!("nothing can be written, so nothing is sent: {problem}"),
+            time: now,
+            slack: None,
+            stake: None,
+            link: None,
+        };
+        let message = Message {
+            notification: 0,
+            occasion,
+            note: "This message could not be journalled.".into(),
+            alerts: vec![told],
+        };
+        let names: Vec<_> = self.channels.names().map(str::to_owned).collect();
+        for channel in names {
+            let (channels, message) = (Arc::clone(&self.channels), message.clone());
+            self.runtime.spawn(async move {
+                if let Err(problem) = channels.deliver(&channel, &message).await {
+                    tracing::warn!(channel, %problem, "alert not delivered");
+                }
+            });
+        }
     }
 
     fn send(&self, job: super::Job) {

@@ -12,7 +12,7 @@ const HUNG: i64 = 10 * 60_000;
 /// Time without a new block that means the chain or every node stands still, in milliseconds.
 const STALLED: i64 = 5 * 60_000;
 /// How far a block may be ahead of this machine's clock, in milliseconds.
-const SKEW: i64 = 30_000;
+pub const SKEW: i64 = 30_000;
 /// Levels behind the head that are too many, once the tower had caught up.
 const BEHIND: u32 = 30;
 /// Failures in a row after which an endpoint is down.
@@ -47,6 +47,8 @@ pub struct Standing {
     pub clock_skew: i64,
     /// Configured folders that are not there.
     pub absent_folders: Vec<String>,
+    /// Why nothing can be written to the data directory, if so.
+    pub disk_trouble: Option<String>,
 }
 
 /// How one rollup stands.
@@ -300,6 +302,10 @@ fn of_resources(standing: &Standing, found: &mut Vec<Signal>) {
         );
         let signal = condition("preimages-absent", Severity::Warning, folder, message);
         found.push(signal);
+    }
+    if let Some(problem) = &standing.disk_trouble {
+        let message = format!("nothing can be written, so nothing is sent: {problem}");
+        found.push(condition("disk-failing", Severity::Critical, "", message));
     }
     if let Some(free) = standing.disk_free.filter(|free| *free < DISK) {
         let message = format!("{free} bytes are free where the data directory is");

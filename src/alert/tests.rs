@@ -305,6 +305,10 @@ fn each_condition_is_seen_and_named() {
         &[("preimages-absent", Severity::Warning)],
     );
     wrong(
+        &change(&|s| s.disk_trouble = Some("full".into())),
+        &[("disk-failing", Severity::Critical)],
+    );
+    wrong(
         &change(&|s| s.disk_free = Some(1)),
         &[("disk-low", Severity::Critical)],
     );

@@ -18,6 +18,9 @@ use crate::serve::attend;
 use crate::signer::Key;
 use crate::tower::{Outcome, Status, TowerError, follow};
 
+/// SIGXFSZ, where Linux runs our targets.
+const FILE_SIZE: std::ffi::c_int = 25;
+
 /// Runs until stopped or done. A hang-up signal reads the configuration again: what is logged
 /// changes at once, anything else by an orderly restart in here, which games do not notice.
 pub(super) fn run(
@@ -35,6 +38,8 @@ pub(super) fn run(
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
         let mut hang_ups = signal(SignalKind::hangup())?;
+        // A file at the limit of its size is a failed write, as a full disk is, not the end.
+        let _at_limit = signal(SignalKind::from_raw(FILE_SIZE))?;
         loop {
             let next = {
                 let round = stop.child_token();

@@ -1,4 +1,9 @@
-//! `watchtower status`: how each rollup stands, from the journal alone.
+//! `watchtower status`: how each rollup stands, from the journal; and whether a tower runs on it and
+//! what that tower lacks, if it serves.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -9,11 +14,13 @@ use super::output::line;
 use crate::config::Config;
 use crate::journal::{Judgement, Reader, RollupRow};
 use crate::protocol::{Dialected, Level};
+use crate::tower::{TowerError, lock};
 
 pub(super) fn run(config: &Config, command: &StatusArgs) -> Result<Exit, Failure> {
     let reader = Reader::open(&config.journal_path())?;
     let rollups = reader.rollups()?;
     let head = reader.head()?;
+    let tower = Tower::find(config);
     let mut worst = Exit::Fine;
     let mut listed = Vec::new();
     let level = head.as_ref().map(|block| block.level);
@@ -25,17 +32,83 @@ pub(super) fn run(config: &Config, command: &StatusArgs) -> Result<Exit, Failure
     if command.json {
         let rollups: Vec<_> = listed.iter().map(Standing::to_json).collect();
         let head = head.map(|block| json!({"level": block.level.get(), "block": block.hash}));
-        line(json!({"head": head, "rollups": rollups}).to_string())?;
+        let tower = tower.to_json();
+        line(json!({"tower": tower, "head": head, "rollups": rollups}).to_string())?;
         return Ok(worst);
     }
     match head {
         Some(block) => line(format!("chain      level {} ({})", block.level, block.hash))?,
         None => line("chain      nothing seen yet")?,
     }
+    line(format!("tower      {tower}"))?;
     for standing in &listed {
         standing.print()?;
     }
     Ok(worst)
+}
+
+/// Time that a running tower has for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a tower runs on the data directory.
+enum Tower {
+    Stopped,
+    /// It runs, and is not served where the configuration says.
+    Unheard,
+    /// It runs and says what it lacks; nothing when it is ready.
+    Running(Vec<String>),
+}
+
+impl Tower {
+    fn find(config: &Config) -> Self {
+        match lock(&config.data_dir) {
+            Err(TowerError::InUse(_)) => config
+                .listen
+                .and_then(reasons)
+                .map_or(Self::Unheard, Self::Running),
+            // Not ours to say why.
+            Ok(_) | Err(_) => Self::Stopped,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Stopped => json!({"running": false}),
+            Self::Unheard => json!({"running": true}),
+            Self::Running(lacks) => {
+                json!({"running": true, "ready": lacks.is_empty(), "lacks": lacks})
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Tower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("not running"),
+            Self::Unheard => f.write_str("running; it does not say how it is"),
+            Self::Running(lacks) if lacks.is_empty() => f.write_str("running, ready"),
+            Self::Running(lacks) => write!(f, "running, NOT READY: {}", lacks.join("; ")),
+        }
+    }
+}
+
+/// What a tower that serves here lacks.
+fn reasons(address: SocketAddr) -> Option<Vec<String>> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let question = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(question.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.take(1 << 20).read_to_string(&mut answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let body: Value = serde_json::from_str(body).ok()?;
+    let reasons = body.get("reasons")?.as_array()?.iter();
+    Some(
+        reasons
+            .filter_map(|reason| reason.as_str().map(str::to_owned))
+            .collect(),
+    )
 }
 
 struct Standing {

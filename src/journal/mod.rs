@@ -1,7 +1,8 @@
 //! The journal: everything seen, computed and concluded, in SQLite, written before it is acted on.
 //!
 //! Promises: one writing thread for each handle opened, each row numbered inside its transaction;
-//! [`Journal::write`] returns only when the entries are on disk, all of them or none; rows are never deleted; writing an entry a second time changes
+//! [`Journal::write`] returns only when the entries are on disk, all of them or none; rows are never
+//! deleted; a full disk loses nothing while a tower runs; writing an entry a second time changes
 //! nothing, so a crash between two effects is repaired by deriving them again. Readers never block
 //! the writer. Refuses a schema newer than itself. Refuses to know: what anybody concludes from it.
 
@@ -10,6 +11,7 @@ mod backup;
 mod chain;
 mod entry;
 mod log;
+mod patience;
 mod play;
 mod play_query;
 mod play_writer;
@@ -34,6 +36,7 @@ pub use entry::{
     Reorganisation, RollupRow, Severity, StateRow, UnknownRow, VerdictRow,
 };
 pub use log::{LogFilter, LogKind, LogRow};
+pub use patience::Trouble;
 pub use play::{
     AssertionRow, ConsentRow, DecisionRow, Ending, ForecastRow, Foreseen, GameEndRow, GameName,
     GameRow, HoldRow, MoveRow, OperationStepRow, PlayEntry, PositionRow, Verb,
@@ -114,6 +117,7 @@ impl Context {
 #[derive(Debug, Clone)]
 pub struct Journal {
     writer: writer::Handle,
+    patience: patience::Patience,
     context: Context,
 }
 
@@ -128,8 +132,29 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let context = Context(path.into());
         let connection = schema::open_for_writing(&context)?;
-        let writer = writer::start(connection, context.clone())?;
-        Ok(Self { writer, context })
+        let patience = patience::Patience::default();
+        let writer = writer::start(connection, context.clone(), patience.clone())?;
+        Ok(Self {
+            writer,
+            patience,
+            context,
+        })
+    }
+
+    /// From now on, what the disk does not take is written once it does, instead of failing.
+    pub fn wait_for_disk(&self) {
+        self.patience.set(true);
+    }
+
+    /// Ends that: what cannot be written fails, also what waits now.
+    pub fn stop_waiting(&self) {
+        self.patience.set(false);
+    }
+
+    /// Why nothing can be written now, if so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.patience.trouble()
     }
 
     /// Writes the entries in one transaction and waits until they are on disk.

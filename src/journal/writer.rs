@@ -13,6 +13,7 @@ use super::entry::{
     Reorganisation, RollupRow, StateRow, UnknownRow, VerdictRow,
 };
 use super::log::LogKind;
+use super::patience::Patience;
 use super::query::{encode_messages, timestamp_millis};
 use super::{Context, JournalError, chain};
 use crate::crypto::Dialect;
@@ -47,11 +48,15 @@ impl Handle {
 }
 
 /// Starts the thread; it ends when the last handle is gone.
-pub(super) fn start(connection: Connection, context: Context) -> Result<Handle, JournalError> {
+pub(super) fn start(
+    connection: Connection,
+    context: Context,
+    patience: Patience,
+) -> Result<Handle, JournalError> {
     let (sender, receiver) = sync_channel(QUEUE);
     std::thread::Builder::new()
         .name("journal".into())
-        .spawn(move || serve(connection, &context, &receiver))
+        .spawn(move || serve(connection, &context, &receiver, &patience))
         .map_err(|_| JournalError::Closed)?;
     Ok(Handle(sender))
 }
@@ -68,10 +73,30 @@ pub(super) fn next_sequence(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(last.saturating_add(1))
 }
 
-fn serve(mut connection: Connection, context: &Context, requests: &Receiver<Request>) {
+fn serve(
+    mut connection: Connection,
+    context: &Context,
+    requests: &Receiver<Request>,
+    patience: &Patience,
+) {
     let mut place = None;
     while let Ok(Request { entries, done }) = requests.recv() {
-        let result = write(&mut connection, place, &entries);
+        let result = loop {
+            match write(&mut connection, place, &entries) {
+                Err(error) if patience.tries_again(&error) => {
+                    // Some failures leave the transaction open.
+                    if !connection.is_autocommit() {
+                        let _ = connection.execute_batch("ROLLBACK");
+                    }
+                    place = None;
+                }
+                Err(error) => break Err(error),
+                Ok(reached) => {
+                    patience.is_over();
+                    break Ok(reached);
+                }
+            }
+        };
         place = result.as_ref().ok().copied();
         done(result.map(|_| ()).map_err(|error| context.database(&error)));
     }

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::metrics::{Metrics, Watched};
 use super::routes::{Site, now, router};
 use super::view::View;
-use crate::alert::{AlertError, Channels, Plan, Service, Tokens};
+use crate::alert::{AlertError, Channels, Plan, SKEW, Service, Tokens};
 use crate::config::Config;
 use crate::journal::{JournalError, Reader};
 use crate::protocol::Dialected;
@@ -162,6 +162,19 @@ fn hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
+/// One line when the clock is found wrong, and when it is right again.
+fn say_skew(before: &View, view: &View) {
+    let seconds = view.clock_skew() / 1000;
+    match (before.clock_skew() > SKEW, view.clock_skew() > SKEW) {
+        (false, true) => tracing::warn!(
+            seconds,
+            "this machine's clock is behind the newest block: set it by NTP"
+        ),
+        (true, false) => tracing::info!("this machine's clock is right again"),
+        _ => {}
+    }
+}
+
 struct Watching {
     config: Config,
     status: watch::Receiver<Status>,
@@ -231,6 +244,7 @@ impl Watching {
         });
         match built.await {
             Ok(Ok(view)) => {
+                say_skew(&self.view.borrow(), &view);
                 service.handle().standing(view.standing());
                 self.view.send_replace(Arc::new(view));
             }

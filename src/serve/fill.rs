@@ -86,6 +86,7 @@ fn liveness(metrics: &m::Metrics, figures: &Figures) {
     metrics.set(&m::DISAGREEMENTS, &[], number(figures.disagreements));
     let free = view.disk_free.map_or(f64::NAN, number);
     metrics.set(&m::DISK_FREE, &[], free);
+    metrics.set(&m::DISK_FAILING, &[], flag(view.disk_trouble.is_some()));
 }
 
 fn of_rollup(metrics: &m::Metrics, view: &View, rollup: &super::RollupView, now: i64) {

@@ -1,6 +1,7 @@
 //! Alive? Ready? Pure answers for supervisors and load balancers.
 
 use super::view::View;
+use crate::alert::SKEW;
 
 /// Silence of the loop after which it is not alive, in milliseconds.
 const SILENT: i64 = 10 * 60_000;
@@ -52,6 +53,15 @@ pub fn readiness(view: &View) -> Health {
     }
     for folder in &view.absent_folders {
         reasons.push(format!("the preimages directory {folder} is not there"));
+    }
+    if let Some(problem) = &view.disk_trouble {
+        reasons.push(format!("nothing can be written: {problem}"));
+    }
+    if view.clock_skew() > SKEW {
+        let seconds = view.clock_skew() / 1000;
+        reasons.push(format!(
+            "this machine's clock is {seconds} seconds behind the newest block"
+        ));
     }
     let failing = |source: &super::SourceView| source.errors_in_a_row > 0;
     if !view.sources.is_empty() && view.sources.iter().all(failing) {

@@ -97,6 +97,7 @@ meters! {
         STORE Gauge "watchtower_store_bytes" ["rollup"] "Size of the state store."
         JOURNAL Gauge "watchtower_journal_bytes" [] "Size of the journal."
         DISK_FREE Gauge "watchtower_disk_free_bytes" [] "Free bytes where the data directory is."
+        DISK_FAILING Gauge "watchtower_disk_failing" [] "1 while nothing can be written to the data directory: what is to be written, and all that would follow, waits."
         WORKING Gauge "watchtower_game_tasks" [] "Moves being computed or waiting for a worker."
     }
     "operations" {
@@ -112,8 +113,8 @@ meters! {
         STAKED Gauge "watchtower_staked_mutez" ["rollup"] "Our bond on the rollup."
         RECOVERABLE Gauge "watchtower_recoverable_mutez" ["rollup"] "As much of it as could be taken back in the next block."
         FEES Counter "watchtower_fees_mutez_total" [] "Fees of our operations in final blocks, as far back as the journal goes."
-        WON Counter "watchtower_won_mutez_total" [] "Rewards of games won, half a bond each; layer 1 pays whoever beats a liar first."
-        LOST Counter "watchtower_lost_mutez_total" [] "Bonds of ours that were slashed."
+        WON Counter "watchtower_won_mutez_total" [] "Rewards that receipts paid us: half a bond for each staker whom we beat first."
+        LOST Counter "watchtower_lost_mutez_total" [] "Bonds of ours that were slashed, by receipts."
         BONDED Gauge "watchtower_bonded" ["rollup"] "1 while a bond of ours lies on the rollup."
     }
     "alerts" {

@@ -39,6 +39,8 @@ pub struct View {
     pub journal_bytes: u64,
     /// Configured folders that are not there.
     pub absent_folders: Vec<String>,
+    /// Why nothing can be written to the data directory, if so.
+    pub disk_trouble: Option<String>,
 }
 
 /// How one rollup stands.
@@ -250,6 +252,7 @@ impl View {
             disk_free: disk_free(data_dir),
             journal_bytes: journal_bytes(data_dir),
             absent_folders: Vec::new(),
+            disk_trouble: outlook.trouble.clone(),
         })
     }
 
@@ -283,6 +286,7 @@ impl View {
             disk_free: self.disk_free,
             clock_skew: self.clock_skew(),
             absent_folders: self.absent_folders.clone(),
+            disk_trouble: self.disk_trouble.clone(),
         }
     }
 

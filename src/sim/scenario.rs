@@ -52,6 +52,8 @@ pub struct Setup {
     pub money: BTreeMap<u32, Mutez>,
     /// Protocol activated by the block of each level.
     pub protocols: BTreeMap<Level, (Protocol, Parameters)>,
+    /// Time of the genesis block, in seconds since 1970; others follow at the protocol's pace.
+    pub genesis_time: i64,
 }
 
 impl Setup {
@@ -70,6 +72,7 @@ impl Setup {
             accounts: 10,
             money: BTreeMap::new(),
             protocols: BTreeMap::from([(Level::new(1), (protocol, parameters))]),
+            genesis_time: GENESIS_TIME,
         }
     }
 
@@ -185,7 +188,7 @@ impl Scenario {
         let chain = Chain::new(Config {
             dialect: setup.dialect,
             seed: setup.seed,
-            genesis_time: GENESIS_TIME,
+            genesis_time: setup.genesis_time,
             // As a sandboxed node calls itself: clients then know that it is no public network.
             name: "SANDBOXED_TEZOS".into(),
             protocols: setup

@@ -1,5 +1,7 @@
 //! Every alarm the tower can raise, with its words: one place, so that runbooks can name them all.
 
+use std::time::Duration;
+
 use crate::crypto::Dialect;
 use crate::journal::{Alarm, Severity, UnknownRow};
 use crate::protocol::{CommitmentHash, Dialected, InboxHash, Level, RollupAddress};
@@ -20,6 +22,8 @@ pub(super) const STORE_SIZE: &str = "store size";
 pub(super) const ENGINE_DISAGREEMENT: &str = "engine disagreement";
 /// The run before this one did not end in an orderly way.
 pub(super) const RESTARTED: &str = "restarted after crash";
+/// The disk took nothing for a while.
+pub(super) const DISK_FAILING: &str = "disk failing";
 /// A node cannot be used or its answers cannot.
 pub(super) const NODE: &str = "node";
 
@@ -181,6 +185,21 @@ pub(super) fn restarted(run: i64, began: &str) -> Alarm {
         subject: format!("run {run}"),
         message: format!(
             "the run that began at {began} was not stopped in an orderly way (killed, crashed, or the power failed); the tower goes on from its journal"
+        ),
+    }
+}
+
+/// The disk takes entries again.
+pub(super) fn disk_failed(waited: Duration, problem: &str) -> Alarm {
+    Alarm {
+        rollup: None,
+        level: None,
+        severity: Severity::Warning,
+        kind: DISK_FAILING,
+        subject: format!("{problem} {}", waited.as_millis()),
+        message: format!(
+            "nothing could be written for {} seconds ({problem}), and nothing was sent meanwhile; now it can",
+            waited.as_secs()
         ),
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: plain data, for showing only; nothing is decided from it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::chain_facts::ChainFacts;
@@ -28,6 +29,8 @@ pub struct Outlook {
     pub challenge_window: Option<u32>,
     /// Blocks between commitments, as the chain has it.
     pub commitment_period: Option<u32>,
+    /// Why the disk takes nothing, if so.
+    pub trouble: Option<String>,
 }
 
 /// How one node behaves.
@@ -70,9 +73,20 @@ pub(super) struct Counts {
     levels: AtomicU64,
     nanoseconds: AtomicU64,
     store_bytes: AtomicU64,
+    trouble: Mutex<Option<String>>,
 }
 
 impl Counts {
+    /// Says why states cannot be stored, or that they can.
+    pub(super) fn troubled(&self, problem: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn ran(&self, spent: Duration) {
         let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.levels.fetch_add(1, Ordering::Relaxed);
@@ -89,6 +103,7 @@ impl Outlook {
         model: &'a Model,
         client: &Client,
         chain: &ChainFacts,
+        trouble: Option<String>,
         counts: impl Fn(&crate::protocol::RollupAddress) -> Option<&'a Counts>,
     ) -> Self {
         let sources = client.health().into_iter().map(|(name, health)| Source {
@@ -100,6 +115,10 @@ impl Outlook {
             disagreements: health.disagreements,
             disagrees: health.disagrees,
         });
+        let of_stores = model
+            .rollups
+            .keys()
+            .find_map(|rollup| counts(rollup)?.trouble());
         let machines = model.rollups.values().map(|rollup| {
             let counts = counts(&rollup.address);
             let number = |read: fn(&Counts) -> &AtomicU64| {
@@ -119,6 +138,7 @@ impl Outlook {
             machines: machines.collect(),
             challenge_window: lengths.map(|(window, _)| window),
             commitment_period: lengths.map(|(_, period)| period),
+            trouble: trouble.or(of_stores),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::alarms;
 use super::announce;
 use super::event::{Decision, Effect, Event, News};
 use super::model::{Model, Place, Tally};
@@ -25,6 +26,8 @@ use crate::protocol::{Level, RollupAddress};
 const BATCH: usize = 512;
 /// How often the status is shown while nothing happens.
 const TURN: std::time::Duration = std::time::Duration::from_secs(30);
+/// How often the loop looks up while it waits for the disk.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 /// Levels asked for, at most, when the node's storage is read for stakes.
 const STORED_LEVELS: usize = 4096;
 
@@ -83,6 +86,7 @@ impl Loop {
             tip: self.model.tip(),
         };
         self.stop.cancel();
+        self.ready.journal.stop_waiting();
         if let Some(player) = self.player.take() {
             drop(player.tidings);
             // What it was about to tell is in the journal, or is derived again.
@@ -186,15 +190,51 @@ impl Loop {
             &self.model,
             &self.ready.client,
             &self.ready.chain,
+            self.ready.journal.trouble().map(|trouble| trouble.problem),
             |rollup| self.workers.get(rollup).map(Worker::counts),
         );
         self.status
             .send_modify(|status| status.take(&self.model, outlook));
     }
 
+    /// Journals entries. While the disk takes none, it waits and shows why; to be told to stop ends
+    /// the wait.
+    async fn keep(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
+        let journal = &self.ready.journal;
+        let writing = write(journal, entries);
+        tokio::pin!(writing);
+        let mut trouble = None;
+        let mut is_stopping = false;
+        loop {
+            tokio::select! {
+                written = &mut writing => {
+                    written?;
+                    break;
+                }
+                () = tokio::time::sleep(LOOK) => {
+                    if let Some(found) = journal.trouble() {
+                        trouble = Some(found);
+                        self.show();
+                    }
+                }
+                () = self.stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    journal.stop_waiting();
+                }
+            }
+        }
+        if let Some(trouble) = trouble {
+            let alarm = alarms::disk_failed(trouble.since.elapsed(), &trouble.problem);
+            // A full queue has more urgent news.
+            let _ = self.sender.try_send(Event::Trouble(alarm));
+            self.show();
+        }
+        Ok(())
+    }
+
     /// Journals, then acts; whether everything asked for is done.
     async fn perform(&mut self, decision: Decision) -> Result<bool, TowerError> {
-        write(&self.ready.journal, decision.entries).await?;
+        self.keep(decision.entries).await?;
         let mut wakes = BTreeMap::new();
         let mut is_done = false;
         let dialect = self.model.dialect();

@@ -291,6 +291,7 @@ async fn go_on(
         stop,
         player,
     };
+    running.ready.journal.wait_for_disk();
     let outcome = running.run().await;
     feed.abort();
     comparing.abort();

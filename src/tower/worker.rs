@@ -18,7 +18,9 @@ use super::outlook::Counts;
 use super::runner::{CHUNK, Runner, RunnerError};
 use crate::crypto::Hash;
 use crate::journal::{StateRow, UnknownRow};
+use crate::merkle::StoreError;
 use crate::protocol::{BlockHash, Level};
+use crate::pvm::State;
 
 /// The block at which a run cannot go on, and why.
 type Halt = Box<((BlockHash, Level), RunnerError)>;
@@ -28,6 +30,8 @@ type Halt = Box<((BlockHash, Level), RunnerError)>;
 const KEPT_COMMITMENTS: usize = 2048;
 /// A store smaller than this is not worth pruning.
 const WORTH_PRUNING: u64 = 64 << 20;
+/// Time between two tries to store a state.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often the deadline of a run is looked at.
 const WATCH: Duration = Duration::from_millis(100);
 
@@ -66,6 +70,15 @@ impl Mailbox {
                 .wait(slot)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits a moment; whether everything stops.
+    fn is_closed_after(&self, pause: Duration) -> bool {
+        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .arrived
+            .wait_timeout_while(slot, pause, |slot| !slot.is_closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
     }
 
     /// Whether what is being done may be out of date.
@@ -352,7 +365,9 @@ impl Work {
                 }
             }
             let is_stuck = rows.is_empty() && failed.is_none();
-            self.runner.keep(&mut state).map_err(at_goal)?;
+            if !self.keep(&mut state).map_err(at_goal)? {
+                return Ok(());
+            }
             self.runner.remember(place, state.clone());
             self.tell_states(target.epoch, rows);
             if let Some((at, error)) = failed {
@@ -363,6 +378,42 @@ impl Work {
             }
         }
         self.keep_house().map_err(at_goal)
+    }
+
+    /// Makes a state durable, however long the disk does not take it; not when everything stops.
+    fn keep(&self, state: &mut State) -> Result<bool, RunnerError> {
+        let mut since: Option<(Instant, String)> = None;
+        loop {
+            let (path, error) = match self.runner.keep(state) {
+                Err(RunnerError::Store(StoreError::Io { path, error })) => (path, error),
+                kept => {
+                    kept?;
+                    if let Some((began, problem)) = since {
+                        self.disk_takes_again(began, &problem);
+                    }
+                    return Ok(true);
+                }
+            };
+            since.get_or_insert_with(|| {
+                let problem = format!("{}: {error}", path.display());
+                tracing::error!(
+                    problem,
+                    "the state store takes nothing: waiting for the disk"
+                );
+                self.counts.troubled(Some(problem.clone()));
+                (Instant::now(), problem)
+            });
+            if self.mailbox.is_closed_after(PAUSE) {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn disk_takes_again(&self, began: Instant, problem: &str) {
+        self.counts.troubled(None);
+        let waited = began.elapsed();
+        tracing::info!(seconds = waited.as_secs(), "states are stored again");
+        self.tell(Event::Trouble(alarms::disk_failed(waited, problem)));
     }
 
     /// An interrupted run is a missed deadline, unless everything is to stop.
@@ -410,8 +461,14 @@ impl Work {
         let size = store.size().bytes;
         if size > self.pruned_bytes.saturating_mul(2).max(WORTH_PRUNING) {
             let keep = self.states_to_keep()?;
-            store.prune(&keep)?;
+            let pruned = store.prune(&keep);
             self.pruned_bytes = store.size().bytes;
+            if let Err(error @ StoreError::Io { .. }) = pruned {
+                // Nothing is lost: it is tried again when there is twice as much to gain.
+                tracing::warn!(%error, "the state store cannot be pruned now");
+                return Ok(());
+            }
+            pruned?;
             tracing::info!(
                 before_bytes = size,
                 after_bytes = self.pruned_bytes,

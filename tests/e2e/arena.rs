@@ -15,7 +15,7 @@ use watchtower::crypto::Dialect;
 use watchtower::journal::{Reader, Severity};
 use watchtower::protocol::operation::{Action, Refutation, Step};
 use watchtower::protocol::{Level, Mutez, PublicKeyHash, RollupAddress};
-use watchtower::serve::attend;
+use watchtower::serve::{Attended, attend};
 use watchtower::signer::Key;
 use watchtower::sim::{
     Drill, Endpoint, Engines, Hold, Options, Report, Role, Shared, Staged, serve, suite,
@@ -40,6 +40,9 @@ pub(crate) struct Arena {
     pub(crate) tower: Option<Tower>,
     /// What the defender could spend at first.
     pub(crate) initial: Mutez,
+    /// Changes the configuration of a tower that serves; without it none does.
+    pub(crate) serving: Option<Box<dyn Fn(&mut Config)>>,
+    attended: Option<Attended>,
 }
 
 pub(crate) struct Tower {
@@ -149,6 +152,8 @@ impl Arena {
             people,
             tower: None,
             initial,
+            serving: None,
+            attended: None,
         }
     }
 
@@ -245,7 +250,7 @@ impl Arena {
     }
 
     pub(crate) fn start(&mut self, mode: Mode) {
-        let config = self.config(mode);
+        let mut config = self.config(mode);
         let defender = self.defender;
         let secret = self
             .shared
@@ -254,8 +259,15 @@ impl Arena {
         let key = sends.then(|| Key::local(secret.parse().unwrap()));
         let (sender, status) = watch::channel(Status::default());
         let (stop, crash) = (CancellationToken::new(), CancellationToken::new());
+        if let Some(change) = &self.serving {
+            config.listen = Some(([127, 0, 0, 1], 0).into());
+            change(&mut config);
+            let attending = attend(&config, status.clone(), &stop);
+            self.attended = Some(self.runtime.block_on(attending).unwrap());
+        }
         let (stopped, crashed) = (stop.clone(), crash.clone());
-        let shown = status.clone();
+        // What serves here outlives the tower's own threads.
+        let shown = self.serving.is_none().then(|| status.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -263,7 +275,10 @@ impl Arena {
                 .build()
                 .unwrap();
             let outcome = runtime.block_on(async {
-                let attended = attend(&config, shown, &stopped).await.unwrap();
+                let attended = match shown {
+                    Some(shown) => Some(attend(&config, shown, &stopped).await.unwrap()),
+                    None => None,
+                };
                 let outcome = tokio::select! {
                     biased;
                     () = crashed.cancelled() => None,
@@ -271,7 +286,9 @@ impl Arena {
                         Some(outcome.map_err(Box::new))
                     }
                 };
-                attended.end().await;
+                if let Some(attended) = attended {
+                    attended.end().await;
+                }
                 outcome
             });
             // All of its tasks end where they wait.
@@ -291,6 +308,24 @@ impl Arena {
         let tower = self.tower.take().unwrap();
         tower.stop.cancel();
         tower.thread.join().unwrap().unwrap().unwrap();
+        if let Some(attended) = self.attended.take() {
+            self.runtime.block_on(attended.end());
+        }
+    }
+
+    /// Where the tower serves.
+    pub(crate) fn address(&self) -> String {
+        let address = self.attended.as_ref().and_then(Attended::address);
+        address.unwrap().to_string()
+    }
+
+    /// Seconds between two blocks of the chain.
+    pub(crate) fn block_seconds(&self) -> i64 {
+        self.shared.with(|scenario| {
+            let head = scenario.chain().head();
+            let before = scenario.chain().at(head.header.level.previous().unwrap());
+            head.header.timestamp - before.unwrap().header.timestamp
+        })
     }
 
     /// Ends the tower where it waits: nothing that follows is done.

@@ -6,6 +6,7 @@
 mod arena;
 mod crashes;
 mod crowds;
+mod degraded;
 mod docs;
 mod following;
 mod invariants;
@@ -18,6 +19,7 @@ mod receiver;
 mod refusals;
 mod reorganisations;
 mod restarts;
+mod rules;
 mod served;
 mod trouble;
 mod world;

@@ -313,6 +313,9 @@ fn phone(browser: &Browser, name: &str) {
         width.as_u64() <= Some(u64::from(PHONE)),
         "{width} pixels wide on a phone"
     );
+    // Cells stand below each other there, each with the head of its column.
+    let head = "getComputedStyle(document.querySelector('#health td'), '::before').content";
+    assert_eq!(browser.run(head), "\"node\"");
     browser.picture(name);
     browser.devtools("Emulation.clearDeviceMetricsOverride", json!({}));
 }

@@ -96,7 +96,7 @@ struct Trouble {
 }
 
 /// What keeps the trouble up.
-enum Held {
+pub(crate) enum Held {
     Mount(PathBuf),
     Lock { _file: std::fs::File },
     Transaction { _journal: rusqlite::Connection },
@@ -113,7 +113,7 @@ impl Drop for Held {
 }
 
 /// A small file system over the data directory; none where this user may not mount.
-fn mount(data: &Path, options: &str) -> Option<Held> {
+pub(crate) fn mount(data: &Path, options: &str) -> Option<Held> {
     let done = Command::new("mount")
         .args(["-t", "tmpfs", "-o", options, "tmpfs"])
         .arg(data)

@@ -11,15 +11,15 @@ use watchtower::crypto::Dialect;
 use crate::world::{PERIOD, RESTARTED, World, setup};
 
 /// A tower that follows and serves on a port of its own choice.
-struct Serving {
-    child: Child,
-    address: String,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) address: String,
     /// Lines of its log that nobody has looked at.
     lines: Receiver<String>,
 }
 
 impl Serving {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let mut child = world
             .watchtower_in(&world.data())
             .args([
@@ -55,7 +55,7 @@ impl Serving {
     }
 
     /// The next line of the log that holds all of these.
-    fn logged(&self, parts: &[&str]) -> String {
+    pub(crate) fn logged(&self, parts: &[&str]) -> String {
         let patience = Duration::from_secs(60);
         loop {
             let line = self.lines.recv_timeout(patience);
@@ -66,7 +66,7 @@ impl Serving {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let told = std::process::Command::new("kill")
             .args([name, &self.child.id().to_string()])
             .status()
@@ -83,14 +83,14 @@ impl Serving {
         stream
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut answer = String::new();
         self.open(path).read_to_string(&mut answer).unwrap();
         answer
     }
 
     /// Listens to the live events until one fits.
-    fn wait(&self, what: &str, fits: impl Fn(&serde_json::Value) -> bool) {
+    pub(crate) fn wait(&self, what: &str, fits: impl Fn(&serde_json::Value) -> bool) {
         let lines = BufReader::new(self.open("/api/v1/events")).lines();
         let data = lines.map_while(Result::ok).filter_map(|line| {
             serde_json::from_str::<serde_json::Value>(line.strip_prefix("data: ")?).ok()
@@ -101,7 +101,7 @@ impl Serving {
         );
     }
 
-    fn series(&self, name: &str) -> f64 {
+    pub(crate) fn series(&self, name: &str) -> f64 {
         let text = self.get("/metrics");
         let line = text.lines().find(|line| line.starts_with(name));
         let value = line.and_then(|line| line.rsplit(' ').next());

@@ -260,6 +260,17 @@ impl Store {
         if let Some(hash) = keep.iter().find(|hash| !state.by_hash.contains_key(hash)) {
             return Err(StoreError::UnknownRoot { hash: *hash });
         }
+        let pruned = self.move_on(&mut state, keep);
+        if pruned.is_err() {
+            // Half a generation only takes space, on a disk that may have none left; the next
+            // start sweeps, too.
+            let _ = files::sweep(&self.folder, state.generation);
+        }
+        pruned
+    }
+
+    /// Copies what is kept into a new generation and makes it the one that counts.
+    fn move_on(&self, state: &mut State, keep: &[Hash]) -> Result<(), StoreError> {
         let kept = state.roots.list.iter().map(|entry| entry.root);
         let kept: Vec<_> = kept.filter(|root| keep.contains(&root.hash)).collect();
         let number = state.generation + 1;

@@ -164,7 +164,7 @@ function table(heads, rows, none) {
   if (rows.length === 0) return empty(none);
   return make("div", { class: "scroll", tabindex: "0" }, make("table", {},
     make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
-    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, cell ?? "")))))));
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell, nth) => make("td", { "data-head": heads[nth] }, cell ?? "")))))));
 }
 
 function fill(id, ...children) {
@@ -203,7 +203,8 @@ function draw() {
     make("dl", {},
       fact("disk free", size(health.disk_free)), fact("journal", size(health.journal)), fact("states", size(health.states)),
       fact("operations pending", health.pending && `${number(health.pending)}, the oldest for ${number(health.oldest)} blocks`),
-      fact("replaced", health.replaced && number(health.replaced)), fact("not there", health.absent.join(", "))),
+      fact("replaced", health.replaced && number(health.replaced)), fact("not there", health.absent.join(", ")),
+      fact("nothing can be written", health.trouble)),
     table(["node", "answers", "failed", "state"], health.nodes.map((node) => {
       const trouble = node.disagrees ? "has other final blocks" : node.errors_in_a_row > 0
         ? `failed ${number(node.errors_in_a_row)} times in a row` : node.out_of_sync ? "lags" : "";
@@ -245,7 +246,7 @@ function shape(answer) {
       nodes: status.sources, disk_free: status.disk_free, journal: status.journal_bytes,
       states: status.rollups.reduce((sum, one) => sum + one.store_bytes, 0),
       pending: status.operations.pending, oldest: status.operations.oldest_pending_blocks ?? 0,
-      replaced: status.operations.replaced, absent: status.absent_folders,
+      replaced: status.operations.replaced, absent: status.absent_folders, trouble: status.disk_trouble,
     },
     ended: { won: play.won, lost: play.lost, drawn: play.drawn },
     rollups: status.rollups.map((one) => {
