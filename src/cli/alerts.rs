@@ -67,6 +67,12 @@ fn list(config: &Config, which: Which, form: Form) -> Result<Exit, Failure> {
         .map(|row| (row.address, row.address.text(row.dialect)))
         .collect();
     let wanted = |case: &&Case| which == Which::All || case.over.is_none();
+    if form == Form::Human && desk.cases().all(|case| !wanted(&case)) {
+        line(match which {
+            Which::Open => "no alert is open; --all lists those that are over, too",
+            Which::All => "nobody had to be told anything yet",
+        })?;
+    }
     for case in desk.cases().filter(wanted) {
         let rollup = names
             .iter()

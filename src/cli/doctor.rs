@@ -4,11 +4,15 @@ use std::path::Path;
 
 use super::exit::{Exit, Failure};
 use super::output::{line, runtime};
+use crate::alert::Channels;
 use crate::config::{Config, RollupConfig};
 use crate::journal::{JournalError, Reader};
 use crate::l1::{Condition, Needs};
 use crate::protocol::{Dialected, Level, Timestamp};
 use crate::tower;
+
+/// Free space below which the disk is short, in GiB; an alert tells of it while a tower runs.
+const LEAST_FREE: u64 = 2;
 
 #[derive(Default)]
 struct Findings {
@@ -43,7 +47,8 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
     for rollup in &config.rollups {
         preimages(rollup, &mut findings)?;
     }
-    findings.note("keys: none are needed, this program only watches so far")?;
+    keys(config, &mut findings)?;
+    people(config, &mut findings)?;
     runtime()?.block_on(nodes(config, &mut findings))?;
     if findings.wrong == 0 {
         line("all is well")?;
@@ -60,6 +65,18 @@ fn data_directory(config: &Config, findings: &mut Findings) -> Result<(), Failur
         return findings.bad(what, "make it writable, or choose another with --data-dir");
     }
     findings.good(format!("data directory {} is writable", path.display()))?;
+    match rustix::fs::statvfs(path) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 30;
+            let what = format!("disk: {free} GiB are free there");
+            if free < LEAST_FREE {
+                findings.bad(what, "make room: a tower that cannot write sends nothing")?;
+            } else {
+                findings.good(what)?;
+            }
+        }
+        Err(error) => findings.note(format!("disk: its free space is not known ({error})"))?,
+    }
     match Reader::open(&config.journal_path()) {
         Ok(reader) => match reader.head()? {
             Some(block) => findings.good(format!("journal is at level {}", block.level)),
@@ -78,6 +95,47 @@ fn writable(path: &Path) -> std::io::Result<()> {
     let probe = path.join(".doctor");
     std::fs::write(&probe, b"ok")?;
     std::fs::remove_file(probe)
+}
+
+/// Who signs, by what is configured; nothing is opened or asked here.
+fn keys(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
+    let mode = config.mode();
+    let signer = &config.signer;
+    if !mode.capabilities().sends {
+        let what = format!("keys: mode {} signs nothing and needs none", mode.name());
+        return findings.good(what);
+    }
+    if let Some(remote) = &signer.remote {
+        return findings.note(format!(
+            "keys: mode {} signs at {remote}; `watchtower follow` says whether it answers",
+            mode.name()
+        ));
+    }
+    let path = config.key_path();
+    if signer.is_given() && path.is_file() {
+        let what = format!("keys: mode {} signs with {}", mode.name(), path.display());
+        return findings.good(what);
+    }
+    findings.bad(
+        format!("keys: mode {} signs, and no key is at {}", mode.name(), path.display()),
+        "name a remote signer, or make a key with `watchtower keys generate` and name it as signer.key",
+    )
+}
+
+/// Who is told when something is wrong.
+fn people(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
+    if config.alerts.channels.is_empty() {
+        return findings.note(
+            "alerts: nobody is told of anything: add a [[channel]] table, then prove it with `watchtower alerts test`",
+        );
+    }
+    match Channels::open(&config.alerts) {
+        Ok(channels) => findings.good(format!(
+            "alerts: go to {}; `watchtower alerts test` proves that they arrive",
+            channels.names().collect::<Vec<_>>().join(", ")
+        )),
+        Err(error) => findings.bad(format!("alerts: {error}"), "correct its [[channel]] table"),
+    }
 }
 
 fn preimages(rollup: &RollupConfig, findings: &mut Findings) -> Result<(), Failure> {

@@ -188,8 +188,33 @@ fn text(given: &[Given]) -> Result<String, Failure> {
         )
         .map_err(unwritable)?;
     }
+    text.push_str(CHANNELS);
     Ok(text)
 }
+
+/// Ways to reach people, to be filled in: none of them works without an account of the operator's.
+const CHANNELS: &str = "
+# Who is told when something is wrong, one [[channel]] table for each way; until there is one, nobody.
+# `watchtower alerts test` proves that messages arrive.
+
+# [[channel]]
+# name = \"phones\"
+# kind = \"ntfy\"
+# url = \"https://ntfy.sh/a-topic-of-your-own\"
+
+# [[channel]]
+# name = \"team\"
+# kind = \"email\"
+# server = \"smtp.example.org\"
+# security = \"starttls\"
+# username = \"tower@example.org\"
+# password_file = \"/etc/watchtower/smtp-password\"
+# from = \"Watchtower <tower@example.org>\"
+# to = [\"you@example.org\"]
+# severity = \"notice\"
+
+# kind may also be slack, discord, telegram, pagerduty or webhook; every key is in contrib/alerts.toml.
+";
 
 fn unwritable(error: std::fmt::Error) -> Failure {
     Failure::new(Exit::Failed, error)
