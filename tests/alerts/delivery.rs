@@ -17,6 +17,17 @@ use crate::secret;
 const START: i64 = 1_700_000_000_000;
 const MINUTE: i64 = 60_000;
 
+fn alarm(severity: Severity, kind: &'static str, subject: &str) -> Entry {
+    Entry::Alarm(Alarm {
+        rollup: None,
+        level: None,
+        severity,
+        kind,
+        subject: subject.into(),
+        message: format!("{kind} {subject}"),
+    })
+}
+
 /// A tower's data directory, two channels, and a clock that moves when told.
 struct World {
     folder: tempfile::TempDir,
@@ -77,15 +88,7 @@ impl World {
 
     fn alarm(&self, severity: Severity, kind: &'static str, subject: &str) {
         let journal = Journal::open(&self.journal()).unwrap();
-        let alarm = Alarm {
-            rollup: None,
-            level: None,
-            severity,
-            kind,
-            subject: subject.into(),
-            message: format!("{kind} {subject}"),
-        };
-        journal.write(vec![Entry::Alarm(alarm)]).unwrap();
+        journal.write(vec![alarm(severity, kind, subject)]).unwrap();
     }
 
     /// Turns until nothing is due at this moment.
@@ -429,9 +432,8 @@ async fn a_tower_that_is_restarted_every_hour_sends_its_first_test_a_day_after_i
     world.settle(&mut office).await;
     assert_eq!(occasions(&world.first).len(), 1);
     // Once, however many alerts the desk has forgotten since.
-    for nth in 0..600 {
-        world.alarm(Severity::Notice, "node", &format!("trouble {nth}"));
-    }
+    let troubles = (0..600).map(|nth| alarm(Severity::Notice, "node", &format!("trouble {nth}")));
+    journal.write(troubles.collect()).unwrap();
     world.settle(&mut office).await;
     world.first.take();
     world.pass(60);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use watchtower::journal::{Ending, Severity};
 use watchtower::protocol::operation::{Action, Contract, Refutation, Step};
-use watchtower::protocol::{Level, StateHash, Tick};
+use watchtower::protocol::{Level, Mutez, StateHash, Tick};
 use watchtower::sim::{Report, Strategy, story};
 
 use crate::arena::{Arena, PATIENCE};
@@ -25,11 +25,15 @@ impl Arena {
     pub(crate) fn verdict(mut self) -> Option<String> {
         let report = self.report();
         let untold = self.untold(&report);
+        let mut told = None;
         if self.tower.is_some() {
+            // Under weather it may be a block behind.
+            let is_settled = self.drill.endpoints.is_empty();
+            told = is_settled.then(|| self.status().borrow().play.won_and_lost[0]);
             self.stop();
         }
         let mut wrong = self.wrong_outcome(&report);
-        wrong.extend(self.wrong_books(&report));
+        wrong.extend(self.wrong_books(&report, told));
         wrong.extend(self.contradictions());
         wrong.extend(self.wrong_journal(&report));
         wrong.extend(untold);
@@ -133,8 +137,8 @@ impl Arena {
         unheard.map(|(_, _, kind, message)| format!("nobody heard of {kind}: {message}"))
     }
 
-    /// The sum of what was spent, locked, lost and won.
-    fn wrong_books(&self, report: &Report) -> Option<String> {
+    /// The sum of what was spent, locked, lost and won, and what the tower told of the last.
+    fn wrong_books(&self, report: &Report, told: Option<Mutez>) -> Option<String> {
         let bond = if report.is_bonded { BOND } else { 0 };
         let ours = report.balance.0 + report.fees.0 + bond;
         let (earned, spent) = self.elsewhere();
@@ -142,7 +146,11 @@ impl Arena {
         let fits = won.is_some_and(|won| {
             won.is_multiple_of(REWARD) && won / REWARD <= report.slashed.len() as u64
         });
-        (!fits).then(|| format!("{} became {ours}", self.initial))
+        if !fits {
+            return Some(format!("{} became {ours}", self.initial));
+        }
+        let told = told.filter(|told| Some(told.0) != won)?;
+        Some(format!("{won:?} were won, {told} are told"))
     }
 
     /// Money that came to our account by plain transfers, and that left it: some drills do that.
