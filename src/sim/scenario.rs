@@ -1,5 +1,4 @@
-//! A chain with people on it: who signs what at which level, which stakers act, which preimages
-//! exist. What tests, `demo` and `devnet` are written in.
+//! A chain with people: who signs, stakes and reveals what, when. Tests, `demo` and `devnet` use it.
 //!
 //! Promises: everything is plain data and goes through signed operations, as a client's would; the
 //! same scenario gives the same blocks. Refuses to know the tower.
