@@ -361,6 +361,15 @@ pub(super) struct DevnetArgs {
     /// Blocks between commitments
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) period: u32,
+    /// Blocks before a commitment can be cemented; four periods when not given
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) window: Option<u32>,
+    /// Blocks that each player of a game has; four periods when not given
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) timeout: Option<u32>,
+    /// Another protocol from the end of a level on, such as tallinn@100; may be given again
+    #[arg(long, value_name = "PROTOCOL@LEVEL")]
+    pub(super) upgrade: Vec<String>,
     /// Time between blocks
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     pub(super) block_seconds: f64,

@@ -13,10 +13,16 @@ use super::follow::stop_on_signals;
 use super::output::{line, runtime, start_logs};
 use crate::config::Config;
 use crate::crypto::Dialect;
-use crate::protocol::{Dialected, Protocol, RollupAddress};
-use crate::sim::{Actor, Control, Devnet, Engines, From, Options, Setup, Strategy, devnet};
+use crate::protocol::{Dialected, Level, Protocol, RollupAddress};
+use crate::sim::{
+    Actor, Control, Devnet, Engines, From, Options, Parameters, Setup, Strategy, devnet,
+};
 use crate::tower::{fast_engine, reference_engine};
 
+/// The shortest time between blocks.
+const FASTEST: Duration = Duration::from_millis(10);
+/// The first level that may activate another protocol: the rollup is there by then.
+const FIRST_UPGRADE: Level = Level::new(3);
 const USER: u32 = 0;
 const HONEST: u32 = 1;
 const LIAR: u32 = 2;
@@ -42,33 +48,21 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
         "scr1" => Dialect::Scr1,
         _ => Dialect::Modern,
     };
-    let protocol = Protocol::ALL
-        .into_iter()
-        .find(|protocol| {
-            let name = protocol.version_text();
-            name == command.protocol || name.split('_').next() == Some(&command.protocol)
-        })
-        .ok_or_else(|| {
-            let names: Vec<_> = Protocol::ALL.iter().map(|p| p.version_text()).collect();
-            wrong(format!(
-                "--protocol: {:?} is none of {}",
-                command.protocol,
-                names.join(", ")
-            ))
-        })?;
-    let mut setup = Setup {
+    let setup = Setup {
         dialect,
         seed: command.seed,
-        ..Setup::small(protocol, command.period)
+        ..chain_of(command).map_err(wrong)?
     };
-    // Clients wait for the block time that the constants tell.
-    for (_, parameters) in setup.protocols.values_mut() {
-        parameters.block_delay = block_delay(command.block_seconds);
-    }
+    let pace = Duration::try_from_secs_f64(command.block_seconds).map_err(|_| {
+        wrong(format!(
+            "--block-seconds: {} is no time",
+            command.block_seconds
+        ))
+    })?;
     let options = Options {
         address,
         control: Control::On,
-        block_time: Some(Duration::from_secs_f64(command.block_seconds.max(0.01))),
+        block_time: Some(pace.max(FASTEST)),
         ..Options::local()
     };
     let kernel = kernel(command.kernel.as_deref())?;
@@ -83,6 +77,59 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
         stop_on_signals(stop.clone());
         stop.cancelled().await;
         Ok(Exit::Fine)
+    })
+}
+
+/// The protocols of the chain, each with its lengths, and the levels that activate them.
+fn chain_of(command: &DevnetArgs) -> Result<Setup, String> {
+    let lengths = |protocol| {
+        let four = command.period.saturating_mul(4);
+        let (window, timeout) = (
+            command.window.unwrap_or(four),
+            command.timeout.unwrap_or(four),
+        );
+        let mut parameters =
+            Parameters::mainnet(protocol).with_lengths(command.period, window, timeout);
+        // Clients wait for the block time that the constants tell.
+        parameters.block_delay = block_delay(command.block_seconds);
+        parameters
+    };
+    let first = protocol_named("--protocol", &command.protocol)?;
+    let mut setup = Setup::of(first, lengths(first));
+    for upgrade in &command.upgrade {
+        let wrong = || format!("--upgrade: {upgrade:?} is not of the form tallinn@100");
+        let (name, level) = upgrade.split_once('@').ok_or_else(wrong)?;
+        let protocol = protocol_named("--upgrade", name)?;
+        let level: i64 = level.parse().map_err(|_| wrong())?;
+        let level = Level::try_from(level).map_err(|_| wrong())?;
+        if level < FIRST_UPGRADE {
+            return Err(format!(
+                "--upgrade: {upgrade:?} comes before level {FIRST_UPGRADE}"
+            ));
+        }
+        setup = setup.migrating(level, protocol, lengths(protocol));
+    }
+    let in_order = setup.protocols.values().map(|(protocol, _)| *protocol);
+    if !in_order.is_sorted_by(|one, next| one < next) {
+        return Err("--upgrade: protocols come in their order, each once".into());
+    }
+    Ok(setup)
+}
+
+fn protocol_named(option: &str, name: &str) -> Result<Protocol, String> {
+    let is_named = |protocol: &Protocol| {
+        let text = protocol.version_text();
+        text == name || text.split('_').next() == Some(name)
+    };
+    let found = Protocol::ALL.into_iter().find(is_named);
+    // Some versions tell the letter alone; their names are as good.
+    let found = found.or_else(|| {
+        let known = |protocol: &Protocol| format!("{protocol:?}").eq_ignore_ascii_case(name);
+        Protocol::ALL.into_iter().find(known)
+    });
+    found.ok_or_else(|| {
+        let names: Vec<_> = Protocol::ALL.iter().map(|p| p.version_text()).collect();
+        format!("{option}: {name:?} is none of {}", names.join(", "))
     })
 }
 

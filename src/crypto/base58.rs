@@ -129,6 +129,8 @@ prefixes! {
     PROTOCOL = "P", [0x02, 0xaa], 32;
     /// Chain identifier.
     CHAIN = "Net", [0x57, 0x52, 0x00], 4;
+    /// Hash of an expression, under which stored data is found.
+    EXPRESSION = "expr", [0x0d, 0x2c, 0x40, 0x1b], 32;
     /// Hash of an Ed25519 key.
     TZ1 = "tz1", [0x06, 0xa1, 0x9f], 20;
     /// Hash of a Secp256k1 key.

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::apply::{price, signature_price};
 use super::contracts::Destination;
 use super::errors::Trace;
+use super::prices::{price, signature_price};
 use crate::codec::Micheline;
 use crate::protocol::operation::{Action, Content, Refutation, Step};
 use crate::protocol::{

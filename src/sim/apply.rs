@@ -2,8 +2,8 @@
 //! (`apply.ml`).
 //!
 //! Promises: fees and counters stay whatever happens; a failing content undoes the whole batch;
-//! inbox messages of what did not stay applied are not kept. Gas is a fixed price per kind and size
-//! of our own, close to what mainnet shows: the protocol's cost model is not rebuilt here.
+//! inbox messages of what did not stay applied are not kept. What gas
+//! costs is in `prices`.
 
 use std::collections::VecDeque;
 
@@ -13,8 +13,10 @@ use super::context::Context;
 use super::contracts::{Destination, Emitted, Sender};
 use super::errors::{RuleError, Trace};
 use super::ledger::{Holder, Movement, Owner};
+use super::michelson::Type;
+use super::prices::{price, signature_price};
 use super::receipts::{Effects, Included, Receipt, Status};
-use super::rules::{cement, game, originate, outbox, stake};
+use super::rules::{cement, delegation, game, originate, outbox, stake};
 use crate::codec::Micheline;
 use crate::crypto::{PublicKey, Signature};
 use crate::inbox::{InternalMessage, Message, Transfer};
@@ -167,7 +169,13 @@ impl Pending {
                 }
                 receipt
             }
-            Err(errors) => failed(errors),
+            Err(errors) => {
+                if let Status::Applied(effects) = &mut receipt.status {
+                    let effects = std::mem::take(effects);
+                    receipt.status = Status::Backtracked(effects, Some(errors));
+                }
+                receipt
+            }
         }
     }
 
@@ -229,7 +237,8 @@ impl Pending {
             }
             Destination::Contract(contract) => {
                 let value = Some(&emitted.value).filter(|value| !value.is_unit());
-                self.call(contract, &emitted.entrypoint, value, batch, queue)
+                let argument = (value, emitted.of_type.as_ref());
+                self.call(contract, &emitted.entrypoint, argument, batch, queue)
                     .map(|effects| Effects {
                         milligas,
                         ..effects
@@ -252,8 +261,9 @@ impl Pending {
                 self.reveal(source, *public_key)?;
                 Effects::default()
             }
-            Action::Delegation { .. } => {
-                return Err(not_supported("choosing a delegate"));
+            Action::Delegation { delegate } => {
+                delegation::set(&mut self.context, source, *delegate)?;
+                Effects::default()
             }
             Action::Transaction {
                 amount,
@@ -317,7 +327,9 @@ impl Pending {
         for call in done.calls {
             let destination = Destination::Contract(Contract::Originated(call.destination));
             let sender = Sender::Rollup(rollup);
-            queue.push_back(batch.emit(sender, destination, call.entrypoint, call.value));
+            let mut emitted = batch.emit(sender, destination, call.entrypoint, call.value);
+            emitted.of_type = call.of_type;
+            queue.push_back(emitted);
         }
         Ok(Effects {
             fields: done.fields,
@@ -387,19 +399,17 @@ impl Pending {
     ) -> Result<Effects, Trace> {
         let from = Owner::Implicit(source);
         let is_new = self.context.ledger.account(destination).is_none();
-        if let Contract::Implicit(_) = destination
-            && amount == Mutez(0)
-        {
-            return Err(RuleError::EmptyTransaction {
-                contract: destination.to_string(),
+        match destination {
+            Contract::Implicit(account) => {
+                self.check_door(source, account, amount, parameters)?;
             }
-            .into());
-        }
-        if is_new && matches!(destination, Contract::Originated(_)) {
-            return Err(RuleError::NonExistingContract {
-                contract: destination.to_string(),
+            Contract::Originated(_) if is_new => {
+                return Err(RuleError::NonExistingContract {
+                    contract: destination.to_string(),
+                }
+                .into());
             }
-            .into());
+            Contract::Originated(_) => {}
         }
         let movements = self.context.ledger_mut().transfer(
             Holder::Spendable(from),
@@ -409,7 +419,7 @@ impl Pending {
         let value = parameters.map(|parameters| &parameters.value);
         let entrypoint = parameters.map(|parameters| parameters.entrypoint.clone());
         let entrypoint = entrypoint.unwrap_or_default();
-        let mut effects = self.call(destination, &entrypoint, value, batch, queue)?;
+        let mut effects = self.call(destination, &entrypoint, (value, None), batch, queue)?;
         effects.movements = movements;
         if is_new {
             batch.storage = batch
@@ -422,12 +432,58 @@ impl Pending {
         Ok(effects)
     }
 
+    /// What may be sent to an account by which door; the doors for staking exist since Oxford.
+    fn check_door(
+        &self,
+        source: PublicKeyHash,
+        account: PublicKeyHash,
+        amount: Mutez,
+        parameters: Option<&Parameters>,
+    ) -> Result<(), Trace> {
+        let door = parameters.map_or("default", |parameters| parameters.entrypoint.name());
+        let is_staking = matches!(door, "stake" | "unstake" | "finalize_unstake")
+            && self.context.protocol >= Protocol::Oxford;
+        if door != "default" && !is_staking {
+            return Err(RuleError::NoSuchEntrypoint {
+                entrypoint: door.into(),
+            }
+            .into());
+        }
+        if parameters.is_some_and(|parameters| !parameters.value.is_unit()) {
+            return Err(RuleError::BadContractParameter {
+                contract: source.to_string(),
+            }
+            .into());
+        }
+        if amount == Mutez(0) && matches!(door, "default" | "stake") {
+            return Err(RuleError::EmptyTransaction {
+                contract: account.to_string(),
+            }
+            .into());
+        }
+        match door {
+            "default" => return Ok(()),
+            "finalize_unstake" if amount > Mutez(0) => {
+                return Err(RuleError::InvalidNonzeroAmount { amount }.into());
+            }
+            // Nothing was ever unstaked.
+            "finalize_unstake" => return Ok(()),
+            _ if source != account => return Err(RuleError::InvalidSelfDestination {}.into()),
+            _ => {}
+        }
+        let owner = self.context.ledger.account(Owner::Implicit(account));
+        if owner.is_some_and(|owner| owner.delegate.is_some()) {
+            return Err(not_supported("staking"));
+        }
+        Err(RuleError::StakeWithoutDelegate {}.into())
+    }
+
     /// Runs the script behind `contract`, if it has one.
     fn call(
         &mut self,
         contract: Contract,
         entrypoint: &Entrypoint,
-        argument: Option<&Micheline>,
+        (argument, of_type): (Option<&Micheline>, Option<&Type>),
         batch: &mut Batch,
         queue: &mut VecDeque<Emitted>,
     ) -> Result<Effects, Trace> {
@@ -454,12 +510,7 @@ impl Pending {
                 .into());
             }
         };
-        let emitted = script.call(&hash, entrypoint, argument).map_err(|cause| {
-            Trace::from(cause).under(RuleError::RuntimeError {
-                contract_handle: hash.to_string(),
-                contract_code: "Deprecated".into(),
-            })
-        })?;
+        let emitted = script.call(&hash, entrypoint, argument, of_type)?;
         for (destination, value) in emitted {
             let sender = Sender::Contract(hash);
             queue.push_back(batch.emit(sender, destination, Entrypoint::default(), value));
@@ -575,6 +626,7 @@ impl Batch {
             destination,
             entrypoint,
             value,
+            of_type: None,
         }
     }
 }
@@ -632,47 +684,5 @@ fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
-    }
-}
-
-/// Gas of a content besides its signature, in thousandths of a unit.
-#[must_use]
-pub(crate) fn price(action: &Action) -> u64 {
-    let per_byte = |bytes: usize| (bytes as u64).saturating_mul(15);
-    // As receipts of public networks show it for Ed25519 accounts, signature included.
-    let seen = match action {
-        Action::Reveal { proof: None, .. } => 171_000,
-        Action::Reveal { proof: Some(_), .. } => 1_748_000,
-        Action::Transaction {
-            parameters: None, ..
-        } => 169_000,
-        Action::Transaction { .. } | Action::Delegation { .. } => 2_050_000,
-        Action::Originate(origination) => {
-            2_032_000_u64.saturating_add(per_byte(origination.kernel.len()))
-        }
-        Action::AddMessages { messages } => messages.iter().fold(500_000, |total: u64, message| {
-            total
-                .saturating_add(20_000)
-                .saturating_add(per_byte(message.len()))
-        }),
-        Action::Cement { .. } => 6_432_000,
-        Action::Publish { .. } => 6_318_000,
-        Action::Refute { .. } => 6_009_000,
-        Action::Timeout { .. } => 4_547_000,
-        Action::ExecuteOutboxMessage { .. } => 5_731_000,
-        Action::RecoverBond { .. } => 3_916_000,
-    };
-    seen.saturating_sub(signature_price(&PublicKeyHash::Tz1([0; 20])))
-}
-
-/// Gas of checking the signature of a short operation of `source`, in thousandths of a unit, by
-/// what reveals of each curve cost on public networks.
-#[must_use]
-pub(crate) const fn signature_price(source: &PublicKeyHash) -> u64 {
-    match source {
-        PublicKeyHash::Tz1(_) => 65_800,
-        PublicKeyHash::Tz2(_) => 51_600,
-        PublicKeyHash::Tz3(_) => 341_000,
-        PublicKeyHash::Tz4(_) => 1_570_000,
     }
 }

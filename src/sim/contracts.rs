@@ -1,17 +1,19 @@
-//! The one built-in contract: a relay whose argument says which internal transactions it emits.
+//! The built-in contracts: a relay whose argument says which internal transactions it emits, and a
+//! sink that takes numbers.
 //!
 //! Promises: transfers to rollups, nested calls, failures half-way, all of them by argument alone,
-//! so that a test can produce every shape of internal receipts. No Michelson is interpreted: this
-//! contract's effect is fixed here. Amounts are always zero, as transfers to rollups must be.
+//! so that a test can produce every shape of internal receipts. No Michelson is interpreted: what
+//! these contracts do is fixed here. Amounts are always zero, as transfers to rollups must be.
 //!
-//! Argument: `Unit` or `{}` emits nothing; a sequence emits, for each `Pair "<address>" <value>` in
-//! order, a transaction to that account, contract or rollup with that value; the string `"fail"`
-//! makes the call fail.
+//! The relay's argument: `Unit` or `{}` emits nothing; a sequence emits, for each `Pair "<address>"
+//! <value>` in order, a transaction to that account, contract or rollup with that value; the string
+//! `"fail"` makes the call fail.
 
 use serde_json::{Value, json};
 
-use super::errors::RuleError;
-use crate::codec::{Micheline, Primitive};
+use super::errors::{RuleError, Trace};
+use super::michelson::{self, Expr, Type};
+use crate::codec::{Micheline, Primitive, Reader};
 use crate::protocol::operation::{Contract, Entrypoint};
 use crate::protocol::{ContractHash, RollupAddress};
 
@@ -20,6 +22,8 @@ use crate::protocol::{ContractHash, RollupAddress};
 pub enum Script {
     /// Emits the transactions its argument lists.
     Relay,
+    /// Takes an integer, and does nothing with it.
+    Sink,
 }
 
 /// Receiver of an internal transaction.
@@ -71,48 +75,123 @@ pub struct Emitted {
     pub entrypoint: Entrypoint,
     /// With what.
     pub value: Micheline,
+    /// Type of the argument, where who asks says it.
+    pub(crate) of_type: Option<Type>,
 }
 
 impl Script {
+    /// Whether there is such a door.
+    ///
+    /// # Errors
+    /// The protocol's refusal.
+    pub(crate) fn check_entrypoint(self, entrypoint: &Entrypoint) -> Result<(), RuleError> {
+        if entrypoint.name() == "default" {
+            return Ok(());
+        }
+        Err(RuleError::NoSuchEntrypoint {
+            entrypoint: entrypoint.name().to_owned(),
+        })
+    }
+
+    /// Whether an argument is one it takes.
+    ///
+    /// # Errors
+    /// The protocol's refusal.
+    pub(crate) fn check_argument(self, argument: &Micheline) -> Result<(), Trace> {
+        if self == Self::Sink {
+            return michelson::check(&SUNK, &Expr::of(argument)?).map(|_| ());
+        }
+        let json = argument.to_json();
+        if argument.is_unit() || is_fail(&json) {
+            return Ok(());
+        }
+        let is_taken = json
+            .as_array()
+            .is_some_and(|items| items.iter().all(|item| instruction(item).is_some()));
+        if is_taken {
+            return Ok(());
+        }
+        Err(RuleError::InvalidConstant {
+            location: 0,
+            expected_type: self.parameter_json(),
+            wrong_expression: json,
+        }
+        .into())
+    }
+
+    /// Whether arguments of a type are ones it takes; for the relay nothing, a text, a list of pairs
+    /// of an address and whatever is to be sent there.
+    ///
+    /// # Errors
+    /// The protocol's refusal.
+    pub(crate) fn check_type(self, of_type: &Type) -> Result<(), RuleError> {
+        let is_taken = match of_type {
+            _ if self == Self::Sink => *of_type == SUNK,
+            Type::Plain("unit" | "string") => true,
+            Type::One("list", item) => matches!(
+                &**item,
+                Type::Two("pair", to, _) if matches!(**to, Type::Plain("string" | "address"))
+            ),
+            _ => false,
+        };
+        if is_taken {
+            return Ok(());
+        }
+        Err(RuleError::InconsistentTypes {
+            loc: -1,
+            first_type: self.parameter_json(),
+            other_type: of_type.json(),
+        })
+    }
+
     /// What a call with `argument` emits, in order.
     ///
     /// # Errors
     /// The refusal that the call's receipt shows.
-    pub fn call(
+    pub(crate) fn call(
         self,
         contract: &ContractHash,
         entrypoint: &Entrypoint,
         argument: Option<&Micheline>,
-    ) -> Result<Vec<(Destination, Micheline)>, RuleError> {
-        let Self::Relay = self;
-        if entrypoint.name() != "default" {
-            return Err(RuleError::NoSuchEntrypoint {
-                entrypoint: entrypoint.name().to_owned(),
-            });
-        }
-        let Some(argument) = argument.filter(|argument| !argument.is_unit()) else {
-            return Ok(Vec::new());
+        of_type: Option<&Type>,
+    ) -> Result<Vec<(Destination, Micheline)>, Trace> {
+        let bad = |cause: Trace| {
+            let contract = contract.to_string();
+            cause.under(RuleError::BadContractParameter { contract })
         };
+        let unit = Micheline::unit();
+        let argument = argument.unwrap_or(&unit);
+        let fits = || -> Result<(), Trace> {
+            self.check_entrypoint(entrypoint)?;
+            match of_type {
+                Some(of_type) => Ok(self.check_type(of_type)?),
+                None => self.check_argument(argument),
+            }
+        };
+        fits().map_err(bad)?;
+        if self == Self::Sink || argument.is_unit() {
+            return Ok(Vec::new());
+        }
+        self.check_argument(argument).map_err(bad)?;
         let json = argument.to_json();
-        if json.get("string").and_then(Value::as_str) == Some("fail") {
-            return Err(RuleError::ScriptRejected {
+        if is_fail(&json) {
+            let failed = RuleError::ScriptRejected {
                 location: 0,
                 with: json,
-            });
+            };
+            return Err(Trace::from(failed).under(RuleError::RuntimeError {
+                contract_handle: contract.to_string(),
+                contract_code: "Deprecated".into(),
+            }));
         }
-        let bad = || RuleError::BadContractParameter {
-            contract: contract.to_string(),
-        };
-        let items = json.as_array().ok_or_else(bad)?;
-        items
-            .iter()
-            .map(|item| instruction(item).ok_or_else(bad))
-            .collect()
+        let items = json.as_array().map_or(&[] as &[Value], Vec::as_slice);
+        Ok(items.iter().filter_map(instruction).collect())
     }
 
     /// What it keeps.
     #[must_use]
     pub fn storage_json(self) -> Value {
+        // Neither contract keeps anything.
         json!({"prim": "Unit"})
     }
 
@@ -125,12 +204,16 @@ impl Script {
     /// The type of its parameter, as far as one type can say it.
     #[must_use]
     pub fn parameter_json(self) -> Value {
+        if self == Self::Sink {
+            return SUNK.json();
+        }
         json!({"prim": "list", "args": [
             {"prim": "pair", "args": [{"prim": "string"}, {"prim": "bytes"}]}
         ]})
     }
 
-    /// Its code as clients may ask for it: it takes anything the relay does, as one type cannot say.
+    /// Its code as clients may ask for it; the relay's does less than the relay, which one type and
+    /// script cannot say.
     #[must_use]
     pub fn script_json(self) -> Value {
         json!({
@@ -144,6 +227,9 @@ impl Script {
     }
 }
 
+/// What the sink takes.
+const SUNK: Type = Type::Plain("int");
+
 fn instruction(item: &Value) -> Option<(Destination, Micheline)> {
     if item.get("prim")?.as_str()? != "Pair" {
         return None;
@@ -151,12 +237,31 @@ fn instruction(item: &Value) -> Option<(Destination, Micheline)> {
     let [address, value] = item.get("args")?.as_array()?.as_slice() else {
         return None;
     };
-    let address = address.get("string")?.as_str()?;
-    let destination = match RollupAddress::of_any_dialect(address) {
-        Ok((rollup, _)) => Destination::Rollup(rollup),
-        Err(_) => Destination::Contract(address.parse().ok()?),
+    let destination = match address.get("bytes").and_then(Value::as_str) {
+        Some(bytes) => of_bytes(&hex::decode(bytes).ok()?)?,
+        None => {
+            let text = address.get("string")?.as_str()?;
+            match RollupAddress::of_any_dialect(text) {
+                Ok((rollup, _)) => Destination::Rollup(rollup),
+                Err(_) => Destination::Contract(text.parse().ok()?),
+            }
+        }
     };
     Some((destination, Micheline::from_json(value).ok()?))
+}
+
+/// An address in its short form.
+fn of_bytes(bytes: &[u8]) -> Option<Destination> {
+    if let [3, rollup @ .., 0] = bytes {
+        return Some(Destination::Rollup(RollupAddress(rollup.try_into().ok()?)));
+    }
+    let mut reader = Reader::new(bytes);
+    let contract = Contract::read(&mut reader).ok()?;
+    reader.is_empty().then_some(Destination::Contract(contract))
+}
+
+fn is_fail(json: &Value) -> bool {
+    json.get("string").and_then(Value::as_str) == Some("fail")
 }
 
 fn pair() -> Primitive {

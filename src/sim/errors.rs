@@ -167,6 +167,40 @@ rule_errors! {
     Permanent "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
     Temporary "michelson_v1.script_rejected" ScriptRejected { location: i32, with: Value } "the contract refused its argument";
     Permanent "michelson_v1.bad_contract_parameter" BadContractParameter { contract: String } "{contract} cannot take this argument";
+    Permanent "context.storage_error" StorageError { missing_key: Vec<String>, function: &'static str } "Missing key '{}'." [missing_key.join("/")];
+    // Delegates.
+    Permanent "contract.manager.unregistered_delegate" UnregisteredDelegate { hash: PublicKeyHash } "The provided public key (with hash {hash}) is not registered as valid delegate key.";
+    Temporary "delegate.already_active" AlreadyActiveDelegate { } "The delegate is still active, no need to refresh it";
+    Permanent "delegate.no_deletion" NoDelegateDeletion { delegate: PublicKeyHash } "Delegate deletion is forbidden ({delegate})";
+    Temporary "delegate.unchanged" UnchangedDelegate { } "The contract is already delegated to the same delegate";
+    Temporary "delegate.not_registered" NotRegisteredDelegate { pkh: PublicKeyHash } "The provided public key hash ({pkh}) is not the address of a registered delegate.";
+    Permanent "operations.invalid_self_transaction_destination" InvalidSelfDestination { } "a pseudo operation whose destination is not its source";
+    Permanent "operations.stake_modification_with_no_delegate_set" StakeWithoutDelegate { } "staking without a delegate";
+    Permanent "operations.invalid_nonzero_transaction_amount" InvalidNonzeroAmount { amount: Mutez } "{amount} mutez where none may be sent";
+    // Types and data of Michelson.
+    Permanent "michelson_v1.invalid_arity" InvalidArity { location: usize, primitive_name: String, expected_arity: usize, wrong_arity: usize } "{primitive_name} takes {expected_arity} arguments, not {wrong_arity}";
+    Permanent "michelson_v1.invalid_seq_arity" InvalidSeqArity { location: usize, minimal_expected_arity: usize, wrong_arity: usize } "a sequence of {wrong_arity} where {minimal_expected_arity} are the least";
+    Permanent "michelson_v1.invalid_primitive" InvalidPrimitive { location: usize, expected_primitive_names: Vec<&'static str>, wrong_primitive_name: String } "{wrong_primitive_name} is none of {expected_primitive_names:?}";
+    Permanent "michelson_v1.invalid_expression_kind" InvalidExpressionKind { location: usize, expected_kinds: Vec<&'static str>, wrong_kind: &'static str } "{wrong_kind} where one of {expected_kinds:?} is due";
+    Permanent "michelson_v1.invalid_primitive_namespace" InvalidNamespace { location: usize, primitive_name: String, expected_namespace: &'static str, wrong_namespace: &'static str } "{primitive_name} is of the namespace {wrong_namespace}, not {expected_namespace}";
+    Permanent "michelson_v1.invalid_never_expr" InvalidNeverExpr { location: usize } "nothing is of the type never";
+    Permanent "michelson_v1.unexpected_annotation" UnexpectedAnnotation { location: usize } "no annotation may be here";
+    Permanent "michelson_v1.unexpected_operation" UnexpectedOperation { loc: usize } "the type operation may not be here";
+    Permanent "michelson_v1.unexpected_contract" UnexpectedContract { loc: usize } "the type contract may not be here";
+    Permanent "michelson_v1.unexpected_ticket" UnexpectedTicket { loc: usize } "the type ticket may not be here";
+    Permanent "michelson_v1.unexpected_lazy_storage" UnexpectedLazyStorage { loc: usize } "a type of stored data may not be here";
+    Permanent "michelson_v1.comparable_type_expected" ComparableTypeExpected { location: usize, wrong_type: Value } "values of {wrong_type} have no order";
+    Permanent "michelson_v1.invalid_constant" InvalidConstant { location: usize, expected_type: Value, wrong_expression: Value } "{wrong_expression} is not of the type {expected_type}";
+    Permanent "michelson_v1.invalid_syntactic_constant" InvalidSyntacticConstant { location: usize, expected_form: &'static str, wrong_expression: Value } "{wrong_expression} is not {expected_form}";
+    Permanent "michelson_v1.inconsistent_types" InconsistentTypes { loc: i64, first_type: Value, other_type: Value } "{first_type} and {other_type} differ";
+    Permanent "michelson_v1.unordered_map_literal" UnorderedMapKeys { location: usize, item: Value } "the keys of a map go up";
+    Permanent "michelson_v1.duplicate_map_keys" DuplicateMapKeys { location: usize, item: Value } "a map has each key once";
+    Permanent "michelson_v1.unordered_set_literal" UnorderedSetValues { location: usize, value: Value } "the values of a set go up";
+    Permanent "michelson_v1.duplicate_set_values_in_literal" DuplicateSetValues { location: usize, value: Value } "a set has each value once";
+    Permanent "michelson_v1.typechecking_too_many_recursive_calls" TooManyRecursiveCalls { } "an expression nested too deep";
+    Permanent "michelson_v1.forbidden_zero_amount_ticket" ForbiddenZeroTicket { } "a ticket of nothing";
+    Permanent "michelson_v1.unexpected_ticket_owner" UnexpectedTicketOwner { ticketer: RollupAddress } "only contracts make tickets, {ticketer} is a rollup";
+    Permanent "Negative_ticket_balance" NegativeTicketBalance { key: String, balance: String } "the rollup owns too few of the ticket {key}: {balance}";
     Temporary "validate.operation.manager_restriction" ManagerRestriction { r#source: PublicKeyHash, conflict: Value } "Manager {source} already has an operation in the current block.";
     Permanent "validate.operation.inconsistent_sources" InconsistentSources { first_source: PublicKeyHash, unexpected_source: PublicKeyHash } "Inconsistent sources in operation batch. All operations in a batch must have the same source.";
     Permanent "validate.operation.inconsistent_counters" InconsistentCounters { r#source: PublicKeyHash, previous_counter: Decimal, wrong_counter: Decimal } "Non-consecutive counters for source {source}: jumped from {previous_counter} to {wrong_counter}.";
@@ -177,6 +211,7 @@ rule_errors! {
     Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
     Permanent "operation.invalid_signature" InvalidSignature { } "The operation signature is invalid";
     Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
+    Branch "operation.cannot_parse" CannotParse { } "The operation cannot be parsed";
     Permanent "operation.contents_list_error" ContentsListError { message: String } "An operation contents list has an unexpected shape: {message}";
     // What this chain does not judge; no node answers these ids.
     Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not judged by this simulated chain";
@@ -187,6 +222,8 @@ rule_errors! {
     Branch "prevalidation.future_or_unknown_branch" UnknownBranch { branch: String } "branch {branch} is not among the live blocks";
     Temporary "prevalidation.operation_conflict" OperationConflict { new_hash: OperationHash, needed_fee_in_mutez: Decimal } "The operation {new_hash} cannot be added because the mempool already contains a conflicting operation. To replace the latter, this particular operation would need a total fee of at least {needed_fee_in_mutez} mutez.";
     Temporary "prevalidation.operation_replacement" OperationReplacement { old_hash: OperationHash, new_hash: OperationHash } "The operation {old_hash} has been replaced with {new_hash}.";
+    Temporary "node.mempool.rejected_by_full_mempool" RejectedByFullMempool { operation_hash: OperationHash, needed_fee_in_mutez: Option<Decimal> } "Operation {operation_hash} has been rejected because the mempool is full.";
+    Temporary "node.mempool.removed_from_full_mempool" RemovedFromFullMempool { operation_hash: OperationHash } "Operation {operation_hash} has been removed from a full mempool because it had the lowest fee/gas ratio.";
     Permanent "async_injection_failed" AsyncInjectionFailed { } "Asynchronous injection failed with:";
     Permanent "prefilter.fees_too_low" FeesTooLow { } "Operation fees are too low";
 }
@@ -218,6 +255,8 @@ impl RuleError {
                 | Self::UnknownBranch { .. }
                 | Self::OperationConflict { .. }
                 | Self::OperationReplacement { .. }
+                | Self::RejectedByFullMempool { .. }
+                | Self::RemovedFromFullMempool { .. }
                 | Self::AsyncInjectionFailed {}
         )
     }

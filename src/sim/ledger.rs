@@ -29,6 +29,8 @@ pub struct Account {
     pub bonds: BTreeMap<RollupAddress, Mutez>,
     /// What it does when called, for a contract.
     pub script: Option<Script>,
+    /// Who bakes for it; itself, once it is registered as a delegate.
+    pub delegate: Option<PublicKeyHash>,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             key: None,
             bonds: BTreeMap::new(),
             script: None,
+            delegate: None,
         }
     }
 
@@ -148,6 +151,13 @@ impl Ledger {
     /// Puts an account in place; for genesis and originations.
     pub fn insert(&mut self, owner: Owner, account: Account) {
         self.accounts.insert(owner, account);
+    }
+
+    /// Whether `account` is registered as a delegate. Once it is, it stays so.
+    #[must_use]
+    pub fn is_delegate(&self, account: PublicKeyHash) -> bool {
+        self.account(Owner::Implicit(account))
+            .is_some_and(|owner| owner.delegate == Some(account))
     }
 
     /// Every owner, in order.

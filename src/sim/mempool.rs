@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::errors::{ErrorKind, RuleError, Trace};
+use super::errors::{Decimal, ErrorKind, RuleError, Trace};
+use super::fees::Thresholds;
 use super::validate::Valid;
 use crate::protocol::operation::{Form, SignedOperation};
 use crate::protocol::{OperationHash, Protocol, PublicKeyHash};
@@ -97,6 +98,8 @@ pub struct Mempool {
     flushes: u64,
     /// What was classified since the newest head, in order.
     told: Vec<Waiting>,
+    /// What it takes.
+    pub(crate) thresholds: Thresholds,
 }
 
 impl Mempool {
@@ -159,6 +162,63 @@ impl Mempool {
                 }
                 .into(),
             );
+            self.told.push(old.clone());
+        }
+    }
+
+    /// The validated operation that makes way for `new` in a full mempool: the one with the least
+    /// fee per gas, if it has less than `new`. Nothing when there is room.
+    ///
+    /// # Errors
+    /// [`RuleError::RejectedByFullMempool`] when `new` has the least.
+    pub(crate) fn place_for(&self, new: &Waiting) -> Result<Option<OperationHash>, RuleError> {
+        let Some(valid) = new.valid else {
+            return Ok(None);
+        };
+        let stays = |old: &&Waiting| {
+            old.class == Class::Validated
+                && old.hash != new.hash
+                && old.valid.is_some_and(|old| old.source != valid.source)
+        };
+        let others: Vec<&Waiting> = self.waiting.iter().filter(stays).collect();
+        let bytes: u64 = others.iter().map(|old| old.size as u64).sum();
+        let limits = &self.thresholds;
+        let fits = (others.len() as u64) < limits.max_operations
+            && bytes.saturating_add(new.size as u64) <= limits.max_total_bytes;
+        if fits {
+            return Ok(None);
+        }
+        let ratio = |one: &Valid, other: &Valid| {
+            let weigh = |fee: u64, gas: u64| u128::from(fee).saturating_mul(gas.into());
+            weigh(one.fee.0, other.gas).cmp(&weigh(other.fee.0, one.gas))
+        };
+        let valids = others.iter().filter_map(|old| Some((old.hash, old.valid?)));
+        let least = valids.min_by(|(_, one), (_, other)| ratio(one, other));
+        match least {
+            Some((hash, least)) if ratio(&least, &valid).is_lt() => Ok(Some(hash)),
+            least => {
+                let needed = least.map(|(_, least)| {
+                    let fee = u128::from(least.fee.0).saturating_mul(valid.gas.into());
+                    let fee = fee / u128::from(least.gas.max(1));
+                    Decimal(fee.saturating_add(1))
+                });
+                Err(RuleError::RejectedByFullMempool {
+                    operation_hash: new.hash,
+                    needed_fee_in_mutez: needed,
+                })
+            }
+        }
+    }
+
+    /// Takes a validated operation out of a full mempool.
+    pub(crate) fn make_way(&mut self, operation_hash: OperationHash) {
+        let found = self
+            .waiting
+            .iter_mut()
+            .find(|old| old.hash == operation_hash);
+        if let Some(old) = found {
+            old.class = Class::BranchDelayed;
+            old.error = Some(RuleError::RemovedFromFullMempool { operation_hash }.into());
             self.told.push(old.clone());
         }
     }
@@ -287,39 +347,17 @@ impl Waiting {
         Value::Object(object)
     }
 
-    /// Whether the fee reaches the default threshold of mempools and bakers: 100 mutez, a tenth of
-    /// a mutez per gas unit and one per byte.
+    /// Whether the fee reaches so many times the threshold.
     #[must_use]
-    pub(crate) fn pays_enough(&self) -> bool {
-        self.pays(1)
-    }
-
-    /// Whether the fee reaches so many times the default threshold.
-    #[must_use]
-    pub(crate) fn pays(&self, times: u32) -> bool {
+    pub(crate) fn pays(&self, thresholds: &Thresholds, times: u32) -> bool {
         let contents = &self.signed.operation.contents;
         let sum = |part: fn(&crate::protocol::operation::Content) -> u64| {
             contents.iter().map(|c| u128::from(part(c))).sum::<u128>()
         };
-        let needed = 100_000_u128
-            .saturating_add(sum(|content| content.gas_limit.0).saturating_mul(100))
-            .saturating_add((self.size as u128).saturating_mul(1000))
-            .saturating_mul(times.into());
-        sum(|content| content.fee.0).saturating_mul(1000) >= needed
+        let (fee, gas) = (
+            sum(|content| content.fee.0),
+            sum(|content| content.gas_limit.0),
+        );
+        thresholds.reached(fee, gas, self.size as u128, times)
     }
-}
-
-/// Fee that a replacement of `old` must offer, in mutez.
-#[must_use]
-pub(crate) fn needed_fee(old: &Valid, gas: u64) -> u128 {
-    let fee = u128::from(old.fee.0);
-    let by_fee = fee.saturating_mul(21).div_ceil(20);
-    let by_ratio = match u128::from(old.gas) {
-        0 => by_fee,
-        old_gas => fee
-            .saturating_mul(21)
-            .saturating_mul(u128::from(gas))
-            .div_ceil(old_gas.saturating_mul(20)),
-    };
-    by_fee.max(by_ratio)
 }

@@ -3,10 +3,10 @@
 //! Promises: the protocol's rules, deterministic from a seed; blocks move when told. A follower
 //! cannot tell it from a node by what it reads. Refuses to know: the tower and the player's choices.
 //!
-//! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `validate`, `apply`,
-//! `rules`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`, `weather`, `hold`, `server`, `streams`,
-//! `control`. Who is on it: `accounts`, `actors`, `truth`, `trace`, `contracts`, `acts`, `scenario`,
-//! `installer`.
+//! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `fees`, `validate`,
+//! `apply`, `rules`, `michelson`, `prices`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`,
+//! `weather`, `hold`, `server`, `streams`, `control`. Who is on it: `accounts`, `actors`, `truth`,
+//! `trace`, `contracts`, `acts`, `scenario`, `installer`.
 //! All together: `devnet`; named situations: `drills`.
 
 mod accounts;
@@ -22,11 +22,14 @@ mod devnet;
 mod dialect;
 mod drills;
 mod errors;
+mod fees;
 mod hold;
 mod installer;
 mod ledger;
 mod mempool;
+mod michelson;
 mod parameters;
+mod prices;
 mod receipts;
 mod rollup;
 mod rpc;

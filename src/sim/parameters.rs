@@ -4,6 +4,9 @@
 //! migrations of `raw_context.ml`), in the node's JSON. Consensus constants are shown because
 //! clients read them; nothing here is baked by them.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use crate::crypto::Dialect;
@@ -28,7 +31,8 @@ impl DalSizes {
     #[must_use]
     pub const fn mainnet(protocol: Protocol) -> Self {
         let (number_of_slots, attestation_lag, slot_size, page_size) = match protocol {
-            Protocol::Mumbai | Protocol::Nairobi | Protocol::Oxford => (256, 4, 1_048_576, 4_096),
+            Protocol::Mumbai | Protocol::Nairobi => (256, 1, 1_048_576, 4_096),
+            Protocol::Oxford => (256, 4, 1_048_576, 4_096),
             Protocol::Ushuaia | Protocol::Alpha => (160, 5, 380_832, 3_967),
             _ => (32, 8, 126_944, 3_967),
         };
@@ -88,6 +92,42 @@ pub struct Parameters {
     pub reveals: Activation,
     /// Sizes of the data availability layer.
     pub dal: DalSizes,
+}
+
+/// Every constant of each protocol, as its mainnet has them: fixed, parametric and derived ones, in
+/// the order of the node's answer. The data availability layer is off, and what the rules here go by
+/// is filled in later.
+static SHIPPED: LazyLock<BTreeMap<Protocol, Value>> = LazyLock::new(|| {
+    let texts = Protocol::ALL.map(|protocol| {
+        let text = match protocol {
+            Protocol::Mumbai => include_str!("constants/mumbai.json"),
+            Protocol::Nairobi => include_str!("constants/nairobi.json"),
+            Protocol::Oxford => include_str!("constants/oxford.json"),
+            Protocol::ParisB | Protocol::ParisC => include_str!("constants/paris.json"),
+            Protocol::Quebec => include_str!("constants/quebec.json"),
+            Protocol::Rio => include_str!("constants/rio.json"),
+            Protocol::Seoul => include_str!("constants/seoul.json"),
+            Protocol::Tallinn => include_str!("constants/tallinn.json"),
+            Protocol::Ushuaia => include_str!("constants/ushuaia.json"),
+            Protocol::Alpha => include_str!("constants/alpha.json"),
+        };
+        (protocol, serde_json::from_str(text).unwrap_or_default())
+    });
+    texts.into_iter().collect()
+});
+
+fn shipped_of(protocol: Protocol) -> &'static Value {
+    SHIPPED.get(&protocol).unwrap_or(&Value::Null)
+}
+
+/// Blocks of a cycle, as clients count them; nothing here depends on it.
+#[must_use]
+pub(super) fn blocks_per_cycle(protocol: Protocol) -> i32 {
+    let blocks = shipped_of(protocol)
+        .pointer("/parametric/blocks_per_cycle")
+        .and_then(Value::as_i64)
+        .and_then(|blocks| i32::try_from(blocks).ok());
+    blocks.unwrap_or(1).max(1)
 }
 
 /// Values shipped for mainnet: block delay, period, window, timeout, lookahead, outbox levels, lifetime.
@@ -184,93 +224,54 @@ impl Parameters {
     /// The answer of `context/constants`.
     #[must_use]
     pub fn json(&self, protocol: Protocol, dialect: Dialect) -> Value {
-        let mut constants = self.fixed();
-        self.chain_constants(protocol, &mut constants);
-        self.rollup_constants(protocol, dialect, &mut constants);
+        self.parts(protocol, dialect, &["fixed", "parametric", "derived"])
+    }
+
+    /// The answer of `context/constants/parametric`.
+    #[must_use]
+    pub fn parametric_json(&self, protocol: Protocol, dialect: Dialect) -> Value {
+        self.parts(protocol, dialect, &["parametric"])
+    }
+
+    /// The protocol's own constants, with those that the chain goes by in their places.
+    fn parts(&self, protocol: Protocol, dialect: Dialect, parts: &[&str]) -> Value {
+        let (shipped, older) = match dialect {
+            Dialect::Modern => (protocol, false),
+            Dialect::Scr1 => (Protocol::Mumbai, true),
+        };
+        let mut constants = Map::new();
+        for part in parts {
+            let part = shipped_of(shipped).get(*part).and_then(Value::as_object);
+            constants.extend(part.cloned().unwrap_or_default());
+        }
+        if older {
+            constants.remove("smart_rollup_max_number_of_parallel_games");
+        }
+        for (key, value) in self.own(protocol) {
+            if let Some(place) = constants.get_mut(&key) {
+                *place = value;
+            }
+        }
+        if let Some(Value::Object(dal)) = constants.get_mut("dal_parametric") {
+            dal.extend(self.dal_json());
+        }
         Value::Object(constants)
     }
 
-    fn fixed(&self) -> Map<String, Value> {
+    fn own(&self, protocol: Protocol) -> Map<String, Value> {
+        let rollup = &self.rollup;
         object(json!({
-            "proof_of_work_nonce_size": 8,
-            "nonce_length": 32,
-            "max_anon_ops_per_block": 132,
             "max_operation_data_length": self.operation_size,
-            "max_proposals_per_delegate": 20,
-            "max_micheline_node_count": 50_000,
-            "max_micheline_bytes_limit": 50_000,
-            "max_allowed_global_constants_depth": 10_000,
-            "michelson_maximum_type_size": 2_001,
-            "smart_rollup_max_wrapped_proof_binary_size": 30_000,
             "smart_rollup_message_size_limit": self.message_size,
             "smart_rollup_max_number_of_messages_per_level": self.messages_per_level.to_string(),
-        }))
-    }
-
-    fn chain_constants(&self, protocol: Protocol, into: &mut Map<String, Value>) {
-        let cycle = if protocol >= Protocol::Tallinn {
-            14_400
-        } else {
-            10_800
-        };
-        into.extend(object(json!({
-            "consensus_rights_delay": 2,
-            "blocks_per_cycle": cycle,
-            "blocks_per_commitment": 112,
-            "cycles_per_voting_period": 14,
             "hard_gas_limit_per_operation": self.gas_per_operation.to_string(),
             "hard_gas_limit_per_block": self.gas_per_block.to_string(),
-            "proof_of_work_threshold": "281474976710655",
-            "minimal_stake": "6000000000",
-            "minimal_frozen_stake": "600000000",
             "origination_size": self.account_size,
             "cost_per_byte": self.cost_per_byte.to_string(),
             "hard_storage_limit_per_operation": self.storage_per_operation.to_string(),
-            "quorum_min": 2_000,
-            "quorum_max": 7_000,
-            "min_proposal_quorum": 500,
-            "liquidity_baking_subsidy": "5000000",
-            "liquidity_baking_toggle_ema_threshold": 1_000_000_000,
-            "max_operations_time_to_live": self.rollup.operation_ttl,
+            "max_operations_time_to_live": rollup.operation_ttl,
             "minimal_block_delay": self.block_delay.to_string(),
             "delay_increment_per_round": self.round_increment().to_string(),
-            "consensus_committee_size": 7_000,
-            "consensus_threshold": 4_667,
-            "minimal_participation_ratio": {"numerator": 2, "denominator": 3},
-            "limit_of_delegation_over_baking": 9,
-            "dal_parametric": self.dal_json(),
-        })));
-    }
-
-    /// Seconds by which each further round of a level is longer.
-    #[must_use]
-    pub fn round_increment(&self) -> u32 {
-        (self.block_delay / 2).max(1)
-    }
-
-    /// The layer is off here, as on a sandbox; its sizes are those a kernel can ask for.
-    fn dal_json(&self) -> Value {
-        json!({
-            "feature_enable": false,
-            "number_of_slots": self.dal.number_of_slots,
-            "attestation_lag": self.dal.attestation_lag,
-            "attestation_threshold": 66,
-            "redundancy_factor": 8,
-            "page_size": self.dal.page_size,
-            "slot_size": self.dal.slot_size,
-            "number_of_shards": 512,
-        })
-    }
-
-    fn rollup_constants(
-        &self,
-        protocol: Protocol,
-        dialect: Dialect,
-        into: &mut Map<String, Value>,
-    ) {
-        let rollup = &self.rollup;
-        into.extend(object(json!({
-            "smart_rollup_arith_pvm_enable": false,
             "smart_rollup_origination_size": self.rollup_size,
             "smart_rollup_challenge_window_in_blocks": rollup.challenge_window,
             "smart_rollup_stake_amount": rollup.stake_amount,
@@ -281,27 +282,26 @@ impl Parameters {
             "smart_rollup_number_of_sections_in_dissection": rollup.number_of_sections,
             "smart_rollup_timeout_period_in_blocks": rollup.timeout_period,
             "smart_rollup_max_number_of_cemented_commitments": rollup.max_stored_cemented,
-        })));
-        if dialect == Dialect::Scr1 {
-            into.insert("smart_rollup_enable".into(), true.into());
-            return;
-        }
-        into.insert(
-            "smart_rollup_max_number_of_parallel_games".into(),
-            rollup.max_parallel_games.into(),
-        );
-        if protocol < Protocol::Oxford {
-            return;
-        }
-        into.insert(
-            "smart_rollup_reveal_activation_level".into(),
-            self.reveals_json(protocol),
-        );
-        into.insert(
-            "smart_rollup_private_enable".into(),
-            self.private_rollups.into(),
-        );
-        into.insert("smart_rollup_riscv_pvm_enable".into(), false.into());
+            "smart_rollup_max_number_of_parallel_games": rollup.max_parallel_games,
+            "smart_rollup_reveal_activation_level": self.reveals_json(protocol),
+            "smart_rollup_private_enable": self.private_rollups,
+        }))
+    }
+
+    /// Seconds by which each further round of a level is longer.
+    #[must_use]
+    pub fn round_increment(&self) -> u32 {
+        self.block_delay.div_ceil(2).max(1)
+    }
+
+    /// The layer is off here, as on a sandbox; its sizes are those a kernel can ask for.
+    fn dal_json(&self) -> Map<String, Value> {
+        object(json!({
+            "number_of_slots": self.dal.number_of_slots,
+            "attestation_lag": self.dal.attestation_lag,
+            "page_size": self.dal.page_size,
+            "slot_size": self.dal.slot_size,
+        }))
     }
 
     fn reveals_json(&self, protocol: Protocol) -> Value {
@@ -340,15 +340,34 @@ mod tests {
             let json = parameters.json(protocol, Dialect::Modern);
             assert_eq!(
                 Constants::from_json(&json, Dialect::Modern),
-                Ok(parameters.rollup)
+                Ok(parameters.rollup.clone())
             );
+            // Every constant has its value, and what the chain goes by is what mainnet has.
+            let constants = json.as_object().unwrap();
+            let unset = |key: &&String| constants[*key].is_null();
+            let unset: Vec<_> = constants.keys().filter(unset).collect();
+            let may_be = ["all_bakers_attest_activation_level"];
+            assert!(
+                unset.iter().all(|key| may_be.contains(&key.as_str())),
+                "{unset:?}"
+            );
+            for (key, value) in shipped_of(protocol)["parametric"].as_object().unwrap() {
+                let is_set = !value.is_null() && key != "dal_parametric";
+                assert!(!is_set || constants[key] == *value, "{protocol:?} {key}");
+            }
+            let parametric = parameters.parametric_json(protocol, Dialect::Modern);
+            assert!(parametric.get("nonce_length").is_none());
+            assert!(parametric.get("unstake_finalization_delay").is_none());
+            for (key, value) in parametric.as_object().unwrap() {
+                assert_eq!(*value, constants[key]);
+            }
         }
         let parameters = Parameters::of_the_first_manual(Protocol::Ushuaia);
         let json = parameters.json(Protocol::Ushuaia, Dialect::Scr1);
         let json = dialect::outgoing(json, Dialect::Scr1);
         assert_eq!(
             Constants::from_json(&json, Dialect::Scr1),
-            Ok(parameters.rollup)
+            Ok(parameters.rollup.clone())
         );
     }
 }

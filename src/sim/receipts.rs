@@ -34,15 +34,15 @@ pub enum Status {
     Failed(Trace),
     /// Something before it failed.
     Skipped,
-    /// It worked, then something after it failed.
-    Backtracked(Effects),
+    /// It worked, then something after it failed, or the storage it takes could not be paid.
+    Backtracked(Effects, Option<Trace>),
 }
 
 impl Status {
     /// Undoes it because something later failed.
     pub fn backtrack(&mut self) {
         if let Self::Applied(effects) = self {
-            *self = Self::Backtracked(std::mem::take(effects));
+            *self = Self::Backtracked(std::mem::take(effects), None);
         }
     }
 
@@ -54,15 +54,18 @@ impl Status {
 
     const fn milligas(&self) -> u64 {
         match self {
-            Self::Applied(effects) | Self::Backtracked(effects) => effects.milligas,
+            Self::Applied(effects) | Self::Backtracked(effects, _) => effects.milligas,
             Self::Failed(_) | Self::Skipped => 0,
         }
     }
 
     fn json(&self, protocol: Protocol) -> Value {
         match self {
-            Self::Applied(effects) => effects.json("applied"),
-            Self::Backtracked(effects) => effects.json("backtracked"),
+            Self::Applied(effects) => effects.json("applied", None),
+            Self::Backtracked(effects, errors) => {
+                let errors = errors.as_ref().map(|errors| errors.json(protocol));
+                effects.json("backtracked", errors)
+            }
             Self::Failed(errors) => json!({"status": "failed", "errors": errors.json(protocol)}),
             Self::Skipped => json!({"status": "skipped"}),
         }
@@ -70,9 +73,12 @@ impl Status {
 }
 
 impl Effects {
-    fn json(&self, status: &str) -> Value {
+    fn json(&self, status: &str, errors: Option<Value>) -> Value {
         let mut object = Map::new();
         object.insert("status".into(), status.into());
+        if let Some(errors) = errors {
+            object.insert("errors".into(), errors);
+        }
         if self.shows_balances || !self.movements.is_empty() {
             object.insert(
                 "balance_updates".into(),

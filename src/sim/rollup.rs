@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::errors::{Decimal, RuleError};
 use super::rules::game::{Game, Timeout};
 use crate::protocol::operation::{PvmKind, Stakers};
-use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash};
+use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash, StateHash};
 
 /// Position of a staker in the rollup's counting; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +100,18 @@ impl Rollup {
             games: BTreeMap::new(),
             timeouts: BTreeMap::new(),
         }
+    }
+
+    /// The tables of a rollup that was never originated: all empty.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        let nothing = Commitment::genesis(StateHash([0; 32]), Level::ZERO);
+        let mut rollup = Self::originated(PvmKind::Wasm, Arc::from([]), nothing);
+        rollup.commitments.clear();
+        rollup.added.clear();
+        rollup.first_publication.clear();
+        rollup.per_level.clear();
+        rollup
     }
 
     /// A stored commitment.

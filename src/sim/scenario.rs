@@ -180,10 +180,17 @@ impl Scenario {
         let mut contract = Account::new(Mutez(0), Counter(0));
         contract.script = Some(Script::Relay);
         ledger.insert(Owner::Originated(relay), contract);
+        let mut contract = Account::new(Mutez(0), Counter(0));
+        contract.script = Some(Script::Sink);
+        let sink = ContractHash(blake2b_20(b"simulated sink contract"));
+        ledger.insert(Owner::Originated(sink), contract);
         let shared = |(protocol, parameters)| (protocol, Arc::new(parameters));
         let baker = people
             .last()
             .map_or(PublicKeyHash::Tz1([0; 20]), Person::account);
+        if let Some(account) = ledger.account_mut(Owner::Implicit(baker)) {
+            account.delegate = Some(baker);
+        }
         let chain = Chain::new(Config {
             dialect: setup.dialect,
             seed: setup.seed,

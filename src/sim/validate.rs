@@ -3,10 +3,10 @@
 //! Promises: source, counters, key, limits, fees, signature, and the few rollup checks that the
 //! protocol makes this early. Everything else is judged when it is applied.
 
-use super::apply::signature_price;
 use super::context::Context;
 use super::errors::{Decimal, RuleError, Trace};
 use super::ledger::{Account, Owner};
+use super::prices::signature_price;
 use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
 use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};

@@ -22,7 +22,8 @@ pub enum Contract {
 pub struct ContractTextError(pub String);
 
 impl Contract {
-    pub(in crate::protocol) fn write(&self, writer: &mut Writer) {
+    /// Appends its bytes.
+    pub fn write(&self, writer: &mut Writer) {
         match self {
             Self::Implicit(account) => account.write(writer.u8(0)),
             Self::Originated(contract) => {
@@ -32,7 +33,11 @@ impl Contract {
         }
     }
 
-    pub(in crate::protocol) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads its bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let start = reader.clone();
         match reader.u8("contract")? {
             0 => PublicKeyHash::read(reader).map(Self::Implicit),

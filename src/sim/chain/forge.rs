@@ -10,6 +10,7 @@ use crate::protocol::{BlockHash, ContextHash, Level, Mutez, OperationHash, Proto
 use crate::sim::apply::Pending;
 use crate::sim::block::{self, Block, Header, Rules};
 use crate::sim::context::Context;
+use crate::sim::fees::Thresholds;
 use crate::sim::mempool::{Class, Waiting};
 use crate::sim::receipts::Included;
 use crate::sim::rules::filter::Filter;
@@ -89,7 +90,7 @@ impl Chain {
         let waiting = self.mempool.waiting().iter();
         let candidates: Vec<(&Waiting, Valid)> = waiting
             .filter(|waiting| waiting.class == Class::Validated)
-            .filter(|waiting| waiting.pays(self.carriage.price.max(1)))
+            .filter(|waiting| waiting.pays(&Thresholds::default(), self.carriage.price.max(1)))
             .filter(|waiting| self.has_arrived(&waiting.hash))
             .filter(|waiting| self.is_live(&waiting.signed.operation.branch))
             .filter_map(|waiting| Some((waiting, waiting.valid?)))

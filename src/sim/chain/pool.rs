@@ -12,7 +12,8 @@ use crate::protocol::OperationHash;
 use crate::protocol::operation::SignedOperation;
 use crate::sim::block::Block;
 use crate::sim::errors::{Decimal, RuleError, Trace};
-use crate::sim::mempool::{Class, Waiting, needed_fee};
+use crate::sim::fees::Thresholds;
+use crate::sim::mempool::{Class, Waiting};
 use crate::sim::validate::{Signatures, Valid, validate};
 use crate::sim::weather::Carriage;
 
@@ -40,10 +41,36 @@ impl Chain {
         if let Some(error) = waiting.error {
             return Err(error);
         }
+        let makes_way = self.mempool.place_for(&waiting)?;
         if !self.arrives(hash) {
-            self.mempool.put(waiting);
+            self.put(waiting, makes_way);
         }
         Ok(hash)
+    }
+
+    fn put(&mut self, waiting: Waiting, makes_way: Option<OperationHash>) {
+        if let Some(other) = makes_way {
+            self.mempool.make_way(other);
+        }
+        self.mempool.put(waiting);
+    }
+
+    /// Files an operation that was not injected here, as far as there is room for it.
+    fn file(&mut self, mut waiting: Waiting) {
+        match self.mempool.place_for(&waiting) {
+            Ok(makes_way) => self.put(waiting, makes_way),
+            Err(full) => {
+                let full = Trace::from(full);
+                waiting.class = Class::of(&full);
+                waiting.error = Some(full);
+                self.mempool.put(waiting);
+            }
+        }
+    }
+
+    /// What the mempool takes from now on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.mempool.thresholds = thresholds;
     }
 
     /// Takes a signed operation from a peer (`on_arrived`): it is filed by its class, and dropped
@@ -60,7 +87,7 @@ impl Chain {
         let waiting = self.filtered(self.classify(signed, hash, bytes.len()));
         let error = waiting.error.clone();
         if !self.arrives(hash) && self.is_live(&waiting.signed.operation.branch) {
-            self.mempool.put(waiting);
+            self.file(waiting);
         }
         error.map_or(Ok(hash), Err)
     }
@@ -108,7 +135,7 @@ impl Chain {
 
     /// The filter in front of operations that were not injected here (`pre_filter`).
     fn filtered(&self, waiting: Waiting) -> Waiting {
-        if waiting.pays_enough() {
+        if waiting.pays(&self.mempool.thresholds, 1) {
             return waiting;
         }
         Waiting {
@@ -164,7 +191,7 @@ impl Chain {
             && old.hash != hash
             && let Some(old) = &old.valid
         {
-            let needed = needed_fee(old, valid.gas);
+            let needed = self.mempool.thresholds.replacing(old, valid.gas);
             if u128::from(valid.fee.0) < needed {
                 return Err(RuleError::OperationConflict {
                     new_hash: hash,
@@ -229,7 +256,7 @@ impl Chain {
                 self.mempool.keep(old);
             } else if self.is_live(&old.signed.operation.branch) {
                 let new = self.filtered(self.classify(old.signed, old.hash, old.size));
-                self.mempool.put(new);
+                self.file(new);
             }
         }
     }

@@ -93,6 +93,7 @@ fn how(content: &Content, receipt: &Receipt) -> String {
             )
         }
         Status::Skipped => " but is skipped".into(),
-        Status::Backtracked(_) => " but is undone".into(),
+        Status::Backtracked(_, None) => " but is undone".into(),
+        Status::Backtracked(_, Some(trace)) => format!(" but is undone: {trace}"),
     }
 }

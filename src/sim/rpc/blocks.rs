@@ -4,9 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, contracts, helpers, query, rollups, shell, version};
 use crate::crypto::Dialect;
-use crate::protocol::{BlockHash, Level};
+use crate::protocol::{BlockHash, Level, Protocol};
 use crate::sim::block::{Block, PASSES};
+use crate::sim::context::Context;
+use crate::sim::parameters::blocks_per_cycle;
 use crate::sim::receipts::Shown;
+use crate::sim::rules::game;
 
 pub(super) fn answer(view: View<'_>, request: &Request<'_>, name: &str, rest: &[&str]) -> Reply {
     let block = match find(view, name) {
@@ -202,7 +205,10 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
     let baker = view.chain.config().baker;
     object.insert("proposer".into(), json!(baker));
     object.insert("baker".into(), json!(baker));
-    object.insert("level_info".into(), level_json(level.get()));
+    object.insert(
+        "level_info".into(),
+        level_json(level.get(), context.protocol),
+    );
     object.insert("voting_period_info".into(), voting_period(level.get()));
     object.insert("nonce_hash".into(), Value::Null);
     object.insert("deactivated".into(), json!([]));
@@ -219,17 +225,15 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
     object.into()
 }
 
-/// Blocks of a cycle, as clients count them; nothing here depends on it.
-pub(super) const CYCLE_LENGTH: i32 = 14_400;
-
-/// Where a level stands in its cycle.
-pub(super) fn level_json(level: i32) -> Value {
+/// Where a level stands in its cycle, counted in cycles of the protocol's length.
+pub(super) fn level_json(level: i32, protocol: Protocol) -> Value {
     let position = level.saturating_sub(1).max(0);
+    let length = blocks_per_cycle(protocol);
     json!({
         "level": level,
         "level_position": position,
-        "cycle": position / CYCLE_LENGTH,
-        "cycle_position": position % CYCLE_LENGTH,
+        "cycle": position / length,
+        "cycle_position": position % length,
         "expected_commitment": false,
     })
 }
@@ -273,18 +277,39 @@ fn operation_hashes(block: &Block, rest: &[&str]) -> Reply {
     if let Some(last) = lists.last_mut() {
         *last = managers;
     }
-    match rest {
-        [] => Reply::Ok(json!(lists)),
-        [pass] => at(&lists, pass).map_or_else(Reply::not_found, |list| Reply::Ok(json!(list))),
-        [pass, nth] => at(&lists, pass)
-            .and_then(|list| at(list, nth))
-            .map_or_else(Reply::not_found, |hash| Reply::Ok(json!(hash))),
-        _ => Reply::not_found(),
+    of_lists(lists, rest)
+}
+
+/// Lists of a block's passes, one of them, or one item of one.
+fn of_lists<T: serde::Serialize>(lists: Vec<Vec<T>>, rest: &[&str]) -> Reply {
+    let offset = |name: &str, of: &str, text: &str| -> Result<i64, Reply> {
+        text.parse().map_err(|_| {
+            Reply::bad_request(format!(
+                "Failed to parsed argument '{name}' ({text:?}): Invalid {of} offset ({text})"
+            ))
+        })
+    };
+    let nth_pass = |pass| offset("list_offset", "list", pass);
+    let nth_item = |nth| offset("operation_offset", "operation", nth);
+    let told = match rest {
+        [] => Ok(Some(json!(lists))),
+        [pass] => nth_pass(pass).map(|pass| at(&lists, pass).map(|list| json!(list))),
+        [pass, nth] => nth_pass(pass).and_then(|pass| {
+            let nth = nth_item(nth)?;
+            Ok(at(&lists, pass)
+                .and_then(|list| at(list, nth))
+                .map(|item| json!(item)))
+        }),
+        _ => Ok(None),
+    };
+    match told {
+        Ok(found) => found.map_or_else(Reply::not_found, Reply::Ok),
+        Err(reply) => reply,
     }
 }
 
-fn at<'a, T>(items: &'a [T], index: &str) -> Option<&'a T> {
-    items.get(index.parse::<usize>().ok()?)
+fn at<T>(items: &[T], index: i64) -> Option<&T> {
+    items.get(usize::try_from(index).ok()?)
 }
 
 fn shown(view: View<'_>, request: &Request<'_>, level: Level) -> Shown {
@@ -321,13 +346,19 @@ fn operation_lists(view: View<'_>, request: &Request<'_>, block: &Block) -> Vec<
 }
 
 fn operations(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) -> Reply {
-    let lists = operation_lists(view, request, block);
+    of_lists(operation_lists(view, request, block), rest)
+}
+
+/// The data availability layer, on which nothing is ever published.
+fn dal(context: &Context, rest: &[&str]) -> Reply {
+    let since = |protocol| context.protocol >= protocol;
     match rest {
-        [] => Reply::Ok(json!(lists)),
-        [pass] => at(&lists, pass).map_or_else(Reply::not_found, |list| Reply::Ok(json!(list))),
-        [pass, nth] => at(&lists, pass)
-            .and_then(|list| at(list, nth))
-            .map_or_else(Reply::not_found, |operation| Reply::Ok(operation.clone())),
+        ["commitments_history"] if since(Protocol::ParisB) => {
+            Reply::Ok(game::dal_snapshot(context.protocol))
+        }
+        ["skip_list_cells_of_level"] if since(Protocol::Quebec) => Reply::Ok(json!([])),
+        ["published_slot_headers"] if since(Protocol::Oxford) => Reply::Ok(json!([])),
+        ["shards"] => Reply::Ok(json!([])),
         _ => Reply::not_found(),
     }
 }
@@ -338,17 +369,19 @@ fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) 
     };
     let dialect = view.chain.config().dialect;
     match (rest, dialect) {
-        (["constants"] | ["constants", "parametric"], _) => {
-            Reply::Ok(context.parameters.json(context.protocol, dialect))
-        }
+        (["constants"], _) => Reply::Ok(context.parameters.json(context.protocol, dialect)),
+        (["constants", "parametric"], _) => Reply::Ok(
+            context
+                .parameters
+                .parametric_json(context.protocol, dialect),
+        ),
         (["contracts"], _) => Reply::Ok(contracts::all(context)),
         (["contracts", contract, rest @ ..], _) => contracts::answer(context, contract, rest),
         (["constants", "errors"], _) => Reply::Ok(json!([])),
         (["denunciations"], _) => Reply::Ok(json!([])),
         (["adaptive_issuance_launch_cycle"], _) => Reply::Ok(0.into()),
-        (["delegates"], _) => Reply::Ok(json!([])),
-        (["dal", "skip_list_cells_of_level"], _) => Reply::Ok(json!([])),
-        (["dal", "published_slot_headers"], _) => Reply::Ok(json!([])),
+        (["delegates", rest @ ..], _) => contracts::delegates(context, request, rest),
+        (["dal", rest @ ..], _) => dal(context, rest),
         (["smart_rollups", rest @ ..], Dialect::Modern)
         | (["sc_rollups", rest @ ..], Dialect::Scr1) => {
             rollups::answer(view, request, context, rest)

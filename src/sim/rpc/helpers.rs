@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, blocks, flag, query, scripts, version};
 use crate::protocol::operation::{Form, Operation, SignedOperation};
-use crate::protocol::{ChainId, Mutez, OperationHash};
+use crate::protocol::{ChainId, Level, Mutez, OperationHash, Protocol};
 use crate::sim::apply::Pending;
-use crate::sim::block::{Block, Rules};
+use crate::sim::block::{Block, timestamp_text};
 use crate::sim::context::Context;
 use crate::sim::errors::{RuleError, Trace};
+use crate::sim::parameters::blocks_per_cycle;
 use crate::sim::receipts::Shown;
 use crate::sim::validate::{Signatures, validate};
 
@@ -36,10 +37,19 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest:
         ["preapply", "operations"] => body().and_then(|body| preapply(view, context, form, &body)),
         ["forge", "operations"] => body().and_then(|body| forge(form, &body)),
         ["forge", "signed_operations"] => body().and_then(|body| forge_signed(form, &body)),
-        ["parse", "operations"] => body().and_then(|body| parse(block, form, &body)),
-        ["current_level"] => level_info(request, block),
-        ["levels_in_current_cycle"] => cycle_levels(request, block),
+        ["parse", "operations"] => version(request, &["1"])
+            .and_then(|()| body())
+            .and_then(|body| parse(context.protocol, form, &body)),
+        ["current_level"] => level_info(request, block, context.protocol),
+        ["levels_in_current_cycle"] => cycle_levels(request, block, context.protocol),
         ["round"] => Ok(block.header.round.into()),
+        ["consecutive_round_zero"] if context.protocol >= Protocol::Quebec => {
+            Ok(rounds_zero(view, block).into())
+        }
+        ["baking_rights"] => baking_rights(view, request, block, context),
+        ["attestation_rights"] if context.protocol >= Protocol::Nairobi => {
+            Ok(attestation_rights(view, request, block))
+        }
         _ => Err(Reply::not_found()),
     };
     answered.map_or_else(|reply| reply, Reply::Ok)
@@ -159,7 +169,7 @@ fn forge_signed(form: Form, body: &Value) -> Result<Value, Reply> {
 }
 
 /// The level `offset` blocks after the block, and where it stands in its cycle.
-fn level_info(request: &Request<'_>, block: &Block) -> Result<Value, Reply> {
+fn level_info(request: &Request<'_>, block: &Block, protocol: Protocol) -> Result<Value, Reply> {
     let offset: i32 = query(request, "offset")
         .unwrap_or("0")
         .parse()
@@ -167,46 +177,136 @@ fn level_info(request: &Request<'_>, block: &Block) -> Result<Value, Reply> {
     let level = block.header.level.get().checked_add(offset);
     let level = level.filter(|level| *level >= 0);
     level
-        .map(blocks::level_json)
+        .map(|level| blocks::level_json(level, protocol))
         .ok_or_else(|| Reply::bad_request("no such level"))
 }
 
 /// First and last level of the block's cycle, or of the one `offset` cycles after.
-fn cycle_levels(request: &Request<'_>, block: &Block) -> Result<Value, Reply> {
+fn cycle_levels(request: &Request<'_>, block: &Block, protocol: Protocol) -> Result<Value, Reply> {
     let offset: i32 = query(request, "offset")
         .unwrap_or("0")
         .parse()
         .map_err(|_| Reply::bad_request("offset is no number"))?;
     let position = block.header.level.get().saturating_sub(1).max(0);
-    let cycle = position / blocks::CYCLE_LENGTH;
+    let length = blocks_per_cycle(protocol);
+    let cycle = position / length;
     let first = cycle
         .checked_add(offset)
         .filter(|cycle| *cycle >= 0)
-        .and_then(|cycle| cycle.checked_mul(blocks::CYCLE_LENGTH)?.checked_add(1))
+        .and_then(|cycle| cycle.checked_mul(length)?.checked_add(1))
         .ok_or_else(Reply::not_found)?;
-    let last = first.saturating_add(blocks::CYCLE_LENGTH - 1);
+    let last = first.saturating_add(length).saturating_sub(1);
     Ok(json!({"first": first, "last": last}))
 }
 
-fn parse(block: &Block, form: Form, body: &Value) -> Result<Value, Reply> {
+/// Blocks of round 0 up to this one, in a row.
+fn rounds_zero(view: View<'_>, block: &Block) -> u32 {
+    let mut count: u32 = 0;
+    let mut at = Some(block);
+    while let Some(here) =
+        at.filter(|here| here.header.round == 0 && here.header.level > Level::ZERO)
+    {
+        count = count.saturating_add(1);
+        at = view
+            .chain
+            .block(&here.header.predecessor)
+            .map(AsRef::as_ref);
+    }
+    count
+}
+
+/// Levels asked for, or the usual one.
+fn levels(request: &Request<'_>, usual: i32) -> Vec<i32> {
+    let asked = request.query.iter().filter(|(key, _)| key == "level");
+    let asked: Vec<_> = asked.filter_map(|(_, text)| text.parse().ok()).collect();
+    if asked.is_empty() { vec![usual] } else { asked }
+}
+
+/// Whether the one baker is among the delegates asked for.
+fn asks_for_baker(view: View<'_>, request: &Request<'_>) -> bool {
+    let baker = view.chain.config().baker.to_string();
+    let mut asked = request
+        .query
+        .iter()
+        .filter(|(key, _)| key == "delegate")
+        .peekable();
+    asked.peek().is_none() || asked.any(|(_, delegate)| *delegate == baker)
+}
+
+/// The one baker has the right to every round; the first is told, as a node does unless asked for
+/// all.
+fn baking_rights(
+    view: View<'_>,
+    request: &Request<'_>,
+    block: &Block,
+    context: &Context,
+) -> Result<Value, Reply> {
+    let baker = view.chain.config().baker;
+    if !asks_for_baker(view, request) {
+        return Ok(json!([]));
+    }
+    let max_round: u32 = query(request, "max_round")
+        .unwrap_or("64")
+        .parse()
+        .map_err(|_| Reply::bad_request("max_round is no number"))?;
+    let rounds = if flag(request, "all") { max_round } else { 0 };
+    let (head, delay) = (&block.header, i64::from(context.parameters.block_delay));
+    let increment = i64::from(context.parameters.round_increment());
+    let mut rights = Vec::new();
+    for level in levels(request, head.level.get().saturating_add(1)) {
+        for round in 0..=rounds.min(1_000) {
+            let mut right = Map::new();
+            right.insert("level".into(), level.into());
+            right.insert("delegate".into(), json!(baker));
+            right.insert("round".into(), round.into());
+            let ahead = i64::from(level.saturating_sub(head.level.get()));
+            if ahead > 0 {
+                let round = i64::from(round);
+                let waited = round
+                    .saturating_mul(delay)
+                    .saturating_add(increment.saturating_mul(round.saturating_mul(round - 1) / 2));
+                let time = head.timestamp.saturating_add(delay.saturating_mul(ahead));
+                let time = timestamp_text(time.saturating_add(waited));
+                right.insert("estimated_time".into(), time.into());
+            }
+            right.insert("consensus_key".into(), json!(baker));
+            rights.push(Value::Object(right));
+        }
+    }
+    Ok(rights.into())
+}
+
+/// All slots of the committee are the one baker's.
+fn attestation_rights(view: View<'_>, request: &Request<'_>, block: &Block) -> Value {
+    let baker = view.chain.config().baker;
+    if !asks_for_baker(view, request) {
+        return json!([]);
+    }
+    let of_level = |level: i32| {
+        json!({"level": level, "delegates": [{
+            "delegate": baker, "first_slot": 0, "attesting_power": 7_000, "consensus_key": baker,
+        }]})
+    };
+    let levels = levels(request, block.header.level.get());
+    levels.into_iter().map(of_level).collect()
+}
+
+/// Operations as their bytes say; signatures are not looked at, as on a node.
+fn parse(protocol: Protocol, form: Form, body: &Value) -> Result<Value, Reply> {
     let operations = body.get("operations").and_then(Value::as_array);
     operations
-        .ok_or_else(|| Reply::bad_request("no operations"))?
+        .ok_or_else(|| Reply::bad_request("Failed to parse the request body: no operations"))?
         .iter()
-        .map(|json| parse_one(block.next_protocol, form, json))
+        .map(|json| parse_one(protocol, form, json))
         .collect()
 }
 
-fn parse_one(rules: Rules, form: Form, json: &Value) -> Result<Value, Reply> {
+fn parse_one(protocol: Protocol, form: Form, json: &Value) -> Result<Value, Reply> {
     let text = |key: &str| json.get(key).and_then(Value::as_str).unwrap_or_default();
     let branch: crate::protocol::BlockHash = text("branch").parse().map_err(Reply::bad_request)?;
     let mut bytes = branch.0.to_vec();
     bytes.extend(hex::decode(text("data")).map_err(Reply::bad_request)?);
-    let signed = SignedOperation::from_bytes(form, &bytes).map_err(Reply::bad_request)?;
-    let mut object = Map::new();
-    object.insert("protocol".into(), rules.hash_text().into());
-    if let Ok(Value::Object(fields)) = signed.to_json(form) {
-        object.extend(fields);
-    }
-    Ok(object.into())
+    let no_operation = |_| Reply::refused(&RuleError::CannotParse {}.into(), protocol);
+    let signed = SignedOperation::from_bytes(form, &bytes).map_err(no_operation)?;
+    signed.to_json(form).map_err(Reply::bad_request)
 }

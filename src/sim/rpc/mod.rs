@@ -19,7 +19,7 @@ use super::chain::Chain;
 use super::dialect;
 use super::errors::Trace;
 use super::weather::Weather;
-use crate::protocol::Protocol;
+use crate::protocol::{ChainId, Protocol};
 
 pub(crate) use pool::{command, mempool_items, monitored};
 
@@ -128,7 +128,7 @@ fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
     let reply = match segments {
         ["chains", chain, rest @ ..] => {
             if *chain != "main" && *chain != view.chain.id().to_string() {
-                return Reply::not_found();
+                return other_chain(chain);
             }
             match rest {
                 ["blocks", block, rest @ ..] => blocks::answer(view, request, block, rest),
@@ -142,6 +142,16 @@ fn route(view: View<'_>, request: &Request<'_>, segments: &[&str]) -> Reply {
         (Method::Post, Method::Get) if reply != Reply::not_found() => Reply::NotAllowed("GET"),
         _ => reply,
     }
+}
+
+/// A chain that is not this one, or no chain at all (`parse_chain`).
+fn other_chain(name: &str) -> Reply {
+    if name == "test" || name.parse::<ChainId>().is_ok() {
+        return Reply::not_found();
+    }
+    Reply::bad_request(format!(
+        "Failed to parsed argument 'chain_id' ({name:?}): Cannot parse chain identifier."
+    ))
 }
 
 /// The method of a path, if there is such a path.

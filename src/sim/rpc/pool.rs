@@ -12,6 +12,7 @@ use crate::protocol::OperationHash;
 use crate::sim::chain::Chain;
 use crate::sim::dialect;
 use crate::sim::errors::RuleError;
+use crate::sim::fees::Thresholds;
 use crate::sim::mempool::{Class, Waiting, Wanted};
 use crate::sim::weather::Weather;
 
@@ -33,10 +34,28 @@ pub(crate) fn command(
             if *name != "main" && *name != chain.id().to_string() {
                 return None;
             }
-            ban(chain, request, leaf)?
+            match *leaf {
+                "filter" => set_thresholds(chain, request),
+                leaf => ban(chain, request, leaf)?,
+            }
         }
         _ => return None,
     })
+}
+
+/// All thresholds, or only those that were changed.
+fn thresholds(chain: &Chain, request: &Request<'_>) -> Value {
+    let is_whole = query(request, "include_default").is_none() || flag(request, "include_default");
+    chain.mempool().thresholds.json(is_whole)
+}
+
+fn set_thresholds(chain: &mut Chain, request: &Request<'_>) -> Reply {
+    let body = serde_json::from_slice(request.body).unwrap_or(Value::Null);
+    let Some(set) = Thresholds::from_json(&body) else {
+        return Reply::bad_request("Failed to parse the request body: no thresholds of a mempool");
+    };
+    chain.set_thresholds(set);
+    Reply::Ok(thresholds(chain, request))
 }
 
 /// `loses` makes a node that forgets what it took.
@@ -117,14 +136,7 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, rest: &[&str]) -> Re
                 });
             shown.map_or_else(|reply| reply, Reply::Ok)
         }
-        ["filter"] => Reply::Ok(json!({
-            "minimal_fees": "100",
-            "minimal_nanotez_per_gas_unit": ["100", "1"],
-            "minimal_nanotez_per_byte": ["1000", "1"],
-            "replace_by_fee_factor": ["21", "20"],
-            "max_operations": 10_000,
-            "max_total_bytes": 10_000_000,
-        })),
+        ["filter"] => Reply::Ok(thresholds(view.chain, request)),
         _ => Reply::not_found(),
     }
 }

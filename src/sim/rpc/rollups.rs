@@ -50,8 +50,15 @@ pub(super) fn answer(
                     "Failed to parsed argument 'smart_rollup_address' ({address:?})"
                 ));
             };
-            let Ok(rollup) = context.rollup(&address) else {
-                return refused(context, RuleError::DoesNotExist { rollup: address });
+            // Most leaves of a rollup that is not there are answered from empty tables.
+            let nowhere;
+            let rollup = match context.rollup(&address) {
+                Ok(rollup) => rollup,
+                Err(error) if needs_rollup(dialect, leaf) => return refused(context, error),
+                Err(_) => {
+                    nowhere = Rollup::nowhere();
+                    &nowhere
+                }
             };
             let asked = Asked {
                 context,
@@ -65,11 +72,28 @@ pub(super) fn answer(
                 .collect();
             let leaf: Vec<&str> = leaf.iter().map(String::as_str).collect();
             match dialect {
+                Dialect::Modern if leaf == ["ticket_balance"] => asked.ticket_balance(request),
                 Dialect::Modern => asked.leaf(&leaf),
                 Dialect::Scr1 => asked.older_leaf(request, &leaf),
             }
         }
         _ => Reply::not_found(),
+    }
+}
+
+/// Whether a leaf is refused when there is no such rollup.
+fn needs_rollup(dialect: Dialect, leaf: &[&str]) -> bool {
+    let asked = [
+        "kind",
+        "genesis_info",
+        "initial_pvm_state_hash",
+        "last_cemented_commitment_hash_with_level",
+    ];
+    match leaf {
+        _ if dialect == Dialect::Scr1 => true,
+        [leaf] => asked.contains(leaf),
+        ["commitment", _] => true,
+        _ => false,
     }
 }
 
@@ -100,7 +124,7 @@ impl Asked<'_> {
                     .map(|staker| json!(staker))
                     .collect(),
             ),
-            ["whitelist"] if protocol >= Protocol::Oxford => Reply::Ok(json!(rollup.whitelist)),
+            ["whitelist"] if protocol >= Protocol::Oxford => Reply::Ok(self.whitelist()),
             ["last_whitelist_update"] if protocol >= Protocol::Oxford => {
                 let is_private = rollup.whitelist.is_some();
                 Reply::Ok(json!(is_private.then_some(rollup.last_whitelist_update)))
@@ -150,6 +174,16 @@ impl Asked<'_> {
         }
     }
 
+    /// The list of a private rollup, in the order in which a node's storage gives it: from the end.
+    fn whitelist(&self) -> Value {
+        let Some(list) = &self.rollup.whitelist else {
+            return Value::Null;
+        };
+        let mut list = list.clone();
+        list.sort_by_cached_key(|member| std::cmp::Reverse(stored_as(member)));
+        json!(list)
+    }
+
     fn tell<T: serde::Serialize>(&self, answer: Result<T, RuleError>) -> Reply {
         match answer {
             Ok(value) => Reply::Ok(json!(value)),
@@ -179,15 +213,39 @@ impl Asked<'_> {
                     let texts = stakers.iter().map(|StakerIndex(index)| index.to_string());
                     Reply::Ok(texts.collect::<Vec<_>>().into())
                 }
-                None => refused(
-                    self.context,
-                    RuleError::UnknownCommitment { commitment: hash },
-                ),
+                None => self.missing(&["commitments_stakers", &hex::encode(hash.0)]),
             },
             ["can_be_cemented"] => {
                 Reply::Ok(cement::is_cementable(self.context, &self.address, &hash).into())
             }
             _ => Reply::not_found(),
+        }
+    }
+
+    /// What a node answers that reads a place in the rollup's storage where nothing is.
+    fn missing(&self, place: &[&str]) -> Reply {
+        let rollup = hex::encode(self.address.0);
+        let whole = ["smart_rollup", "index", &rollup];
+        let key = whole.iter().chain(place).chain(&["len"]);
+        let error = RuleError::StorageError {
+            missing_key: key.map(|part| (*part).to_owned()).collect(),
+            function: "get",
+        };
+        refused(self.context, error)
+    }
+
+    /// No rollup owns tickets here.
+    fn ticket_balance(&self, request: &Request<'_>) -> Reply {
+        let body: Value = match serde_json::from_slice(request.body) {
+            Ok(body) => body,
+            Err(problem) => return Reply::bad_request(problem),
+        };
+        let missing = ["ticketer", "content_type", "content"]
+            .into_iter()
+            .find(|key| body.get(key).is_none());
+        match missing {
+            Some(key) => Reply::bad_request(format!("Failed to parse the request body: no {key}")),
+            None => Reply::Ok("0".into()),
         }
     }
 
@@ -220,11 +278,13 @@ impl Asked<'_> {
             return Reply::bad_request(format!("Failed to parsed argument 'pkh' ({staker:?})"));
         };
         match leaf {
-            "index" => self.tell(
-                self.rollup
-                    .index_of(&staker)
-                    .map(|index| index.0.to_string()),
-            ),
+            "index" => match self.rollup.index_of(&staker) {
+                Ok(StakerIndex(index)) => Reply::Ok(index.to_string().into()),
+                Err(_) => {
+                    let (curve, hash) = stored_as(&staker);
+                    self.missing(&["staker_index", curve, &hash])
+                }
+            },
             "staked_on_commitment" => self.tell(self.staked_on(&staker)),
             "games" => Reply::Ok(self.games(&staker).into()),
             "conflicts" => Reply::Ok(self.conflicts(&staker).into()),
@@ -349,4 +409,15 @@ impl Asked<'_> {
             _ => Reply::not_found(),
         }
     }
+}
+
+/// Where the protocol's storage keeps what belongs to an account.
+fn stored_as(account: &PublicKeyHash) -> (&'static str, String) {
+    let (curve, hash) = match account {
+        PublicKeyHash::Tz1(hash) => ("ed25519", hash),
+        PublicKeyHash::Tz2(hash) => ("secp256k1", hash),
+        PublicKeyHash::Tz3(hash) => ("p256", hash),
+        PublicKeyHash::Tz4(hash) => ("bls", hash),
+    };
+    (curve, hex::encode(hash))
 }

@@ -189,7 +189,7 @@ impl Game {
 }
 
 /// First cell of the DAL's list: level 0, slot 0, nothing published.
-fn dal_snapshot(protocol: Protocol) -> Value {
+pub(crate) fn dal_snapshot(protocol: Protocol) -> Value {
     let content = if protocol >= Protocol::Rio {
         json!({"kind": "unpublished", "level": 0, "index": 0})
     } else {

@@ -4,6 +4,7 @@
 //! give the same result.
 
 pub(crate) mod cement;
+pub(crate) mod delegation;
 pub(crate) mod dissection;
 pub(crate) mod filter;
 pub(crate) mod game;

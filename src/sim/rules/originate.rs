@@ -3,8 +3,6 @@
 //! Promises: the address of the operation's nonce, the genesis commitment of the real machine with
 //! the kernel installed, and the storage the protocol charges.
 
-use serde_json::Value;
-
 use crate::codec::Micheline;
 use crate::protocol::operation::{Origination, PvmKind};
 use crate::protocol::{
@@ -13,11 +11,12 @@ use crate::protocol::{
 use crate::pvm;
 use crate::sim::context::Context;
 use crate::sim::errors::{RuleError, Trace};
+use crate::sim::michelson::{Expr, Type};
 use crate::sim::rollup::Rollup;
 
 /// Bytes charged besides the constant and the parameters' type: kind, two addresses, the tables of
-/// the genesis commitment.
-const TABLES: u64 = 2 + 40 + 37 + 77 + 32 + 4 + 4 + 36;
+/// the genesis commitment, the length of the type. The list of a private rollup costs nothing.
+const TABLES: u64 = 2 + 40 + 37 + 77 + 32 + 4 + 4 + 36 + 4;
 
 /// What an origination did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(crate) fn originate(
     origination: &Origination,
 ) -> Result<Originated, Trace> {
     check_kind(origination.pvm)?;
-    check_type(&origination.parameters_type.to_json())?;
+    check_type(&origination.parameters_type)?;
     if let Some(whitelist) = &origination.whitelist {
         check_whitelist(context, whitelist)?;
     }
@@ -81,35 +80,12 @@ pub(crate) const fn check_kind(kind: PvmKind) -> Result<(), RuleError> {
     }
 }
 
-/// Types of messages that layer 1 may send to a rollup (`validate_ty`): no entrypoints, nothing that
-/// moves money, no code. What is no type at all has errors of its own on a node, and this one here.
-fn check_type(whole: &Value) -> Result<(), RuleError> {
-    // A type, and whether a name on it would be one of an entrypoint.
-    let mut open = vec![(whole, true)];
-    while let Some((of_type, names_entrypoints)) = open.pop() {
-        let texts = |key: &str| of_type.get(key).and_then(Value::as_array);
-        let names = texts("annots").map_or(&[] as &[Value], Vec::as_slice);
-        let is_entrypoint = |name: &Value| name.as_str().is_some_and(|name| name.starts_with('%'));
-        let inner = texts("args").map_or(&[] as &[Value], Vec::as_slice);
-        let prim = of_type.get("prim").and_then(Value::as_str);
-        let is_valid = match prim.unwrap_or_default() {
-            "unit" | "int" | "nat" | "signature" | "string" | "bytes" | "key_hash" | "key"
-            | "timestamp" | "address" | "bls12_381_g1" | "bls12_381_g2" | "bls12_381_fr"
-            | "bool" | "never" | "chain_id" => inner.is_empty(),
-            // What a contract takes is its own affair.
-            "contract" => inner.len() == 1,
-            "ticket" | "set" | "option" | "list" => inner.len() == 1,
-            "pair" => inner.len() >= 2,
-            "or" | "map" => inner.len() == 2,
-            _ => false,
-        };
-        if !is_valid || (names_entrypoints && names.iter().any(is_entrypoint)) {
-            return Err(RuleError::InvalidParametersType {});
-        }
-        if prim != Some("contract") {
-            let goes_on = names_entrypoints && prim == Some("or");
-            open.extend(inner.iter().map(|inner| (inner, goes_on)));
-        }
+/// Types of messages that layer 1 may send to a rollup (`validate_untyped_parameters_ty`): no
+/// entrypoints, nothing that moves money, no code.
+fn check_type(whole: &Micheline) -> Result<(), RuleError> {
+    let (of_type, has_entrypoints) = Type::read_parameter(&Expr::of(whole)?)?;
+    if has_entrypoints || !of_type.is_exchanged() {
+        return Err(RuleError::InvalidParametersType {});
     }
     Ok(())
 }

@@ -2,7 +2,9 @@
 //! `verify_output_proof` of `sc_rollup_wasm.ml`).
 //!
 //! Promises: a message counts only if the state of a cemented commitment shows it, once, while its
-//! level is active; checks in the protocol's order. Refuses to know what called contracts do: the
+//! level is active; checks in the protocol's order. Types and arguments are judged as the protocol
+//! judges them before it makes the calls (`sc_rollup_management_protocol.ml`); a rollup owns no
+//! tickets here, so that a call with one is refused. Refuses to know what called contracts do: the
 //! calls are answered to the caller. Signals of the canonical rollup change nothing, as this chain
 //! has none.
 
@@ -12,15 +14,17 @@ use serde_json::{Map, Value, json};
 
 use super::originate::check_keys;
 use crate::codec::{DecodeError, Micheline, Reader};
+use crate::crypto::{Prefix, blake2b};
 use crate::merkle;
 use crate::protocol::operation::{Contract, Entrypoint};
 use crate::protocol::{
-    CommitmentHash, ContractHash, Level, OutboxMessage, Protocol, PublicKeyHash, RollupAddress,
-    StateHash,
+    CommitmentHash, ContractHash, Level, OutboxMessage, OutboxTransaction, Protocol, PublicKeyHash,
+    RollupAddress, StateHash,
 };
 use crate::pvm::Buffers;
 use crate::sim::context::Context;
 use crate::sim::errors::{Decimal, RuleError, Trace};
+use crate::sim::michelson::{self, Expr, Ticket, Type, packable};
 use crate::sim::rollup::{Rollup, WhitelistUpdate};
 
 /// A call that a rollup makes.
@@ -32,6 +36,8 @@ pub(crate) struct Call {
     pub entrypoint: Entrypoint,
     /// With what.
     pub value: Micheline,
+    /// Of which type, in typed batches.
+    pub of_type: Option<Type>,
 }
 
 /// What an execution did.
@@ -72,17 +78,7 @@ pub(crate) fn execute(
     done.fields.insert("ticket_updates".into(), json!([]));
     match &output.message {
         OutboxMessage::Transactions { transactions, .. } => {
-            for transaction in transactions {
-                let destination = Contract::Originated(transaction.destination);
-                if context.ledger.account(destination).is_none() {
-                    return Err(RuleError::InvalidDestination {}.into());
-                }
-                done.calls.push(Call {
-                    destination: transaction.destination,
-                    entrypoint: transaction.entrypoint.clone(),
-                    value: transaction.parameters.clone(),
-                });
-            }
+            done.calls = calls(context, address, transactions)?;
         }
         OutboxMessage::Whitelist(list) => {
             let shown = update_whitelist(context, address, list.as_deref(), &output)?;
@@ -97,6 +93,73 @@ pub(crate) fn execute(
             .insert("paid_storage_size_diff".into(), size.into());
     }
     Ok(done)
+}
+
+/// The calls of a batch: all are read, then their types judged, then their tickets taken.
+fn calls(
+    context: &Context,
+    address: &RollupAddress,
+    transactions: &[OutboxTransaction],
+) -> Result<Vec<Call>, Trace> {
+    let mut tickets = Vec::new();
+    let mut calls = Vec::new();
+    for transaction in transactions {
+        let of_type = match &transaction.parameters_type {
+            None => {
+                check_untyped(context, transaction)?;
+                None
+            }
+            Some(of_type) => {
+                let of_type = Type::read(&Expr::of(of_type)?)?;
+                let value = Expr::of(&transaction.parameters)?;
+                tickets.extend(michelson::check(&of_type, &value)?);
+                Some(of_type)
+            }
+        };
+        calls.push(Call {
+            destination: transaction.destination,
+            entrypoint: transaction.entrypoint.clone(),
+            value: transaction.parameters.clone(),
+            of_type,
+        });
+    }
+    let mut types = calls.iter().filter_map(|call| call.of_type.as_ref());
+    if !types.all(Type::is_exchanged) {
+        return Err(RuleError::InvalidParametersType {}.into());
+    }
+    match tickets.first() {
+        Some(ticket) => Err(not_owned(address, ticket).into()),
+        None => Ok(calls),
+    }
+}
+
+/// Without a type, it is the contract's that counts; so the contract must be there.
+fn check_untyped(context: &Context, transaction: &OutboxTransaction) -> Result<(), Trace> {
+    let destination = Contract::Originated(transaction.destination);
+    let account = context.ledger.account(destination);
+    let script = account
+        .and_then(|account| account.script)
+        .ok_or(RuleError::InvalidDestination {})?;
+    script.check_entrypoint(&transaction.entrypoint)?;
+    script.check_argument(&transaction.parameters)
+}
+
+/// No rollup owns tickets here: its first ticket is one too many (`ticket_balance_key.ml`).
+fn not_owned(address: &RollupAddress, ticket: &Ticket) -> RuleError {
+    let owner = [&[3], &address.0[..], &[0]].concat();
+    let contents = packable(&ticket.of_type.json(), &ticket.contents.json());
+    let contents = contents.and_then(|json| Micheline::from_json(&json).ok());
+    let of_type = Micheline::from_json(&ticket.of_type.json());
+    let key = Micheline::seq([
+        Micheline::bytes(&ticket.ticketer),
+        of_type.unwrap_or_else(|_| Micheline::unit()),
+        contents.unwrap_or_else(Micheline::unit),
+        Micheline::bytes(&owner),
+    ]);
+    RuleError::NegativeTicketBalance {
+        key: Prefix::EXPRESSION.encode(blake2b(&key.to_bytes()).as_bytes()),
+        balance: format!("-{}", ticket.amount),
+    }
 }
 
 /// Whether `commitment` is the last cemented one or a stored ancestor of it.
@@ -125,13 +188,18 @@ fn proved(
     if StateHash::from(tree.before().hash()) != state {
         return Err(RuleError::InvalidOutputProof {});
     }
-    let shown = tree.verify(|tree| -> Option<Vec<u8>> {
+    let shown = tree.verify(|tree| -> Option<Option<Vec<u8>>> {
         let buffers = Buffers::decode(tree).ok()?;
-        let found = buffers.output.message(output.level.get(), output.index);
-        found.ok().flatten()
+        buffers
+            .output
+            .message(output.level.get(), output.index)
+            .ok()
     });
     match shown {
-        Ok(Some(bytes)) if bytes == output.bytes => Ok(output),
+        // Until Nairobi a proof had to be readable, and what it showed was not looked at.
+        Ok(Some(_)) if protocol < Protocol::Oxford => Ok(output),
+        Ok(Some(Some(bytes))) if bytes == output.bytes => Ok(output),
+        _ if protocol < Protocol::Oxford => Err(RuleError::InvalidOutputProof {}),
         _ => Err(RuleError::WasmOutputProofVerificationFailed {}),
     }
 }

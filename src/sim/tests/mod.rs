@@ -2,10 +2,12 @@
 
 mod actors;
 mod blocks;
+mod claims;
 mod drills;
 mod games;
 mod http;
 mod judged;
+mod leaves;
 mod outbox;
 mod pool;
 mod refusals;

@@ -4,20 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::short;
-use crate::codec::Writer;
+use crate::codec::{Micheline, Writer};
 use crate::merkle::Proof;
-use crate::protocol::operation::PvmKind;
+use crate::protocol::operation::{Entrypoint, PvmKind};
 use crate::protocol::{
-    Commitment, CommitmentHash, ContractHash, Counter, Level, Mutez, OutboxMessage, Protocol,
-    PublicKeyHash, RollupAddress, StateHash,
+    Commitment, CommitmentHash, ContractHash, Counter, Level, Mutez, OutboxMessage,
+    OutboxTransaction, Protocol, PublicKeyHash, RollupAddress, StateHash,
 };
 use crate::pvm::{Buffers, State};
 use crate::sim::context::Context;
 use crate::sim::contracts::Script;
 use crate::sim::errors::Trace;
 use crate::sim::ledger::{Account, Owner};
+use crate::sim::michelson::{Expr, Type};
 use crate::sim::rollup::Rollup;
 use crate::sim::rules::originate::machine_of;
 use crate::sim::rules::outbox::{Executed, execute};
@@ -60,9 +62,9 @@ fn chain(
     (context, genesis.hash())
 }
 
-fn give_script(context: &mut Context, contract: ContractHash) {
+fn give_script(context: &mut Context, contract: ContractHash, script: Script) {
     let mut account = Account::new(Mutez(0), Counter(0));
-    account.script = Some(Script::Relay);
+    account.script = Some(script);
     context
         .ledger_mut()
         .insert(Owner::Originated(contract), account);
@@ -115,7 +117,7 @@ fn check(context: &mut Context, cemented: &CommitmentHash, message: &OutboxMessa
                     "smart_rollup_management_protocol_invalid_destination"
                 );
             }
-            give_script(context, transaction.destination);
+            give_script(context, transaction.destination, Script::Sink);
         }
     }
     let mut after = context.clone();
@@ -252,4 +254,244 @@ fn an_outbox_level_is_active_for_its_time() {
     assert!(with(39, 10).is_ok());
     assert_eq!(id(with(40, 10)), "smart_rollup_invalid_outbox_level");
     assert_eq!(id(with(29, 10)), "smart_rollup_invalid_outbox_level");
+}
+
+/// A typed batch of one call.
+fn typed(of_type: &serde_json::Value, value: &serde_json::Value) -> OutboxMessage {
+    OutboxMessage::Transactions {
+        transactions: vec![OutboxTransaction {
+            parameters: Micheline::from_json(value).unwrap(),
+            parameters_type: Some(Micheline::from_json(of_type).unwrap()),
+            destination: ContractHash([4; 20]),
+            entrypoint: Entrypoint::default(),
+        }],
+        is_typed: true,
+    }
+}
+
+/// What the chain says to a typed batch of one call.
+fn told(of_type: &serde_json::Value, value: &serde_json::Value) -> Result<Executed, Trace> {
+    let message = typed(of_type, value);
+    let mut state = state_with(30, std::slice::from_ref(&message));
+    let hash = StateHash::from(state.hash().unwrap());
+    let proof = output_proof(&mut state, 30, 0, &message);
+    let (mut context, cemented) = chain(hash, Level::new(31), None);
+    execute(&mut context, &ADDRESS, &cemented, &proof)
+}
+
+fn of(prim: &str, args: &[serde_json::Value]) -> serde_json::Value {
+    json!({"prim": prim, "args": args})
+}
+
+fn simple(prim: &str) -> serde_json::Value {
+    json!({ "prim": prim })
+}
+
+#[test]
+fn typed_calls_say_what_they_carry() {
+    let (int, string) = (simple("int"), simple("string"));
+    let number = |digits: &str| json!({ "int": digits });
+    let text = |text: &str| json!({ "string": text });
+    let comb = of("pair", &[int.clone(), string.clone(), simple("bool")]);
+    let elt = |key: &str| of("Elt", &[text(key), number("1")]);
+    let tz1 = text("tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN");
+    let accepted = [
+        (int.clone(), number("-7")),
+        (
+            comb.clone(),
+            of("Pair", &[number("1"), text("a"), simple("True")]),
+        ),
+        (
+            comb.clone(),
+            of(
+                "Pair",
+                &[number("1"), of("Pair", &[text("a"), simple("True")])],
+            ),
+        ),
+        (
+            comb.clone(),
+            json!([number("1"), text("a"), simple("False")]),
+        ),
+        (
+            of("map", &[string.clone(), int.clone()]),
+            json!([elt("a"), elt("b")]),
+        ),
+        (
+            of("set", &[int.clone()]),
+            json!([number("-10"), number("-9"), number("2")]),
+        ),
+        (
+            of("option", &[simple("key_hash")]),
+            of("Some", &[tz1.clone()]),
+        ),
+        (
+            simple("address"),
+            text("tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN%door"),
+        ),
+        (simple("timestamp"), text("2023-01-01T00:00:00Z")),
+        (of("contract", &[simple("unit")]), tz1),
+    ];
+    for (of_type, value) in accepted {
+        let done = told(&of_type, &value).unwrap();
+        assert_eq!(done.calls.len(), 1, "{of_type} {value}");
+    }
+    let constant = "michelson_v1.invalid_constant";
+    let ill_typed = [
+        (
+            int.clone(),
+            text("7"),
+            "michelson_v1.invalid_expression_kind",
+        ),
+        (
+            simple("nat"),
+            number("-7"),
+            "michelson_v1.invalid_syntactic_constant",
+        ),
+        (
+            simple("unit"),
+            simple("None"),
+            "michelson_v1.invalid_primitive",
+        ),
+        (
+            simple("unit"),
+            simple("int"),
+            "michelson_v1.invalid_primitive_namespace",
+        ),
+        (comb, of("Pair", &[number("1"), text("a")]), constant),
+        (
+            of("set", &[int.clone()]),
+            json!([number("2"), number("2")]),
+            "michelson_v1.duplicate_set_values_in_literal",
+        ),
+        (
+            of("map", &[string.clone(), int.clone()]),
+            json!([elt("b"), elt("a")]),
+            "michelson_v1.unordered_map_literal",
+        ),
+        (
+            simple("never"),
+            number("1"),
+            "michelson_v1.invalid_never_expr",
+        ),
+    ];
+    for (of_type, value, cause) in ill_typed {
+        let refused = told(&of_type, &value).unwrap_err();
+        assert_eq!(refused.0[0].id(), constant, "{of_type} {value}");
+        assert_eq!(refused.0[1].id(), cause, "{of_type} {value}");
+    }
+    // What is well typed and still not for a rollup to send; what is no type.
+    let refused = |of_type, value| id(told(&of_type, &value));
+    let invalid = "smart_rollup_invalid_parameters_type";
+    assert_eq!(refused(simple("mutez"), number("1")), invalid);
+    let code = of("lambda", &[int.clone(), int.clone()]);
+    assert_eq!(refused(of("option", &[code]), simple("None")), invalid);
+    assert_eq!(
+        refused(of("int", std::slice::from_ref(&int)), number("1")),
+        "michelson_v1.invalid_arity"
+    );
+    assert_eq!(
+        refused(simple("tx_rollup_l2_address"), number("1")),
+        "michelson_v1.invalid_primitive"
+    );
+}
+
+#[test]
+fn a_rollup_owns_no_ticket_to_send() {
+    let ticket = of("ticket", &[simple("string")]);
+    let amount = |amount: &str| {
+        of(
+            "Pair",
+            &[
+                json!({"string": "KT1ThEdxfUcWUwqsdergy3QnbCWGHSUHeHJq"}),
+                json!({"string": "red"}),
+                json!({ "int": amount }),
+            ],
+        )
+    };
+    let refused = told(&ticket, &amount("2")).unwrap_err();
+    let json = refused.json(Protocol::Ushuaia);
+    assert_eq!(json[0]["id"], "proto.025-PsUshuai.Negative_ticket_balance");
+    assert_eq!(json[0]["balance"], "-2");
+    assert!(json[0]["key"].as_str().unwrap().starts_with("expr"));
+    let nothing = told(&ticket, &amount("0")).unwrap_err();
+    assert_eq!(
+        nothing.0[1].id(),
+        "michelson_v1.forbidden_zero_amount_ticket"
+    );
+}
+
+#[test]
+fn a_contract_takes_arguments_of_its_type() {
+    let read = |json: &serde_json::Value| Micheline::from_json(json).unwrap();
+    let call = |of_type: &serde_json::Value, value: &serde_json::Value| {
+        let of_type = Type::read(&Expr::of(&read(of_type)).unwrap()).unwrap();
+        Script::Relay.call(
+            &ContractHash([4; 20]),
+            &Entrypoint::default(),
+            Some(&read(value)),
+            Some(&of_type),
+        )
+    };
+    assert_eq!(call(&simple("unit"), &simple("Unit")), Ok(Vec::new()));
+    let refused = call(&simple("int"), &json!({"int": "1"})).unwrap_err();
+    let ids: Vec<_> = refused.0.iter().map(|error| error.id()).collect();
+    assert_eq!(
+        ids,
+        [
+            "michelson_v1.bad_contract_parameter",
+            "michelson_v1.inconsistent_types"
+        ]
+    );
+    // Without a type, the contract's own counts already when the message is read.
+    let message = OutboxMessage::Transactions {
+        transactions: vec![OutboxTransaction {
+            parameters: read(&json!({"int": "1"})),
+            parameters_type: None,
+            destination: ContractHash([4; 20]),
+            entrypoint: Entrypoint::default(),
+        }],
+        is_typed: false,
+    };
+    let mut state = state_with(30, std::slice::from_ref(&message));
+    let hash = StateHash::from(state.hash().unwrap());
+    let proof = output_proof(&mut state, 30, 0, &message);
+    let (mut context, cemented) = chain(hash, Level::new(31), None);
+    let mut told = || id(execute(&mut context, &ADDRESS, &cemented, &proof));
+    assert_eq!(
+        told(),
+        "smart_rollup_management_protocol_invalid_destination"
+    );
+    give_script(&mut context, ContractHash([4; 20]), Script::Relay);
+    let told = id(execute(&mut context, &ADDRESS, &cemented, &proof));
+    assert_eq!(told, "michelson_v1.invalid_constant");
+}
+
+/// Mumbai and Nairobi forgot to look at what a proof showed.
+#[test]
+fn the_first_protocols_take_any_readable_proof() {
+    let (told, other) = (
+        OutboxMessage::Signal(b"now".to_vec()),
+        OutboxMessage::Transactions {
+            transactions: Vec::new(),
+            is_typed: false,
+        },
+    );
+    let mut state = state_with(30, std::slice::from_ref(&told));
+    let hash = StateHash::from(state.hash().unwrap());
+    // The proof is of the message that is there; what follows is another.
+    let place = output_proof(&mut state, 30, 0, &told).len() - told.serialize().len();
+    let mut proof = output_proof(&mut state, 30, 0, &told);
+    proof.truncate(place);
+    proof.extend(other.serialize());
+    let under = |protocol| {
+        let (mut context, cemented) = chain(hash, Level::new(31), None);
+        context.protocol = protocol;
+        execute(&mut context, &ADDRESS, &cemented, &proof)
+    };
+    assert!(under(Protocol::Mumbai).is_ok());
+    assert!(under(Protocol::Nairobi).is_ok());
+    for protocol in [Protocol::Oxford, Protocol::Ushuaia] {
+        let id = id(under(protocol));
+        assert_eq!(id, "smart_rollup_wasm_output_proof_verification_failed");
+    }
 }

@@ -8,6 +8,7 @@ use super::{short, with_rollup};
 use crate::protocol::operation::{Action, Content, Contract, Operation, SignedOperation};
 use crate::protocol::{Counter, Gas, Level, Mutez, Protocol};
 use crate::sim::acts::{Act, Deed};
+use crate::sim::fees::Thresholds;
 use crate::sim::mempool::Class;
 use crate::sim::scenario::Scenario;
 use crate::sim::validate::bls_suite;
@@ -468,4 +469,71 @@ async fn paths_are_named_and_refused_as_on_a_node() {
     assert_eq!(protocols[1]["activation_block"]["level"], 1);
     let level = get(&endpoint, &format!("{HEAD}/helpers/current_level?offset=1")).await;
     assert_eq!(level["level"], 10);
+}
+
+#[test]
+fn a_full_mempool_keeps_what_pays_most_for_its_gas() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let few = Thresholds::from_json(&json!({"max_operations": 2})).unwrap();
+    scenario.chain_mut().set_thresholds(few);
+    let dearer = transfer(&scenario, 2, 3_000, 1, 0);
+    let mut send = |by, fee| {
+        let bytes = transfer(&scenario, by, fee, 1, 0);
+        scenario.chain_mut().inject(&bytes)
+    };
+    let cheap = send(1, 1_000).unwrap();
+    send(2, 2_000).unwrap();
+    let refused = send(3, 1_000).unwrap_err().json(Protocol::Ushuaia);
+    assert_eq!(refused[0]["id"], "node.mempool.rejected_by_full_mempool");
+    assert_eq!(refused[0]["needed_fee_in_mutez"], "1001");
+    send(3, 1_001).unwrap();
+    // A replacement takes the place of what it replaces.
+    scenario.chain_mut().inject(&dearer).unwrap();
+    let mempool = scenario.chain().mempool();
+    let of = |hash| {
+        mempool
+            .waiting()
+            .iter()
+            .find(|waiting| waiting.hash == hash)
+            .unwrap()
+    };
+    assert_eq!(of(cheap).class, Class::BranchDelayed);
+    let why = of(cheap).error.as_ref().unwrap().first().unwrap().id();
+    assert_eq!(why, "node.mempool.removed_from_full_mempool");
+    let validated = mempool
+        .waiting()
+        .iter()
+        .filter(|waiting| waiting.class == Class::Validated);
+    assert_eq!(validated.count(), 2);
+}
+
+#[tokio::test]
+async fn the_thresholds_of_a_mempool_are_shown_and_set() {
+    let (scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let (shared, endpoint) = served(scenario).await;
+    let filter = "/chains/main/mempool/filter";
+    let usual = get(&endpoint, filter).await;
+    assert_eq!(usual["replace_by_fee_factor"], json!(["21", "20"]));
+    let changed = format!("{filter}?include_default=false");
+    assert_eq!(get(&endpoint, &changed).await, json!({}));
+    let dearer = json!({"minimal_fees": "5000", "replace_by_fee_factor": ["2", "1"]});
+    let (status, set) = post(&endpoint, filter, &dearer).await;
+    assert_eq!((status, &set["minimal_fees"]), (200, &json!("5000")));
+    assert_eq!(get(&endpoint, &changed).await, dearer);
+    // Twice the fee is what a replacement costs now; what comes from peers pays the new minimum.
+    let refused = shared.with(|scenario| {
+        let (first, second) = (
+            transfer(scenario, 1, 1_000, 1, 0),
+            transfer(scenario, 1, 1_999, 2, 0),
+        );
+        scenario.chain_mut().inject(&first).unwrap();
+        let conflict = scenario.chain_mut().inject(&second).unwrap_err();
+        let cheap = transfer(scenario, 2, 1_000, 1, 0);
+        [conflict, scenario.chain_mut().receive(&cheap).unwrap_err()]
+    });
+    let [conflict, cheap] = refused.map(|refused| refused.json(Protocol::Ushuaia));
+    assert_eq!(conflict[0]["needed_fee_in_mutez"], "2000");
+    assert_eq!(cheap[0]["id"], "proto.025-PsUshuai.prefilter.fees_too_low");
+    let (status, _) = post(&endpoint, filter, &json!({"nonsense": 1})).await;
+    assert_eq!(status, 400);
 }

@@ -14,7 +14,8 @@ use crate::protocol::{
 use crate::sim::accounts::Person;
 use crate::sim::acts::content;
 use crate::sim::errors::Trace;
-use crate::sim::receipts::Status;
+use crate::sim::ledger::Owner;
+use crate::sim::receipts::{Shown, Status};
 use crate::sim::rules::{cement, stake};
 use crate::sim::scenario::{Scenario, Setup};
 use crate::sim::validate::bls_suite;
@@ -36,7 +37,7 @@ fn in_block(scenario: &mut Scenario, by: u32, actions: Vec<Action>) -> Vec<&'sta
         .receipts
         .iter()
         .find_map(|receipt| match &receipt.status {
-            Status::Failed(trace) => Some(ids(trace)),
+            Status::Failed(trace) | Status::Backtracked(_, Some(trace)) => Some(ids(trace)),
             _ => None,
         });
     failed.unwrap_or_default()
@@ -78,14 +79,32 @@ fn an_origination_names_a_type_and_a_list_that_may_be() {
     let invalid = ["smart_rollup_invalid_parameters_type"];
     for of_type in [
         json!({"prim": "mutez"}),
-        json!({"prim": "operation"}),
         json!({"prim": "bytes", "annots": ["%door"]}),
         json!({"prim": "lambda", "args": [bytes(), bytes()]}),
         json!({"prim": "option", "args": [{"prim": "big_map", "args": [bytes(), bytes()]}]}),
         json!({"prim": "or", "args": [bytes(), {"prim": "unit", "annots": ["%door"]}]}),
-        json!({"int": "1"}),
     ] {
         assert_eq!(told(of_type.clone(), None), invalid, "{of_type}");
+    }
+    let set = |inner| json!({"prim": "set", "args": [inner]});
+    for (of_type, id) in [
+        (json!({"prim": "operation"}), "unexpected_operation"),
+        (json!({"int": "1"}), "invalid_expression_kind"),
+        (json!({"prim": "bytes", "args": [bytes()]}), "invalid_arity"),
+        (json!({"prim": "PAIR"}), "invalid_primitive_namespace"),
+        (json!({"prim": "Pair"}), "invalid_primitive_namespace"),
+        (set(set(bytes())), "comparable_type_expected"),
+        (
+            set(json!({"prim": "ticket", "args": [bytes()]})),
+            "unexpected_ticket",
+        ),
+        (
+            json!({"prim": "bytes", "annots": ["@var"]}),
+            "unexpected_annotation",
+        ),
+    ] {
+        let refused = told(of_type.clone(), None);
+        assert_eq!(refused, [format!("michelson_v1.{id}")], "{of_type}");
     }
     let pair = json!({"prim": "pair", "args": [
         {"prim": "ticket", "args": [{"prim": "string"}]}, {"prim": "bytes", "annots": ["%field"]},
@@ -205,7 +224,7 @@ fn money_goes_where_somebody_is() {
     assert_eq!(
         told(call(relay, "elsewhere", &unit)),
         [
-            "michelson_v1.runtime_error",
+            "michelson_v1.bad_contract_parameter",
             "michelson_v1.no_such_entrypoint"
         ]
     );
@@ -216,8 +235,8 @@ fn money_goes_where_somebody_is() {
     assert_eq!(
         told(call(relay, "default", &json!([{"int": "1"}]))),
         [
-            "michelson_v1.runtime_error",
-            "michelson_v1.bad_contract_parameter"
+            "michelson_v1.bad_contract_parameter",
+            "michelson_v1.invalid_constant"
         ]
     );
     let somebody = Contract::Implicit(PublicKeyHash::Tz1([5; 20]));
@@ -280,10 +299,20 @@ fn storage_is_paid_for_and_within_its_limit() {
     scenario.chain_mut().inject(&bytes).unwrap();
     scenario.advance().unwrap();
     let receipts = scenario.chain().head().operations[0].receipts.clone();
-    let Status::Failed(trace) = &receipts[0].status else {
+    let Status::Backtracked(_, Some(trace)) = &receipts[0].status else {
         panic!("{receipts:?}");
     };
     assert_eq!(ids(trace), ["storage_exhausted.operation"]);
+    // It worked but for that, and says what it did.
+    let head = scenario.chain().head();
+    let json = head.operations[0].content_json(crate::crypto::Dialect::Modern, Shown::Receipts);
+    let result = &json["contents"][0]["metadata"]["operation_result"];
+    assert_eq!(result["status"], "backtracked");
+    assert_eq!(
+        result["errors"][0]["id"],
+        "proto.025-PsUshuai.storage_exhausted.operation"
+    );
+    assert_eq!(result["allocated_destination_contract"], true);
     let mut setup = short(Protocol::Ushuaia);
     // Enough for fee and amount, not for the new account.
     setup.money.insert(3, Mutez(30_000));
@@ -414,12 +443,81 @@ fn what_is_no_operation_of_this_chain_stays_outside() {
         at_the_door(&scenario, &[0; 32_769]),
         ["node.prevalidation.oversized_operation"]
     );
-    let delegation = Action::Delegation { delegate: None };
-    let mut scenario = scenario;
+}
+
+#[test]
+fn a_delegate_is_registered_chosen_and_left() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let account = |scenario: &Scenario, index| scenario.person(index).unwrap().account();
+    let (one, other) = (account(&scenario, 1), account(&scenario, 2));
+    let mut choose =
+        |who, delegate| in_block(&mut scenario, who, vec![Action::Delegation { delegate }]);
     assert_eq!(
-        in_block(&mut scenario, 1, vec![delegation]),
-        ["simulated_chain.not_supported"]
+        choose(1, Some(other)),
+        ["contract.manager.unregistered_delegate"]
     );
+    assert_eq!(choose(2, Some(other)), [""; 0]);
+    assert_eq!(choose(2, Some(other)), ["delegate.already_active"]);
+    assert_eq!(choose(2, None), ["delegate.no_deletion"]);
+    assert_eq!(choose(2, Some(one)), ["delegate.no_deletion"]);
+    assert_eq!(choose(1, None), [""; 0]);
+    assert_eq!(choose(1, Some(other)), [""; 0]);
+    assert_eq!(choose(1, Some(other)), ["delegate.unchanged"]);
+    let ledger = &scenario.chain().context().ledger;
+    let delegate = |pkh| ledger.account(Owner::Implicit(pkh)).unwrap().delegate;
+    assert_eq!((delegate(one), delegate(other)), (Some(other), Some(other)));
+    assert!(ledger.is_delegate(other) && !ledger.is_delegate(one));
+    let mut choose =
+        |who, delegate| in_block(&mut scenario, who, vec![Action::Delegation { delegate }]);
+    assert_eq!(choose(1, None), [""; 0]);
+    assert_eq!(choose(1, Some(one)), [""; 0]);
+    let receipt = scenario.chain().head().operations[0].clone();
+    let json = receipt.content_json(crate::crypto::Dialect::Modern, Shown::Receipts);
+    assert_eq!(
+        json["contents"][0]["metadata"]["operation_result"].to_string(),
+        r#"{"status":"applied","consumed_milligas":"169000"}"#
+    );
+}
+
+#[test]
+fn accounts_have_few_doors() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let unit = json!({"prim": "Unit"});
+    let (mine, other) = (1, 2);
+    let to = |index| Contract::Implicit(Scenario::person(&scenario, index).unwrap().account());
+    let (myself, another) = (to(mine), to(other));
+    let mut told = |to, door: &str, value: &serde_json::Value, amount| {
+        let mut action = call(to, door, value);
+        if let Action::Transaction { amount: sent, .. } = &mut action {
+            *sent = Mutez(amount);
+        }
+        in_block(&mut scenario, mine, vec![action])
+    };
+    assert_eq!(
+        told(another, "door", &unit, 1),
+        ["michelson_v1.no_such_entrypoint"]
+    );
+    assert_eq!(
+        told(another, "default", &json!({"int": "1"}), 1),
+        ["michelson_v1.bad_contract_parameter"]
+    );
+    assert_eq!(
+        told(another, "default", &unit, 0),
+        ["contract.empty_transaction"]
+    );
+    assert_eq!(
+        told(another, "stake", &unit, 1),
+        ["operations.invalid_self_transaction_destination"]
+    );
+    assert_eq!(
+        told(myself, "stake", &unit, 1),
+        ["operations.stake_modification_with_no_delegate_set"]
+    );
+    assert_eq!(
+        told(myself, "finalize_unstake", &unit, 1),
+        ["operations.invalid_nonzero_transaction_amount"]
+    );
+    assert_eq!(told(myself, "finalize_unstake", &unit, 0), [""; 0]);
 }
 
 /// The lengths of every protocol, as its mainnet has them, and what comes with them.
@@ -460,4 +558,19 @@ fn every_protocol_has_the_constants_of_its_mainnet() {
             (32, 32)
         );
     }
+}
+
+/// As the reference's client tells it of a rollup that takes strings.
+#[test]
+fn an_origination_burns_for_what_is_stored() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let action = origination(json!({"prim": "string"}), None);
+    scenario.sign_and_inject(1, vec![action]).unwrap();
+    scenario.advance().unwrap();
+    let receipt = &scenario.chain().head().operations[0].receipts[0];
+    let Status::Applied(effects) = &receipt.status else {
+        panic!("not applied: {:?}", receipt.status);
+    };
+    assert_eq!(effects.fields["size"], "6552");
+    assert_eq!(effects.movements[0].amount, Mutez(1_638_000));
 }

@@ -1,0 +1,242 @@
+//! Leaves of the API, asked without a socket: what is answered where there is nothing to answer.
+
+use serde_json::{Value, json};
+
+use super::{short, with_rollup};
+use crate::protocol::operation::Action;
+use crate::protocol::{Protocol, PublicKeyHash};
+use crate::sim::rpc::{self, Method, Reply, Request, View};
+use crate::sim::scenario::Scenario;
+use crate::sim::weather::Weather;
+
+/// What the endpoint answers.
+fn asked(scenario: &Scenario, method: Method, path: &str, body: &Value) -> Reply {
+    let weather = Weather::default();
+    let view = View {
+        chain: scenario.chain(),
+        weather: &weather,
+    };
+    let body = body.to_string();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let query: Vec<_> = pairs
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect();
+    let request = Request {
+        method,
+        path: &format!("/chains/main/blocks/head/{path}"),
+        query: &query,
+        body: body.as_bytes(),
+    };
+    rpc::answer(view, &request)
+}
+
+fn get(scenario: &Scenario, path: &str) -> Reply {
+    asked(scenario, Method::Get, path, &Value::Null)
+}
+
+/// Fields of the one error of an answer besides its kind.
+fn error(reply: Reply) -> Value {
+    let Reply::Errors(Value::Array(errors)) = reply else {
+        panic!("no refusal: {reply:?}");
+    };
+    let mut error = errors.first().unwrap().clone();
+    error.as_object_mut().unwrap().remove("kind");
+    error
+}
+
+const NOWHERE: &str = "context/smart_rollups/smart_rollup/sr1AE6U3GNzE8iKzj6sKS5wh1U32ogeULCoN";
+const SOMEBODY: &str = "tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN";
+const SOMETHING: &str = "src12i7dL2z9VbgshFDdGFP5TPBoJu6WnZNWJXGa1QQgPTErVPPtd8";
+
+#[test]
+fn a_rollup_that_is_not_there_has_empty_tables() {
+    let (scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let told = |leaf: &str| get(&scenario, &format!("{NOWHERE}/{leaf}"));
+    for leaf in [
+        "kind",
+        "genesis_info",
+        "last_cemented_commitment_hash_with_level",
+    ] {
+        assert_eq!(
+            error(told(leaf)),
+            json!({
+                "id": "proto.025-PsUshuai.smart_rollup_does_not_exist",
+                "rollup": "sr1AE6U3GNzE8iKzj6sKS5wh1U32ogeULCoN",
+            }),
+            "{leaf}"
+        );
+    }
+    let commitment = error(told(&format!("commitment/{SOMETHING}")));
+    assert_eq!(
+        commitment["id"],
+        "proto.025-PsUshuai.smart_rollup_does_not_exist"
+    );
+    let staked = error(told(&format!("staker/{SOMEBODY}/staked_on_commitment")));
+    assert_eq!(
+        staked,
+        json!({"id": "proto.025-PsUshuai.smart_rollup_not_staked"})
+    );
+    let pair = format!("staker1/{SOMEBODY}/staker2/{SOMEBODY}");
+    for (leaf, nothing) in [
+        ("stakers".into(), json!([])),
+        ("whitelist".into(), Value::Null),
+        ("last_whitelist_update".into(), Value::Null),
+        ("consumed_outputs/3".into(), json!([])),
+        ("inbox_level/3/commitments".into(), Value::Null),
+        (format!("staker/{SOMEBODY}/games"), json!([])),
+        (format!("staker/{SOMEBODY}/conflicts"), json!([])),
+        (format!("{pair}/timeout"), Value::Null),
+        (format!("{pair}/timeout_reached"), Value::Null),
+        (
+            format!("commitment/{SOMETHING}/can_be_cemented"),
+            json!(false),
+        ),
+    ] {
+        assert_eq!(told(&leaf), Reply::Ok(nothing), "{leaf}");
+    }
+    assert_eq!(told("dal_slot_subscriptions/3"), Reply::not_found());
+}
+
+#[test]
+fn a_missing_place_of_storage_is_told_by_its_key() {
+    let (scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
+    let leaf = format!("context/smart_rollups/smart_rollup/{rollup}");
+    let told = error(get(&scenario, &format!("{leaf}/staker/{SOMEBODY}/index")));
+    let somebody: PublicKeyHash = SOMEBODY.parse().unwrap();
+    let PublicKeyHash::Tz1(hash) = somebody else {
+        unreachable!("a tz1");
+    };
+    assert_eq!(
+        told,
+        json!({
+            "id": "proto.025-PsUshuai.context.storage_error",
+            "missing_key": [
+                "smart_rollup", "index", hex::encode(rollup.0), "staker_index", "ed25519",
+                hex::encode(hash), "len",
+            ],
+            "function": "get",
+        })
+    );
+    let told = error(get(
+        &scenario,
+        &format!("{leaf}/commitment/{SOMETHING}/stakers_indexes"),
+    ));
+    assert_eq!(told["missing_key"][3], "commitments_stakers");
+}
+
+#[test]
+fn a_rollup_has_no_tickets() {
+    let (scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
+    let leaf = format!("context/smart_rollups/smart_rollup/{rollup}/ticket_balance");
+    let ticket = json!({
+        "ticketer": "KT1ThEdxfUcWUwqsdergy3QnbCWGHSUHeHJq",
+        "content_type": {"prim": "string"}, "content": {"string": "red"},
+    });
+    let told = asked(&scenario, Method::Post, &leaf, &ticket);
+    assert_eq!(told, Reply::Ok(json!("0")));
+    assert_eq!(get(&scenario, &leaf), Reply::NotAllowed("POST"));
+    let told = asked(&scenario, Method::Post, &leaf, &json!({}));
+    assert!(matches!(told, Reply::Status(400, _)));
+}
+
+#[test]
+fn delegates_and_their_delegators() {
+    let mut scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
+    let account = |index| scenario.person(index).unwrap().account();
+    let baker = scenario.chain().config().baker;
+    let one = account(1);
+    assert_eq!(
+        get(&scenario, "context/delegates"),
+        Reply::Ok(json!([baker]))
+    );
+    let delegate = format!("context/contracts/{one}/delegate");
+    assert_eq!(get(&scenario, &delegate), Reply::not_found());
+    let choice = Action::Delegation {
+        delegate: Some(baker),
+    };
+    scenario.sign_and_inject(1, vec![choice]).unwrap();
+    scenario.advance().unwrap();
+    assert_eq!(get(&scenario, &delegate), Reply::Ok(json!(baker)));
+    let Reply::Ok(told) = get(&scenario, &format!("context/delegates/{baker}/delegators")) else {
+        panic!("no delegators");
+    };
+    let mut told: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|who| who.to_string())
+        .collect();
+    told.sort_unstable();
+    let mut both = [json!(baker).to_string(), json!(one).to_string()];
+    both.sort_unstable();
+    assert_eq!(told, both);
+    let told = error(get(
+        &scenario,
+        &format!("context/delegates/{one}/deactivated"),
+    ));
+    assert_eq!(told["id"], "proto.025-PsUshuai.delegate.not_registered");
+    let Reply::Ok(whole) = get(&scenario, &format!("context/contracts/{one}")) else {
+        panic!("no account");
+    };
+    let keys: Vec<_> = whole.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["balance", "delegate", "counter", "revealed"]);
+}
+
+#[test]
+fn the_one_baker_has_every_right() {
+    let scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
+    let baker = scenario.chain().config().baker;
+    let head = scenario.chain().head().header.level.get();
+    let Reply::Ok(rights) = get(&scenario, "helpers/baking_rights") else {
+        panic!("no rights");
+    };
+    assert_eq!(rights.as_array().unwrap().len(), 1);
+    assert_eq!(rights[0]["level"], head + 1);
+    assert_eq!(rights[0]["delegate"], json!(baker));
+    let Reply::Ok(rights) = get(
+        &scenario,
+        "helpers/baking_rights?all=true&max_round=2&level=9",
+    ) else {
+        panic!("no rights");
+    };
+    let rounds: Vec<_> = rights
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|right| &right["round"])
+        .collect();
+    assert_eq!(rounds, [0, 1, 2]);
+    let nobodys = format!("helpers/attestation_rights?delegate={SOMEBODY}");
+    assert_eq!(get(&scenario, &nobodys), Reply::Ok(json!([])));
+}
+
+#[test]
+fn malformed_names_in_a_path_are_told() {
+    let scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
+    let told = |path: &str| match get(&scenario, path) {
+        Reply::Status(400, text) => text,
+        other => panic!("{other:?}"),
+    };
+    assert!(told("operations/x").ends_with("Invalid list offset (x)"));
+    assert!(told("operation_hashes/3/x").ends_with("Invalid operation offset (x)"));
+    assert_eq!(get(&scenario, "operations/3/9"), Reply::not_found());
+    assert_eq!(get(&scenario, "operations/-1"), Reply::not_found());
+    let weather = Weather::default();
+    let view = View {
+        chain: scenario.chain(),
+        weather: &weather,
+    };
+    let of_chain = |chain: &str| {
+        let request = Request {
+            method: Method::Get,
+            path: &format!("/chains/{chain}/chain_id"),
+            query: &[],
+            body: b"",
+        };
+        rpc::answer(view, &request)
+    };
+    assert!(matches!(of_chain("other"), Reply::Status(400, _)));
+    assert_eq!(of_chain("test"), Reply::not_found());
+    assert_eq!(of_chain("NetXdQprcVkpaWU"), Reply::not_found());
+}
