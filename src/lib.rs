@@ -21,3 +21,7 @@ pub mod signer;
 pub mod sim;
 pub mod tower;
 pub mod wasm;
+
+/// States are trees of millions of small nodes, made and dropped on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

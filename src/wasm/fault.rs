@@ -241,10 +241,9 @@ impl Fault {
         Self::Raised(Exception::Located(message.into()))
     }
 
-    pub(crate) fn malformed(path: &[impl AsRef<str>], error: &DecodeError) -> Self {
-        let steps: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    pub(crate) fn malformed(path: String, error: &DecodeError) -> Self {
         Self::Malformed {
-            path: steps.join("/"),
+            path,
             error: error.to_string(),
         }
     }

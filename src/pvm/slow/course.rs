@@ -13,9 +13,10 @@ use super::machine::{Expects, Machine, SlowError};
 use super::native::{Native, Went};
 use super::opening::{End, Opening, Purpose};
 use crate::crypto::Hash;
+use crate::merkle::Tree;
 use crate::pvm::{
-    Environment, InputInfo, InputRequest, NotJudgeable, Phase, RunError, RunTicks, State, Status,
-    Stuck,
+    Environment, InputInfo, InputRequest, NotJudgeable, Phase, PvmError, RunError, RunTicks, State,
+    Status, Stuck,
 };
 use crate::wasm::encoding::Style;
 
@@ -73,8 +74,16 @@ pub struct Course {
     machine: Machine,
     inside: Inside,
     /// The same, with the inside of a kernel run in place, once asked for.
-    exact: Option<Box<Machine>>,
+    exact: Option<Box<Rebuilt>>,
     purpose: Purpose,
+}
+
+/// A machine with the inside of its kernel run.
+#[derive(Debug, Clone)]
+struct Rebuilt {
+    machine: Machine,
+    /// The tree of its state, as long as nobody had the machine to change it.
+    tree: Option<Tree>,
 }
 
 impl Course {
@@ -155,8 +164,43 @@ impl Course {
     /// # Errors
     /// [`RunError`] when the state cannot be rebuilt.
     pub fn exact(&mut self, environment: &Environment) -> Result<&mut Machine, RunError> {
+        self.rebuild(environment)?;
+        Ok(match &mut self.exact {
+            Some(exact) => {
+                exact.tree = None;
+                &mut exact.machine
+            }
+            None => &mut self.machine,
+        })
+    }
+
+    /// The tree of the state where the course stands.
+    ///
+    /// # Errors
+    /// [`RunError`] when the state has no encoding.
+    pub fn tree(&mut self, environment: &Environment) -> Result<Tree, RunError> {
+        self.rebuild(environment)?;
+        let (machine, kept) = match &mut self.exact {
+            Some(exact) => (&mut exact.machine, Some(&mut exact.tree)),
+            None => (&mut self.machine, None),
+        };
+        if let Some(Some(tree)) = &kept {
+            return Ok(tree.clone());
+        }
+        let tree = machine.encode(Style::Changed).map_err(gave_up)?.clone();
+        if let Some(kept) = kept {
+            *kept = Some(tree.clone());
+        }
+        Ok(tree)
+    }
+
+    /// Takes the last ticks, so that the state is there.
+    ///
+    /// # Errors
+    /// [`RunError`] when the state cannot be rebuilt.
+    pub fn rebuild(&mut self, environment: &Environment) -> Result<(), RunError> {
         match &mut self.inside {
-            Inside::Exact => return Ok(&mut self.machine),
+            Inside::Exact => {}
             Inside::Opening { opening, begun } if self.exact.is_none() => {
                 let at = self.machine.state.current_tick.saturating_sub(*begun);
                 let at = u64::try_from(at).unwrap_or(u64::MAX);
@@ -164,22 +208,21 @@ impl Course {
                 let mut machine = self.machine.clone();
                 machine.run = Some(run);
                 // What is written once is kept for the next state of this opening.
-                machine.encode(Style::Changed).map_err(gave_up)?;
+                let tree = machine.encode(Style::Changed).map_err(gave_up)?.clone();
                 if let Some(run) = &machine.run {
                     opening.keep(at, run);
                 }
-                self.exact = Some(Box::new(machine));
+                let tree = Some(tree);
+                self.exact = Some(Box::new(Rebuilt { machine, tree }));
             }
             Inside::Native(native) if self.exact.is_none() => {
                 let machine = native.machine(&self.machine, environment)?;
-                self.exact = Some(Box::new(machine));
+                let tree = None;
+                self.exact = Some(Box::new(Rebuilt { machine, tree }));
             }
             Inside::Opening { .. } | Inside::Native(_) => {}
         }
-        Ok(match &mut self.exact {
-            Some(exact) => exact,
-            None => &mut self.machine,
-        })
+        Ok(())
     }
 
     /// Hash of the state.
@@ -187,7 +230,8 @@ impl Course {
     /// # Errors
     /// [`RunError`] when the state has no encoding.
     pub fn hash(&mut self, environment: &Environment) -> Result<Hash, RunError> {
-        self.exact(environment)?.hash().map_err(gave_up)
+        let hash = self.tree(environment)?.hash();
+        Ok(hash.map_err(PvmError::from)?)
     }
 
     /// The same course with little memory of its own, for keeping.
@@ -417,7 +461,8 @@ impl Course {
                     self.machine = exact;
                     self.inside = Inside::Exact;
                 } else {
-                    self.exact = Some(Box::new(exact));
+                    let (machine, tree) = (exact, None);
+                    self.exact = Some(Box::new(Rebuilt { machine, tree }));
                 }
             }
             Went::Padding => self.inside = Inside::Exact,

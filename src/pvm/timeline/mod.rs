@@ -221,6 +221,7 @@ impl Timeline {
     /// [`TimelineError`].
     pub fn prove(&mut self, tick: u128) -> Result<TickProof, TimelineError> {
         self.reach(tick)?;
+        let tree = self.here.course.tree(&self.environment)?;
         let machine = self.here.course.exact(&self.environment)?;
         let expects = machine.expects();
         let input = match &expects {
@@ -239,8 +240,7 @@ impl Timeline {
                 Input::Revealed(data.map_err(|error| RunError::from(NotJudgeable::from(error)))?)
             }
         };
-        let tree = machine.encode(Style::Changed).map_err(failed)?;
-        let (proof, expects) = slow::prove(tree, &input)?;
+        let (proof, expects) = slow::prove(&tree, &input)?;
         Ok(TickProof {
             before: proof.before().hash(),
             after: proof.after().hash(),
@@ -292,11 +292,11 @@ impl Timeline {
         loop {
             match self.here.course.advance(target, &self.environment) {
                 // The last ticks are taken when the state is rebuilt.
-                Ok(Stop::There) => match self.here.course.exact(&self.environment) {
+                Ok(Stop::There) => match self.here.course.rebuild(&self.environment) {
                     Err(RunError::NotJudgeable(NotJudgeable::NoNextState { .. })) => {
                         return Ok(false);
                     }
-                    exact => return exact.map(|_| true),
+                    rebuilt => return rebuilt.map(|()| true),
                 },
                 Ok(Stop::Waits(_)) => {}
                 Err(RunError::NotJudgeable(NotJudgeable::NoNextState { .. })) => return Ok(false),

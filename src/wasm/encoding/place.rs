@@ -4,6 +4,7 @@
 //! are touched, and in which order, decides what a proof contains.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::{Reader, Writer};
 use crate::merkle::Tree;
@@ -48,11 +49,19 @@ impl<T: Leaf + Clone> Stored for T {
     }
 }
 
-/// A place that is read.
+/// A place that is read. Cheap to clone.
+///
+/// The way to a place is walked once, at the first read there or below: that reads the directories
+/// above it, as walking anew for each read would.
 #[derive(Debug, Clone)]
-pub struct Source {
-    tree: Tree,
-    path: Vec<Step>,
+pub struct Source(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    /// The place above, and the step from there; none at the root.
+    above: Option<(Source, Step)>,
+    /// What is here, once looked for.
+    here: OnceLock<Option<Tree>>,
 }
 
 fn full<'a>(path: &'a [Step], key: &'a str) -> Vec<&'a str> {
@@ -67,22 +76,35 @@ fn full<'a>(path: &'a [Step], key: &'a str) -> Vec<&'a str> {
 impl Source {
     /// The root of `tree`.
     #[must_use]
-    pub const fn new(tree: Tree) -> Self {
-        Self {
-            tree,
-            path: Vec::new(),
-        }
+    pub fn new(tree: Tree) -> Self {
+        Self(Arc::new(Place {
+            above: None,
+            here: OnceLock::from(Some(tree)),
+        }))
     }
 
     /// The place one step below.
     #[must_use]
     pub fn at(&self, step: impl Into<Step>) -> Self {
-        let mut path = self.path.clone();
-        path.push(step.into());
-        Self {
-            tree: self.tree.clone(),
-            path,
+        Self(Arc::new(Place {
+            above: Some((self.clone(), step.into())),
+            here: OnceLock::new(),
+        }))
+    }
+
+    /// What is here, itself not read.
+    fn here(&self) -> Result<Option<&Tree>, Fault> {
+        if let Some(here) = self.0.here.get() {
+            return Ok(here.as_ref());
         }
+        let found = match &self.0.above {
+            Some((above, step)) => match above.here()? {
+                Some(tree) => tree.find_tree(&[step])?,
+                None => None,
+            },
+            None => None,
+        };
+        Ok(self.0.here.get_or_init(|| found).as_ref())
     }
 
     /// The raw bytes at `key` (the place itself when empty), if there are any.
@@ -90,7 +112,25 @@ impl Source {
     /// # Errors
     /// [`Fault::Tree`].
     pub fn bytes(&self, key: &str) -> Result<Option<crate::merkle::Bytes>, Fault> {
-        Ok(self.tree.find(&full(&self.path, key))?)
+        let Some(here) = self.here()? else {
+            return Ok(None);
+        };
+        let below = [key];
+        let path = if key.is_empty() { &[][..] } else { &below };
+        Ok(here.find(path)?)
+    }
+
+    /// The path from the root to `key`, for messages.
+    fn path(&self, key: &str) -> String {
+        let mut steps = vec![key];
+        let mut place = self;
+        while let Some((above, step)) = &place.0.above {
+            steps.push(step);
+            place = above;
+        }
+        steps.retain(|step| !step.is_empty());
+        steps.reverse();
+        steps.join("/")
     }
 
     /// The value at `key`, if there is one.
@@ -101,7 +141,7 @@ impl Source {
         let Some(bytes) = self.bytes(key)? else {
             return Ok(None);
         };
-        let malformed = |error| Fault::malformed(&full(&self.path, key), &error);
+        let malformed = |error| Fault::malformed(self.path(key), &error);
         let mut reader = Reader::new(&bytes);
         let value = T::read(&mut reader).map_err(malformed)?;
         reader.finish().map_err(malformed)?;
@@ -144,17 +184,14 @@ impl Source {
     /// # Errors
     /// [`Fault::Tree`].
     pub fn subtree(&self) -> Result<Tree, Fault> {
-        Ok(self
-            .tree
-            .find_tree(&full(&self.path, ""))?
-            .unwrap_or_else(Tree::empty))
+        Ok(self.here()?.cloned().unwrap_or_else(Tree::empty))
     }
 
     /// The error for a tag that no case has.
     #[must_use]
     pub fn unknown_tag(&self, tag: &str) -> Fault {
         Fault::Malformed {
-            path: full(&self.path, "tag").join("/"),
+            path: self.path("tag"),
             error: format!("unknown case {tag:?}"),
         }
     }
