@@ -27,6 +27,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// The same where endpoints misbehave and a tower cannot settle on every block.
 const UNDER_WEATHER: Duration = Duration::from_secs(3);
 
+/// What a test wants otherwise in a configuration.
+pub(crate) type Change = Box<dyn Fn(&mut Config)>;
+
 pub(crate) struct Arena {
     runtime: Runtime,
     pub(crate) shared: Shared,
@@ -41,7 +44,7 @@ pub(crate) struct Arena {
     /// What the defender could spend at first.
     pub(crate) initial: Mutez,
     /// Changes the configuration of a tower that serves; without it none does.
-    pub(crate) serving: Option<Box<dyn Fn(&mut Config)>>,
+    pub(crate) serving: Option<Change>,
     attended: Option<Attended>,
 }
 
@@ -251,10 +254,7 @@ impl Arena {
 
     pub(crate) fn start(&mut self, mode: Mode) {
         let mut config = self.config(mode);
-        let defender = self.defender;
-        let secret = self
-            .shared
-            .with(|scenario| scenario.person(defender).unwrap().secret_text().to_owned());
+        let secret = self.secret();
         let sends = mode.capabilities().sends;
         let key = sends.then(|| Key::local(secret.parse().unwrap()));
         let (sender, status) = watch::channel(Status::default());
@@ -311,6 +311,18 @@ impl Arena {
         if let Some(attended) = self.attended.take() {
             self.runtime.block_on(attended.end());
         }
+    }
+
+    /// The defender's secret key.
+    pub(crate) fn secret(&self) -> String {
+        let defender = self.defender;
+        self.shared
+            .with(|scenario| scenario.person(defender).unwrap().secret_text().to_owned())
+    }
+
+    /// Where the chain is served.
+    pub(crate) fn url(&self) -> String {
+        self.endpoints[0].url()
     }
 
     /// Where the tower serves.

@@ -17,9 +17,11 @@ mod playing;
 #[path = "../alerts/receiver.rs"]
 mod receiver;
 mod refusals;
+mod reload;
 mod reorganisations;
 mod restarts;
 mod rules;
 mod served;
+mod several;
 mod trouble;
 mod world;

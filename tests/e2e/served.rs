@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -20,15 +20,21 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(world: &World) -> Self {
-        let mut child = world
-            .watchtower_in(&world.data())
+        let mut command = world.watchtower_in(&world.data());
+        command
             .args([
                 "follow",
                 &world.name(),
                 "--node",
                 &world.chain.endpoint.url(),
             ])
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        Self::of(command)
+    }
+
+    /// A command that follows, serves and logs as JSON.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -64,6 +70,16 @@ impl Serving {
                 return line;
             }
         }
+    }
+
+    /// It started anew in there, and serves at another port.
+    pub(crate) fn moved(&mut self) {
+        let line = self.logged(&["serving", "\"address\""]);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["address"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.address);
     }
 
     pub(crate) fn signal(&self, name: &str) {
