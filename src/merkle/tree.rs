@@ -5,7 +5,7 @@
 //! written, replaces it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::crypto::Hash;
 
@@ -342,7 +342,8 @@ const fn check_length(path: &[&str]) -> Result<(), TreeError> {
 
 /// Hash of the directory without entries.
 fn empty_hash() -> Hash {
-    digest::value(&[])
+    static EMPTY: LazyLock<Hash> = LazyLock::new(|| digest::value(&[]));
+    *EMPTY
 }
 
 fn step_into(item: &Item, name: &Name) -> Result<Option<Item>, TreeError> {

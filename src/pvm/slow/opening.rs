@@ -257,10 +257,28 @@ impl Opening {
                 self.hash_blocks(&mut rung.run)?;
                 rung.run.store(Style::Changed)?.hash()?;
                 locked(&self.rungs).insert(rung.tick, rung.clone());
+            } else {
+                self.take_known(&mut rung.run)?;
             }
         }
         rung.walk(self, tick)?;
         Ok(rung.run)
+    }
+
+    /// Takes what is known of the blocks of the parsed module, while it is being parsed once more.
+    fn take_known(&self, run: &mut Run) -> Result<(), Fault> {
+        let parsed = locked(&self.rungs)
+            .values()
+            .find_map(|rung| match &rung.run {
+                Run::Decode(kont, _) => kont.module().map(|module| module.allocations.clone()),
+                _ => None,
+            });
+        match (run, parsed) {
+            (Run::Decode(kont, _), Some(parsed)) if kont.module().is_none() => {
+                kont.allocations.take_known(&parsed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the hashes of the parsed blocks from the folder, if they are there.
@@ -304,7 +322,11 @@ impl Opening {
             let mut odd = false;
             rungs.retain(|_, rung| {
                 odd = !odd;
-                odd || !matches!(rung.run, Run::Decode(..) | Run::Init(_))
+                match &rung.run {
+                    Run::Decode(kont, _) => odd || kont.module().is_some(),
+                    Run::Init(_) => odd,
+                    Run::Link(_) | Run::Eval(_) => true,
+                }
             });
         }
         let run = run.clone();

@@ -23,6 +23,8 @@ const KNOWN: usize = 1 << 16;
 const WORTH_A_THREAD: usize = 4_000;
 /// Blocks that a thread takes at once.
 const AT_ONCE: usize = 500;
+/// Blocks for each one that is quicker taken out of a tree than all are put in one.
+const UNBOUND: i32 = 8;
 /// Blocks of a module that are hashed to compare with hashes from elsewhere.
 const LOOKED_AT: usize = 1_000;
 
@@ -94,11 +96,9 @@ fn unmade(reason: String) -> Result<Tree, TreeError> {
 impl Stored for Block {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         if target.style() == Style::Changed
-            && let Some(hash) = hash_of(self)?
+            && let Some(tree) = by_hash(self)?
         {
-            self.hash = Some(hash);
-            let maker = Instructions(self.instructions.clone());
-            return target.graft(&Tree::made_when_read(hash, Arc::new(maker)));
+            return target.graft(&tree);
         }
         target.store("instructions", &mut self.instructions)
     }
@@ -109,6 +109,24 @@ impl Stored for Block {
             hash: None,
         })
     }
+
+    fn tree(&mut self) -> Result<Tree, Fault> {
+        if let Some(tree) = by_hash(self)? {
+            return Ok(tree);
+        }
+        let mut tree = Tree::empty();
+        self.store(&mut Target::new(&mut tree, Style::Changed))?;
+        Ok(tree)
+    }
+}
+
+/// The tree of a block whose instructions are all here, known by its hash.
+fn by_hash(block: &mut Block) -> Result<Option<Tree>, Fault> {
+    block.hash = hash_of(block)?;
+    Ok(block.hash.map(|hash| {
+        let maker = Instructions(block.instructions.clone());
+        Tree::made_when_read(hash, Arc::new(maker))
+    }))
 }
 
 /// The hash of a block whose instructions are all here.
@@ -170,16 +188,53 @@ impl Allocations {
         Ok(())
     }
 
+    /// Takes what is known of blocks from the parsed module of the same kernel: here are its first
+    /// ones, of which some may get more instructions.
+    ///
+    /// # Errors
+    /// [`Fault`] when a block is not there.
+    pub fn take_known(&mut self, parsed: &Self) -> Result<(), Fault> {
+        let count = self.blocks.len();
+        let mut open = Vec::new();
+        let mut known = Vec::new();
+        let mut here = 0;
+        let pairs = self.blocks.loaded().zip(parsed.blocks.loaded());
+        for ((label, block), (other, whole)) in pairs.take(count as u32 as usize) {
+            if label != here || other != here {
+                return Ok(());
+            }
+            here += 1;
+            if block.instructions.len() != whole.instructions.len() {
+                open.push((label, block.clone()));
+            } else if let (None, Some(hash)) = (block.hash, whole.hash) {
+                known.push((label, hash));
+            }
+        }
+        let beyond = parsed.blocks.len().saturating_sub(count);
+        let is_written = parsed.blocks.changed().next().is_none();
+        if is_written && here == count && beyond <= count / UNBOUND {
+            let mut blocks = parsed.blocks.clone();
+            blocks.truncate(count);
+            for (label, block) in open {
+                blocks.set(label, block)?;
+            }
+            self.blocks = blocks;
+            return Ok(());
+        }
+        for (label, hash) in known {
+            self.blocks.write(label)?.hash = Some(hash);
+        }
+        Ok(())
+    }
+
     /// Hashes of all blocks by label; none when they are known already or not all blocks are here.
     ///
     /// # Errors
     /// [`Fault`] of the tree.
     pub fn unknown_blocks(&self) -> Result<Option<Vec<Hash>>, Fault> {
-        let Some(elements) = self.blocks.elements() else {
-            return Ok(None);
-        };
-        let blocks: Vec<&Block> = elements.map(|(_, block)| block).collect();
-        if blocks.iter().all(|block| block.hash.is_some()) {
+        let blocks: Vec<&Block> = self.blocks.loaded().map(|(_, block)| block).collect();
+        let all_here = blocks.len() == self.blocks.len() as u32 as usize;
+        if !all_here || blocks.iter().all(|block| block.hash.is_some()) {
             return Ok(None);
         }
         Ok(hashes_of(&blocks)?.into_iter().collect())
@@ -212,7 +267,10 @@ impl Allocations {
     /// [`Fault`] when there are fewer blocks.
     pub fn know_blocks(&mut self, hashes: &[Hash]) -> Result<(), Fault> {
         for (label, hash) in (0..).zip(hashes) {
-            self.blocks.write(label)?.hash = Some(*hash);
+            // What is written on is put in the tree again.
+            if self.blocks.get(label)?.hash.is_none() {
+                self.blocks.write(label)?.hash = Some(*hash);
+            }
         }
         Ok(())
     }

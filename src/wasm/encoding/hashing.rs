@@ -51,6 +51,8 @@ struct Hasher {
     scratch: Scratch,
     instructions: HashMap<Instr, Hash>,
     tags: HashMap<&'static str, Hash>,
+    /// Of the number.
+    zero: Hash,
     /// Plan of the elements of a vector, and hash of its length, by length.
     lengths: HashMap<usize, (Plan, Hash)>,
     elements: Vec<(Kind, Hash)>,
@@ -87,6 +89,7 @@ impl Hasher {
             scratch: Scratch::default(),
             instructions: HashMap::new(),
             tags: HashMap::new(),
+            zero: leaf_hash(&0_i32)?,
             lengths: HashMap::new(),
             elements: Vec::new(),
         })
@@ -107,7 +110,10 @@ impl Hasher {
         let contents = self.contents(&hashes);
         self.elements = hashes;
         let (contents, length) = contents?;
-        let head = leaf_hash(&instructions.first_key())?;
+        let head = match instructions.first_key() {
+            0 => self.zero,
+            first => leaf_hash(&first)?,
+        };
         let entries = [
             (Kind::Directory, contents),
             (Kind::Value, length),

@@ -37,6 +37,16 @@ pub trait Stored: Sized + Clone {
     /// # Errors
     /// [`Fault`] when the tree cannot answer or holds something else.
     fn load(source: &Source) -> Result<Self, Fault>;
+
+    /// The tree of the value, by [`Style::Changed`].
+    ///
+    /// # Errors
+    /// As [`Self::store`].
+    fn tree(&mut self) -> Result<Tree, Fault> {
+        let mut tree = Tree::empty();
+        self.store(&mut Target::new(&mut tree, Style::Changed))?;
+        Ok(tree)
+    }
 }
 
 impl<T: Leaf + Clone> Stored for T {

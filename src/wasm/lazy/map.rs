@@ -213,6 +213,14 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
         })
     }
 
+    /// Bindings that were loaded or written.
+    pub fn loaded(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.slots.iter().filter_map(|(key, slot)| match slot {
+            Slot::Loaded(value) | Slot::Changed(value) => Some((key, value)),
+            Slot::Removed => None,
+        })
+    }
+
     /// Bindings that were changed since the map was last written, by [`Style::Changed`].
     pub fn changed(&self) -> impl Iterator<Item = (&K, &T)> {
         self.slots.changes().filter_map(|(key, slot)| match slot {
@@ -269,12 +277,9 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
         let mut entries = Vec::new();
         for (key, slot) in self.slots.changes_mut() {
             if let Slot::Changed(value) = slot {
-                entries.push((key.step(), stored(value)?));
+                entries.push((key.step().into_owned(), value.tree()?));
             }
         }
-        let entries = entries
-            .iter()
-            .map(|(step, tree)| (step.as_bytes(), tree.clone()));
         Ok(Tree::directory(entries)?)
     }
 
@@ -284,7 +289,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             match slot {
                 Slot::Removed => tree.remove(&[&key.step()])?,
                 Slot::Loaded(_) => {}
-                Slot::Changed(value) => tree.add_tree(&[&key.step()], &stored(value)?)?,
+                Slot::Changed(value) => tree.add_tree(&[&key.step()], &value.tree()?)?,
             }
         }
         Ok(tree)
@@ -299,13 +304,6 @@ fn settle<T>(slot: &mut Slot<T>) -> bool {
         *slot = Slot::Loaded(value);
     }
     !matches!(slot, Slot::Removed)
-}
-
-/// The tree of one value.
-fn stored<T: Stored>(value: &mut T) -> Result<Tree, Fault> {
-    let mut tree = Tree::empty();
-    value.store(&mut Target::new(&mut tree, Style::Changed))?;
-    Ok(tree)
 }
 
 impl<K: LazyKey, T: Stored> Stored for LazyMap<K, T> {

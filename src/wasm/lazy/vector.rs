@@ -76,6 +76,12 @@ impl<T: Stored> LazyVec<T> {
         self.map.unbacked(self.length as u32 as usize)
     }
 
+    /// Elements by index that were loaded or written.
+    pub fn loaded(&self) -> impl Iterator<Item = (i32, &T)> {
+        let loaded = self.map.loaded();
+        loaded.map(|(key, item)| (key.wrapping_sub(self.first), item))
+    }
+
     /// Elements by index that were changed since the vector was last written.
     pub fn changed(&self) -> impl Iterator<Item = (i32, &T)> {
         let changed = self.map.changed();
@@ -236,6 +242,14 @@ impl<T: Stored> LazyVec<T> {
             self.append(value.clone())?;
         }
         Ok(())
+    }
+
+    /// Unbinds what is beyond so many elements.
+    pub fn truncate(&mut self, length: i32) {
+        for index in length..self.length {
+            self.map.remove(self.first.wrapping_add(index));
+        }
+        self.length = self.length.min(length);
     }
 
     /// All elements in order.
