@@ -102,6 +102,7 @@ fn a_drilled_game_is_explained_and_its_evidence_holds_until_anything_in_it_is_ch
             "{costs}"
         );
     }
+    rehearsals(&data);
     let file = folder.path().join("evidence.json");
     let name = file.to_str().unwrap();
     told(&data, &["evidence", "export", "1", "--output", name], 0);
@@ -110,6 +111,27 @@ fn a_drilled_game_is_explained_and_its_evidence_holds_until_anything_in_it_is_ch
     assert!(verified.contains("Everything holds"), "{verified}");
     assert!(verified.contains("partial tree"), "{verified}");
     damage(&data, &parsed(&whole), &file);
+}
+
+/// One game about each kind of tick, in both roles, with what it took.
+fn rehearsals(data: &Path) {
+    let told = told(data, &["rehearse"], 0);
+    let lines: Vec<_> = told.lines().skip(1).collect();
+    for kind in ["decode", "init", "eval", "input", "padding"] {
+        let mut of = lines.iter().filter(|line| {
+            line.split_whitespace().next() == Some(kind) && line.contains(": won in")
+        });
+        let line = of
+            .next()
+            .unwrap_or_else(|| panic!("nothing about {kind}: {told}"));
+        assert!(
+            line.contains("proof of") && line.contains("median"),
+            "{line}"
+        );
+    }
+    for role in ["as refuter", "as defender"] {
+        assert!(lines.iter().any(|line| line.contains(role)), "{told}");
+    }
 }
 
 /// Whatever is changed, taken away or swapped, outside the context, is noticed.

@@ -1,39 +1,19 @@
 //! The rows of play, written.
 
+use rusqlite::ToSql;
+
 use super::play::{
     AssertionRow, ConsentRow, DecisionRow, Ending, ForecastRow, Foreseen, GameEndRow, GameName,
     GameRow, HoldRow, MoveRow, OperationStepRow, PlayEntry, PositionRow, seat,
 };
 use super::writer::{Batch, signed};
 
-/// The sequence number of a game by its name: five parameters from the given one on.
-macro_rules! game_of {
-    ($first:literal) => {
-        concat!(
-            "(SELECT seq FROM game WHERE rollup = (SELECT seq FROM rollup WHERE address = ?",
-            $first,
-            ") AND alice = ?4 AND bob = ?5 AND start_level = ?6 AND inbox_level = ?7)"
-        )
+/// The sequence number of a game by its name: the third to the seventh parameter.
+macro_rules! named_game {
+    () => {
+        "(SELECT seq FROM game WHERE rollup = (SELECT seq FROM rollup WHERE address = ?3)
+          AND alice = ?4 AND bob = ?5 AND start_level = ?6 AND inbox_level = ?7)"
     };
-}
-
-/// The columns that name a game.
-struct Named {
-    alice: String,
-    bob: String,
-    start: i32,
-    inbox_level: i32,
-}
-
-impl Named {
-    fn of(game: &GameName) -> Self {
-        Self {
-            alice: game.stakers.alice().to_string(),
-            bob: game.stakers.bob().to_string(),
-            start: game.start.get(),
-            inbox_level: game.inbox_level.get(),
-        }
-    }
 }
 
 impl Batch<'_> {
@@ -52,42 +32,43 @@ impl Batch<'_> {
         }
     }
 
+    /// A row about a game: its name in the third to the seventh parameter, then `rest`.
+    fn of_game(
+        &mut self,
+        game: &GameName,
+        sql: &'static str,
+        rest: &[&dyn ToSql],
+    ) -> rusqlite::Result<usize> {
+        let (alice, bob) = (game.stakers.alice(), game.stakers.bob());
+        let (alice, bob) = (alice.to_string(), bob.to_string());
+        let (start, inbox_level) = (game.start.get(), game.inbox_level.get());
+        let name: [&dyn ToSql; 5] = [&game.rollup.0, &alice, &bob, &start, &inbox_level];
+        self.row(sql, &[&name[..], rest].concat())
+    }
+
     fn game(&mut self, row: &GameRow) -> rusqlite::Result<usize> {
-        let name = Named::of(&row.game);
-        self.row(
+        self.of_game(
+            &row.game,
             "INSERT INTO game (seq, at, rollup, alice, bob, start_level, inbox_level, block, level)
              VALUES (?1, ?2, (SELECT seq FROM rollup WHERE address = ?3), ?4, ?5, ?6, ?7,
                      (SELECT seq FROM block WHERE hash = ?8), ?9)
              ON CONFLICT DO NOTHING",
-            &[
-                &row.game.rollup.0,
-                &name.alice,
-                &name.bob,
-                &name.start,
-                &name.inbox_level,
-                &row.block.0,
-                &row.level.get(),
-            ],
+            &[&row.block.0, &row.level.get()],
         )
     }
 
     fn position(&mut self, row: &PositionRow) -> rusqlite::Result<usize> {
-        let name = Named::of(&row.game);
-        self.row(
+        self.of_game(
+            &row.game,
             concat!(
                 "INSERT INTO game_position (seq, at, game, block, level, position, turn, alice_left,
                                             bob_left, last_turn_level, stage, content)
                  VALUES (?1, ?2, ",
-                game_of!("3"),
+                named_game!(),
                 ", (SELECT seq FROM block WHERE hash = ?8), ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                  ON CONFLICT DO NOTHING"
             ),
             &[
-                &row.game.rollup.0,
-                &name.alice,
-                &name.bob,
-                &name.start,
-                &name.inbox_level,
                 &row.block.0,
                 &row.level.get(),
                 &row.position.0,
@@ -102,51 +83,35 @@ impl Batch<'_> {
     }
 
     fn game_end(&mut self, row: &GameEndRow) -> rusqlite::Result<usize> {
-        let name = Named::of(&row.game);
         let (result, loser) = match row.ending {
             Ending::Loser(loser) => ("loser", Some(loser.to_string())),
             Ending::Draw => ("draw", None),
             Ending::Gone => ("gone", None),
         };
-        self.row(
+        self.of_game(
+            &row.game,
             concat!(
                 "INSERT INTO game_end (seq, at, game, block, level, result, loser, reason)
                  VALUES (?1, ?2, ",
-                game_of!("3"),
+                named_game!(),
                 ", (SELECT seq FROM block WHERE hash = ?8), ?9, ?10, ?11, ?12)
                  ON CONFLICT DO NOTHING"
             ),
-            &[
-                &row.game.rollup.0,
-                &name.alice,
-                &name.bob,
-                &name.start,
-                &name.inbox_level,
-                &row.block.0,
-                &row.level.get(),
-                &result,
-                &loser,
-                &row.reason,
-            ],
+            &[&row.block.0, &row.level.get(), &result, &loser, &row.reason],
         )
     }
 
     fn game_move(&mut self, row: &MoveRow) -> rusqlite::Result<usize> {
-        let name = Named::of(&row.game);
-        self.row(
+        self.of_game(
+            &row.game,
             concat!(
                 "INSERT INTO game_move (seq, at, game, position, kind, refutation, milliseconds,
                                         detail)
                  VALUES (?1, ?2, ",
-                game_of!("3"),
+                named_game!(),
                 ", ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING"
             ),
             &[
-                &row.game.rollup.0,
-                &name.alice,
-                &name.bob,
-                &name.start,
-                &name.inbox_level,
                 &row.position.0,
                 &row.kind,
                 &row.refutation,
@@ -157,29 +122,20 @@ impl Batch<'_> {
     }
 
     fn game_forecast(&mut self, row: &ForecastRow) -> rusqlite::Result<usize> {
-        let name = Named::of(&row.game);
         let (result, loser) = match row.foreseen {
             Foreseen::Loser(loser) => ("loser", loser.to_string()),
             Foreseen::Draw => ("draw", String::new()),
             Foreseen::Unknown => ("unknown", String::new()),
         };
-        self.row(
+        self.of_game(
+            &row.game,
             concat!(
                 "INSERT INTO game_forecast (seq, at, game, position, result, loser)
                  VALUES (?1, ?2, ",
-                game_of!("3"),
+                named_game!(),
                 ", ?8, ?9, ?10) ON CONFLICT DO NOTHING"
             ),
-            &[
-                &row.game.rollup.0,
-                &name.alice,
-                &name.bob,
-                &name.start,
-                &name.inbox_level,
-                &row.position.0,
-                &result,
-                &loser,
-            ],
+            &[&row.position.0, &result, &loser],
         )
     }
 

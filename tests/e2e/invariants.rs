@@ -60,6 +60,11 @@ impl Arena {
         hold(report.is_won(), "not won");
         hold(report.slashed.len() == liars, "not all liars slashed");
         hold(report.failed == 0, "an operation of ours failed");
+        hold(
+            report.least_left.is_none_or(|left| left > 0),
+            "a move of ours came with the end of our clock",
+        );
+        hold(self.is_opened_in_time(report), "no game in time");
         let games = u32::try_from(report.games.len()).unwrap();
         hold(report.came_second <= games, "opened more than once");
         let is_home = !report.is_bonded || !self.bond_comes_home();
@@ -69,6 +74,22 @@ impl Arena {
             "a game goes on",
         );
         wrong
+    }
+
+    /// Where nothing holds it up, a lie is played against as soon as the chain allows it: a period
+    /// after its inbox level, which its publication follows by a few blocks.
+    fn is_opened_in_time(&self, report: &Report) -> bool {
+        const BLOCKS: u32 = 8;
+        let drill = &self.drill;
+        let is_calm = drill.events.is_empty()
+            && drill.endpoints.is_empty()
+            && drill.defence.restart.is_none()
+            && drill.defence.money.is_none();
+        let (Some(lied), Some(detected)) = (report.lied, report.detected) else {
+            return true;
+        };
+        let latest = lied.plus(drill.lengths.period + BLOCKS);
+        !is_calm || latest.is_none_or(|latest| detected <= latest)
     }
 
     /// What people should have heard of and did not. Messages that are on their way are waited for.
@@ -124,6 +145,11 @@ impl Arena {
             .find(|account| !is_told("staker-slashed", None, &account.to_string()));
         if let Some(account) = mute {
             return Some(format!("nobody heard that {account} was slashed"));
+        }
+        // So short a clock cannot hold the moves of a game.
+        let is_short = self.drill.lengths.timeout < 12 && report.dissections > 0;
+        if is_short && !is_told("clock-in-danger", Some("critical"), "") {
+            return Some("nobody heard that a clock was in danger".into());
         }
         let alarms = self.reader().alarms(u32::MAX).unwrap();
         let unheard = alarms.iter().find(|(_, _, kind, message)| {
@@ -262,6 +288,7 @@ impl Arena {
         // Clocks are short here, so that one may be in danger. None of these is ever due.
         let never = [
             "contradiction",
+            "bond held up",
             "game lost",
             "proof rejected",
             "false commitment cemented",
@@ -274,6 +301,10 @@ impl Arena {
             if *severity == Severity::Critical && (is_doubt || never.contains(&kind.as_str())) {
                 wrong.push(format!("alarm of {kind}: {message}"));
             }
+        }
+        let is_at_odds = |message: &str| message.contains("not at one on whether our account");
+        if let Some((.., message)) = alarms.iter().find(|(.., message)| is_at_odds(message)) {
+            wrong.push(message.clone());
         }
         let steps = reader.operation_steps().unwrap();
         if steps.iter().any(|(_, row)| row.step == "refused") {

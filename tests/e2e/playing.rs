@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use watchtower::config::Mode;
 use watchtower::protocol::Level;
-use watchtower::sim::{Drill, Weather, suite};
+use watchtower::sim::{Act, Deed, Drill, Strategy, Weather, suite};
 
-use crate::arena::{Arena, Came, mode, named};
+use crate::arena::{self, Arena, Came, mode, named};
 
 /// Played in every run: one of each kind of opponent and of fault.
 const SLICE: &[&str] = &[
@@ -192,4 +192,72 @@ fn bailout_plays_what_is_staked_gets_the_bond_home_and_ends() {
         arena.step();
     }
     assert_eq!(arena.verdict(), None);
+}
+
+#[test]
+fn where_nobody_lies_nothing_is_sent_and_nobody_is_woken() {
+    let mut drill = named("pvm_proof_1");
+    for opponent in &mut drill.opponents {
+        opponent.strategy = Strategy::Honest;
+    }
+    let mut arena = Arena::defended(&drill);
+    for _ in 0..35 {
+        assert_eq!(arena.step(), Came::Settled);
+    }
+    arena.stop();
+    assert!(!arena.report().is_bonded, "staked against nobody");
+    assert_eq!(arena.heard(), []);
+    let alarms = arena.reader().alarms(u32::MAX).unwrap();
+    assert!(alarms.is_empty(), "{alarms:?}");
+    assert!(arena.reader().operation_steps().unwrap().is_empty());
+}
+
+/// Our bond lies above a true commitment that nobody but a liar stands on: bailout, which publishes
+/// nothing, says until when that can be helped; defend helps, and the bond comes home.
+#[test]
+fn bailout_says_what_it_may_not_do_for_the_bond_and_defend_does_it() {
+    let mut arena = Arena::new(&named("pvm_proof_second_period"));
+    arena.start(Mode::Observe);
+    arena.settle();
+    while arena.reader().own_commitments(&arena.rollup).unwrap().len() < 3 {
+        assert_eq!(arena.step(), Came::Settled);
+    }
+    arena.step();
+    let own = arena.reader().own_commitments(&arena.rollup).unwrap();
+    arena.stop();
+    let (rollup, defender) = (arena.rollup, arena.defender);
+    let commitment = own.last().unwrap().1;
+    let publish = Act::one(defender, Deed::Publish { rollup, commitment });
+    arena.shared.with(|scenario| {
+        scenario.act(&publish).unwrap();
+        scenario.advance().unwrap();
+    });
+    assert!(arena.report().is_bonded);
+    let alarms_of = |arena: &Arena| {
+        let all = arena.reader().alarms(u32::MAX).unwrap().into_iter();
+        let of = all.filter(|(_, _, kind, _)| kind == "bond held up");
+        of.map(|(.., message)| message).collect::<Vec<_>>()
+    };
+
+    arena.start(Mode::Bailout);
+    arena.settle();
+    arena.step();
+    let said = alarms_of(&arena);
+    assert!(
+        matches!(&said[..], [one] if one.contains("start the tower in defend before level")),
+        "{said:?}"
+    );
+    let published = |arena: &Arena| arena.newest_deeds().contains(&arena::Deed::Publication);
+    assert!(!published(&arena));
+    arena.stop();
+
+    arena.start(Mode::Defend);
+    arena.settle();
+    arena.step();
+    assert!(published(&arena), "what the bond rests on");
+    arena.run();
+    let report = arena.report();
+    assert!(report.is_won() && !report.is_bonded, "{report:?}");
+    arena.stop();
+    assert_eq!(alarms_of(&arena), said, "nothing was held up any more");
 }

@@ -1,11 +1,13 @@
 //! Concerns of the policy, in the words of alarms.
 
+use std::collections::BTreeSet;
+
 use crate::crypto::Dialect;
 use crate::journal::{Alarm, Severity};
 use crate::operation::Notice;
-use crate::protocol::{Dialected, RollupAddress};
+use crate::protocol::{Dialected, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
-use crate::tower::policy::Concern;
+use crate::tower::policy::{Concern, Situation};
 
 /// The alarm of a concern.
 pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) -> Alarm {
@@ -151,6 +153,41 @@ pub(super) fn alarm(rollup: RollupAddress, dialect: Dialect, concern: &Concern) 
         subject,
         message,
     }
+}
+
+/// The alarm of a node that counts other opponents of ours than follow from what was published. The
+/// games to open follow from the latter alone.
+pub(super) fn of_conflicts(
+    situation: &Situation<'_>,
+    told: Option<&BTreeSet<PublicKeyHash>>,
+) -> Option<Alarm> {
+    let me = situation.account.address;
+    let conflicts = situation.stakes.conflicts().into_iter();
+    let ours: BTreeSet<_> = conflicts
+        .filter_map(|conflict| match (conflict.staker, conflict.other_staker) {
+            (one, other) if one == me => Some(other),
+            (one, other) if other == me => Some(one),
+            _ => None,
+        })
+        .collect();
+    let differ: Vec<_> = told?
+        .symmetric_difference(&ours)
+        .map(ToString::to_string)
+        .collect();
+    if differ.is_empty() {
+        return None;
+    }
+    let differ = differ.join(", ");
+    Some(Alarm {
+        rollup: Some(situation.rollup),
+        level: Some(situation.head),
+        severity: Severity::Warning,
+        kind: alarms::NODE,
+        subject: format!("conflicts {differ}"),
+        message: format!(
+            "the node and the published commitments are not at one on whether our account is in conflict with {differ}: what was published counts"
+        ),
+    })
 }
 
 /// The alarm of what happened to an operation, if it deserves one.

@@ -14,6 +14,7 @@ mod files;
 mod hands;
 mod news;
 mod observe;
+mod pace;
 mod player;
 mod record;
 mod rehearsal;

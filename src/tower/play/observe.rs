@@ -19,6 +19,8 @@ pub(super) struct Seen {
     pub(super) constants: Arc<ChainConstants>,
     pub(super) account: Account,
     pub(super) games: Vec<SeenGame>,
+    /// Accounts in conflict with us as the node counts them, where it says so: a cross-check.
+    pub(super) conflicts: Option<BTreeSet<PublicKeyHash>>,
 }
 
 /// Asks everything that play decides from.
@@ -35,6 +37,11 @@ pub(super) async fn observe(
     let balance: Mutez = client.account(&me, block).await?.balance;
     let bonded: BTreeSet<_> = at.stakers().await?.into_iter().collect();
     let is_bonded = bonded.contains(&me);
+    let conflicts = match is_bonded {
+        // Whatever keeps it from answering, nothing rests on it.
+        true => at.conflicts(&me).await.ok(),
+        false => Some(Vec::new()),
+    };
     // Our own games first: whoever plays with us matters too.
     let mut views: BTreeMap<_, _> = at.games(&me).await?.into_iter().collect();
     let mut others: BTreeSet<_> = fighters.iter().copied().collect();
@@ -67,5 +74,6 @@ pub(super) async fn observe(
             is_bonded,
         },
         games: games.collect(),
+        conflicts: conflicts.map(|all| all.into_iter().map(|one| one.other).collect()),
     })
 }

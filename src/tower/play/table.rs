@@ -14,6 +14,7 @@ use super::desk::{Done, Found, Order, Task as Job, move_of};
 use super::hands::intention;
 use super::news::{PlayNews, news_of};
 use super::observe::Seen;
+use super::pace::Pace;
 use super::record::{self, At, Last};
 use crate::config::{Mode, PlayConfig};
 use crate::game::{Facts, Machine};
@@ -34,9 +35,6 @@ use crate::tower::policy::{
 mod shown;
 
 use shown::position_news;
-
-/// Blocks that one of our moves takes, from seeing the position to inclusion.
-const BLOCKS_PER_MOVE: u32 = 3;
 
 /// Everything that a plan is made from.
 #[derive(Clone, Copy)]
@@ -91,6 +89,7 @@ pub(super) struct Table {
     /// What stands in the way of an answer: its kind, and what it says.
     obstacles: BTreeMap<Position, (&'static str, String)>,
     moves: BTreeMap<GameName, u32>,
+    pace: Pace,
     games: BTreeMap<GameName, Known>,
     last: Last,
     assertions: Assertions,
@@ -135,6 +134,7 @@ impl Table {
             forecasts: BTreeMap::new(),
             obstacles: BTreeMap::new(),
             moves: BTreeMap::new(),
+            pace: Pace::default(),
             games: BTreeMap::new(),
             last: Last::default(),
             assertions: Assertions::default(),
@@ -166,6 +166,7 @@ impl Table {
                 self.answers.insert(Position(stored.position), answer);
                 let count = self.moves.entry(game).or_default();
                 *count = count.saturating_add(1);
+                self.pace.took(stored.milliseconds);
             }
         }
         let forecasts = reader.forecasts(&game)?.into_iter();
@@ -335,6 +336,7 @@ impl Table {
         if matches!(found.answer, Answer::Move(_)) {
             let count = self.moves.entry(game).or_default();
             *count = count.saturating_add(1);
+            self.pace.took(found.milliseconds);
         }
         self.take_forecast(game, found.position, found.foreseen, outcome);
         match (found.obstacle, &found.answer) {
@@ -394,6 +396,7 @@ impl Table {
         let hold = moment
             .hold
             .max(self.frozen.is_some().then_some(Hold::Contradiction));
+        let delay = moment.seen.constants.minimal_block_delay;
         let situation = Situation {
             rollup: moment.rollup,
             dialect: moment.of_rollup.dialect,
@@ -402,7 +405,7 @@ impl Table {
             choices: Choices {
                 ends_strangers_games: moment.config.ends_strangers_games,
                 fee_reserve: moment.config.fee_reserve,
-                blocks_per_move: BLOCKS_PER_MOVE,
+                blocks_per_move: self.pace.blocks_per_move(delay),
             },
             protocol: moment.seen.constants.protocol,
             constants: &moment.seen.constants.rollup,
@@ -416,6 +419,10 @@ impl Table {
             consents: &consents,
             answers: &self.answers,
         };
+        outcome.alarms.extend(concerns::of_conflicts(
+            &situation,
+            moment.seen.conflicts.as_ref(),
+        ));
         let plan = derive(&situation);
         self.purse = Purse::of(&situation);
         self.work(moment, &plan, &mut outcome);

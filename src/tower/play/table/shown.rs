@@ -3,7 +3,7 @@
 //! Promises: clocks as they stand at a head, forecasts as far as they are known. Refuses to know:
 //! what is done about them.
 
-use super::{BLOCKS_PER_MOVE, Table};
+use super::Table;
 use crate::game::Machine;
 use crate::journal::{Foreseen, GameName};
 use crate::protocol::{GameResult, Level, Player};
@@ -22,6 +22,9 @@ impl Table {
         head: Level,
     ) -> Vec<GameStatus> {
         let machine = Machine::of(seen.constants.protocol);
+        let pace = self
+            .pace
+            .blocks_per_move(seen.constants.minimal_block_delay);
         let ours = seen
             .games
             .iter()
@@ -46,7 +49,7 @@ impl Table {
                 width: game.widest(),
                 our_blocks_left: ours_left,
                 their_blocks_left: theirs_left,
-                slack: our_slack(game, seat, head, machine, BLOCKS_PER_MOVE),
+                slack: our_slack(game, seat, head, machine, pace),
                 moves: self.moves.get(&key).copied().unwrap_or(0),
                 forecast: match &game.forfeit {
                     Some(GameResult::Loser { loser, .. }) => Foreseen::Loser(*loser),
