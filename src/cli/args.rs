@@ -89,6 +89,7 @@ pub(super) enum Command {
     /// Serve the simulated layer 1 that the demo and the tests use
     ///
     /// It answers like a node; blocks come by themselves, and /devnet takes commands.
+    #[command(after_long_help = DEVNET_COMMANDS)]
     Devnet(DevnetArgs),
     /// Replay vector files with the product's own code and compare
     ///
@@ -347,6 +348,18 @@ pub(super) struct DrillArgs {
     pub(super) keep: Option<PathBuf>,
 }
 
+/// What the address takes besides the paths of a node.
+const DEVNET_COMMANDS: &str = "Commands, with curl:
+  GET  /devnet                           accounts with their keys, rollups, contracts, head
+  POST /devnet/bake?count=N              N more blocks
+  POST /devnet/reorg?depth=D&blocks=N    N other blocks instead of the newest D
+  POST /devnet/switch?hash=B...          any known block as the head
+  POST /devnet/act                       signs and injects, as {\"by\":0,\"deeds\":[...]}
+  POST /devnet/hire                      a staker that acts by itself, as {\"account\":3,...}
+  GET, POST /devnet/weather              how the endpoint fails: read, change, send back
+  POST /devnet/preimage                  keeps data for reveals, from its hexadecimal digits
+  GET  /devnet/wasm_2_0_0/HASH           such data";
+
 #[derive(Debug, Args)]
 pub(super) struct DevnetArgs {
     /// Address and port to serve on
@@ -370,7 +383,7 @@ pub(super) struct DevnetArgs {
     /// Another protocol from the end of a level on, such as tallinn@100; may be given again
     #[arg(long, value_name = "PROTOCOL@LEVEL")]
     pub(super) upgrade: Vec<String>,
-    /// Time between blocks
+    /// Time between blocks; 0 for none but those that /devnet/bake asks for
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     pub(super) block_seconds: f64,
     /// Kernel of the rollup; without it, one that does what messages tell it to. One larger than an

@@ -62,7 +62,7 @@ pub(super) fn run(config: &Config, command: &DevnetArgs) -> Result<Exit, Failure
     let options = Options {
         address,
         control: Control::On,
-        block_time: Some(pace.max(FASTEST)),
+        block_time: (!pace.is_zero()).then(|| pace.max(FASTEST)),
         ..Options::local()
     };
     let kernel = kernel(command.kernel.as_deref())?;

@@ -66,6 +66,8 @@ pub struct Header {
     pub round: u32,
     /// Freely chosen bytes.
     pub nonce: [u8; 8],
+    /// The baker's votes: none of any kind.
+    pub votes: u8,
     /// The baker's signature.
     pub signature: [u8; 64],
 }
@@ -95,9 +97,9 @@ impl Header {
                 .raw(self.payload_hash.as_bytes())
                 .u32(self.round)
                 .raw(&self.nonce)
-                // No seed nonce; no vote on liquidity baking.
+                // No seed nonce.
                 .u8(0)
-                .u8(2)
+                .u8(self.votes)
                 .raw(&self.signature);
         }
         writer.into_bytes()
@@ -164,13 +166,34 @@ impl Header {
                 object.insert("payload_round".into(), self.round.into());
                 object.insert("proof_of_work_nonce".into(), hex::encode(self.nonce).into());
                 object.insert("liquidity_baking_toggle_vote".into(), "pass".into());
-                if (Protocol::Oxford..Protocol::Ushuaia).contains(&protocol) {
+                if votes_on_issuance(protocol) {
                     object.insert("adaptive_issuance_vote".into(), "pass".into());
                 }
                 object.insert("signature".into(), signature.into());
             }
         }
         object
+    }
+}
+
+/// Whether bakers under `protocol` vote on adaptive issuance, too (`per_block_votes_repr.ml`).
+const fn votes_on_issuance(protocol: Protocol) -> bool {
+    matches!(
+        protocol,
+        Protocol::Oxford
+            | Protocol::ParisB
+            | Protocol::ParisC
+            | Protocol::Quebec
+            | Protocol::Rio
+            | Protocol::Seoul
+    )
+}
+
+/// The byte of a baker that passes on every vote: two bits for each.
+pub(crate) const fn no_votes(rules: Rules) -> u8 {
+    match rules {
+        Rules::Of(protocol) if votes_on_issuance(protocol) => 0b1010,
+        _ => 0b10,
     }
 }
 

@@ -144,6 +144,13 @@ def main(url, secret, kernel_file):
     assert client.shell.contracts[address].counter() == found["contents"][1]["counter"]
     say("a new account was funded, revealed its key and paid back")
 
+    # Whom the one baker bakes for.
+    baker = client.shell.head.context.delegates()[0]
+    found = included(other, other.delegation(delegate=baker).autofill().sign())
+    assert result_of(found)["status"] == "applied", found
+    assert client.shell.contracts[address].delegate() == baker
+    say("an account chose its delegate")
+
     # Two operations with one counter: at the same fee the second is refused and told its price. A
     # block may come in between; then the counter is used.
     first, second = (

@@ -177,6 +177,7 @@ impl Chain {
             ]),
             round,
             nonce: self.config.seed.to_be_bytes(),
+            votes: block::no_votes(predecessor.next_protocol),
             signature: [0; 64],
         }
     }
@@ -253,6 +254,7 @@ pub(super) fn genesis_block(config: &Config) -> Block {
         payload_hash: blake2b(&[]),
         round: 0,
         nonce: [0; 8],
+        votes: block::no_votes(Rules::BeforeGenesis),
         signature: [0; 64],
     };
     let mut block = Block::new(header, Rules::BeforeGenesis, Rules::Genesis);

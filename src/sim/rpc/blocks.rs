@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Reply, Request, View, contracts, helpers, query, rollups, shell, version};
 use crate::crypto::Dialect;
 use crate::protocol::{BlockHash, Level, Protocol};
-use crate::sim::block::{Block, PASSES};
+use crate::sim::block::{Block, PASSES, Rules};
 use crate::sim::context::Context;
 use crate::sim::parameters::blocks_per_cycle;
 use crate::sim::receipts::Shown;
@@ -199,7 +199,7 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
             {"max_size": 524_288},
         ]),
     );
-    if block.protocol == crate::sim::block::Rules::Genesis {
+    if block.protocol == Rules::Genesis {
         return object.into();
     }
     let baker = view.chain.config().baker;
@@ -214,6 +214,12 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
     object.insert("deactivated".into(), json!([]));
     object.insert("balance_updates".into(), json!([]));
     object.insert("liquidity_baking_toggle_ema".into(), 0.into());
+    let Rules::Of(protocol) = block.protocol else {
+        return object.into();
+    };
+    if (Protocol::Oxford..=Protocol::Seoul).contains(&protocol) {
+        object.insert("adaptive_issuance_vote_ema".into(), 0.into());
+    }
     object.insert("implicit_operations_results".into(), json!([]));
     object.insert("proposer_consensus_key".into(), json!(baker));
     object.insert("baker_consensus_key".into(), json!(baker));
@@ -221,7 +227,18 @@ fn metadata(view: View<'_>, block: &Block) -> Value {
         "consumed_milligas".into(),
         block.consumed_milligas.to_string().into(),
     );
-    object.insert("dal_attestation".into(), "0".into());
+    if protocol >= Protocol::ParisB {
+        object.insert("dal_attestation".into(), "0".into());
+    }
+    if protocol >= Protocol::Tallinn {
+        for unknown in [
+            "all_bakers_attest_activation_level",
+            "attestations",
+            "preattestations",
+        ] {
+            object.insert(unknown.into(), Value::Null);
+        }
+    }
     object.into()
 }
 

@@ -139,6 +139,14 @@ fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Resu
     let mut all = Vec::new();
     let mut managers = BTreeMap::new();
     for json in operations {
+        // They name the protocol that is to apply them.
+        let named = json.get("protocol").and_then(Value::as_str);
+        if named != Some(before.protocol.hash_text()) {
+            let expected = before.protocol.hash_text();
+            return Err(Reply::bad_request(format!(
+                "Failed to parse the request body: At /protocol, expected {expected}"
+            )));
+        }
         let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
         let hash = signed.hash(form).map_err(Reply::bad_request)?;
         let valid = validate(&before, form, &signed, Signatures::Checked).map_err(refused)?;

@@ -240,3 +240,24 @@ fn malformed_names_in_a_path_are_told() {
     assert_eq!(of_chain("test"), Reply::not_found());
     assert_eq!(of_chain("NetXdQprcVkpaWU"), Reply::not_found());
 }
+
+#[test]
+fn metadata_has_what_each_protocol_tells() {
+    let keys = |protocol| {
+        let (scenario, _) = with_rollup(short(protocol));
+        let Reply::Ok(Value::Object(metadata)) = get(&scenario, "metadata") else {
+            panic!("no metadata");
+        };
+        let asked = [
+            "adaptive_issuance_vote_ema",
+            "dal_attestation",
+            "all_bakers_attest_activation_level",
+            "attestations",
+        ];
+        asked.map(|key| metadata.contains_key(key))
+    };
+    assert_eq!(keys(Protocol::Mumbai), [false, false, false, false]);
+    assert_eq!(keys(Protocol::Oxford), [true, false, false, false]);
+    assert_eq!(keys(Protocol::Quebec), [true, true, false, false]);
+    assert_eq!(keys(Protocol::Tallinn), [false, true, true, true]);
+}

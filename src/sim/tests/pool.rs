@@ -381,6 +381,9 @@ async fn simulation_runs_at_the_level_asked_and_preapplication_in_sequence() {
         let result = &applied[nth]["contents"][0]["metadata"]["operation_result"];
         assert_eq!(result["status"], "applied", "{applied}");
     }
+    let mut other = first.clone();
+    other["protocol"] = Protocol::Tallinn.hash_text().into();
+    assert_eq!(post(&endpoint, &path, &json!([other])).await.0, 400);
     let refused = |errors: Value| errors[0]["id"].as_str().unwrap().to_owned();
     let (status, errors) = post(&endpoint, &path, &json!([first, again])).await;
     assert_eq!(status, 500);
