@@ -312,7 +312,10 @@ impl Work {
                 }
             }
             Err(error) => {
-                complain(&error);
+                // Once is enough: it goes on for as long as the disk is full.
+                if self.speechless == 0 {
+                    complain(&error);
+                }
                 self.speechless = self.speechless.saturating_add(1);
                 let is_told = self
                     .cried
