@@ -113,8 +113,8 @@ impl Script {
         }
         Err(RuleError::InvalidConstant {
             location: 0,
-            expected_type: self.parameter_json(),
-            wrong_expression: json,
+            expected_type: Box::new(self.parameter_json()),
+            wrong_expression: Box::new(json),
         }
         .into())
     }
@@ -139,8 +139,8 @@ impl Script {
         }
         Err(RuleError::InconsistentTypes {
             loc: -1,
-            first_type: self.parameter_json(),
-            other_type: of_type.json(),
+            first_type: Box::new(self.parameter_json()),
+            other_type: Box::new(of_type.json()),
         })
     }
 

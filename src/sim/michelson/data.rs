@@ -296,8 +296,8 @@ impl Checker {
                 if told != *inner {
                     return Err(RuleError::InconsistentTypes {
                         loc: i64::try_from(value.location).unwrap_or(-1),
-                        first_type: inner.json(),
-                        other_type: told.json(),
+                        first_type: Box::new(inner.json()),
+                        other_type: Box::new(told.json()),
                     }
                     .into());
                 }
@@ -365,8 +365,8 @@ fn opened(value: &Expr) -> Option<(&Expr, Expr, &Expr)> {
 fn not_of(of_type: &Type, value: &Expr) -> RuleError {
     RuleError::InvalidConstant {
         location: value.location,
-        expected_type: of_type.json(),
-        wrong_expression: value.json(),
+        expected_type: Box::new(of_type.json()),
+        wrong_expression: Box::new(value.json()),
     }
 }
 

@@ -230,7 +230,7 @@ impl Reader {
             }
             ("pair", [_, _, ..]) => {
                 check_annotations(loc, &annots)?;
-                self.pair(loc, args, place, depth)
+                self.pair(args, place, depth)
             }
             ("or", [one, other]) => {
                 check_annotations(loc, &annots)?;
@@ -290,19 +290,13 @@ impl Reader {
     }
 
     /// `pair t1 ... tn` is `pair t1 (... (pair tn-1 tn))`; names on its parts mean nothing.
-    fn pair(
-        &mut self,
-        loc: usize,
-        args: &[Expr],
-        place: Place,
-        depth: usize,
-    ) -> Result<Type, RuleError> {
+    fn pair(&mut self, args: &[Expr], place: Place, depth: usize) -> Result<Type, RuleError> {
         let depth = depth
             .checked_sub(1)
             .ok_or(RuleError::TooManyRecursiveCalls {})?;
         let (one, other) = match args {
             [one, other] => (one, self.read(&unnamed(other), place, depth)),
-            [one, rest @ ..] => (one, self.pair(loc, rest, place, depth)),
+            [one, rest @ ..] => (one, self.pair(rest, place, depth)),
             [] => return Err(RuleError::TooManyRecursiveCalls {}),
         };
         let one = self.read(&unnamed(one), place, depth)?;

@@ -317,12 +317,12 @@ fn typed_calls_say_what_they_carry() {
             json!([elt("a"), elt("b")]),
         ),
         (
-            of("set", &[int.clone()]),
+            of("set", std::slice::from_ref(&int)),
             json!([number("-10"), number("-9"), number("2")]),
         ),
         (
             of("option", &[simple("key_hash")]),
-            of("Some", &[tz1.clone()]),
+            of("Some", std::slice::from_ref(&tz1)),
         ),
         (
             simple("address"),
@@ -359,7 +359,7 @@ fn typed_calls_say_what_they_carry() {
         ),
         (comb, of("Pair", &[number("1"), text("a")]), constant),
         (
-            of("set", &[int.clone()]),
+            of("set", std::slice::from_ref(&int)),
             json!([number("2"), number("2")]),
             "michelson_v1.duplicate_set_values_in_literal",
         ),
