@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::pvm::slow::{Openings, SlowEngine};
 use crate::pvm::{Engine, Environment, LONGEST_RUN, ReferenceEngine, Reveals};
 
-/// Where hashes of kernels' blocks are kept.
+/// Where what runs of a kernel have in common is kept.
 #[must_use]
 pub fn openings(data_dir: &Path) -> Openings {
     Openings::kept_in(data_dir.join("openings"))

@@ -426,13 +426,13 @@ impl Course {
     fn evaluate(&mut self, opening: &Arc<Opening>) -> Result<(), RunError> {
         self.machine.state.save_fallback()?;
         let fault = |fault: crate::wasm::fault::Fault| gave_up(fault.into());
-        let eval = opening.evaluation(self.purpose).map_err(fault)?;
         let running = crate::pvm::Running::Eval;
         self.machine.state.phase = Phase::Running(running, crate::merkle::Tree::empty());
         let begun = self.tick();
-        match Native::new(opening, eval.clone(), begun, self.purpose) {
+        match Native::new(opening, begun, self.purpose) {
             Ok(native) => self.inside = Inside::Native(Box::new(native)),
             Err(crate::wasm::run::RunError::Declined(_)) => {
+                let eval = opening.evaluation(self.purpose).map_err(fault)?;
                 self.machine.run = Some(super::machine::Run::Eval(eval));
                 self.inside = Inside::Exact;
             }

@@ -11,7 +11,6 @@ use crate::pvm::{Environment, NotJudgeable, Phase, RunError, Running, Status, St
 use crate::wasm::encoding::{Stored, Style, Target};
 use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
 use crate::wasm::fault::Fault;
-use crate::wasm::init::EvalState;
 use crate::wasm::instance::Value;
 use crate::wasm::run;
 
@@ -76,12 +75,11 @@ fn failed(fault: Fault) -> RunError {
 impl Native {
     pub(super) fn new(
         opening: &Arc<Opening>,
-        first: EvalState,
         from: u128,
         purpose: Purpose,
     ) -> Result<Self, run::RunError> {
         Ok(Self {
-            run: run::Run::new(opening.compiled()?, first)?,
+            run: opening.run(purpose)?,
             from,
             purpose,
         })

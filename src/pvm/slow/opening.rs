@@ -3,20 +3,25 @@
 //! Why: on a large kernel these are nearly all ticks, and they depend on the kernel's bytes and the
 //! version alone. Promises: computed once, shared by all runs in the process; the inside of the run
 //! at any tick of it, by single ticks' rule; states that were hashed are kept, in bounded number,
-//! so that a later question writes only what changed since; what takes longest by far, hashing the
-//! blocks of the module, is kept on disk for the next process. Refuses to know: the rest of the state.
+//! so that a later question writes only what changed since. Two things are kept on disk for the
+//! next process: the hashes of the module's blocks, which take longest by far, and the module as run
+//! mode compiles it, with the tick and the native state at the end: with these, runs begin at once,
+//! and the kernel is parsed again only when a state is asked for. They are written behind the back of
+//! the run. Refuses to know: the rest of the state.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
 use super::host::Imports;
 use super::machine::{Run, entered, linked, stack_size_limit, stuck_with};
+use crate::codec::{DecodeError, Reader};
 use crate::crypto::Hash;
 use crate::merkle::Tree;
 use crate::protocol::PvmVersion;
 use crate::pvm::Stuck;
-use crate::pvm::folder::Folder;
+use crate::pvm::folder::Saved;
 use crate::wasm::decode::DecodeKont;
 use crate::wasm::encoding::Style;
 use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
@@ -24,12 +29,14 @@ use crate::wasm::fault::Fault;
 use crate::wasm::init::{EvalState, InitKont, InitState, LinkState};
 use crate::wasm::instance::{ModuleKey, Value};
 use crate::wasm::lazy::LazyVec;
-use crate::wasm::run::{self, Compiled};
+use crate::wasm::run::{self, Beginning, Compiled};
 
 /// States of one opening kept at most.
 const RUNGS: usize = 48;
 /// Blocks of a kernel from which their hashes are kept on disk; fewer are hashed as quickly.
 const WORTH_KEEPING: usize = 1_000;
+/// Bytes of a kernel from which the beginning of its runs is kept on disk; others are as quickly there.
+const LARGE: usize = 1 << 13;
 /// Ticks that are taken at once.
 const STRIDE: u64 = 1 << 40;
 
@@ -51,14 +58,53 @@ struct Rung {
     run: Run,
 }
 
+/// The end of an opening, from disk.
+#[derive(Debug)]
+struct Kept {
+    last: u64,
+    compiled: Compiled,
+    beginning: Beginning,
+}
+
+impl Kept {
+    fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes);
+        let last = from.array("tick").map(u64::from_le_bytes)?;
+        let (compiled, beginning) = Compiled::from_bytes(from.rest())?;
+        Ok(Self {
+            last,
+            compiled,
+            beginning,
+        })
+    }
+}
+
+/// The first state of evaluation, found when it is asked for.
+#[derive(Debug)]
+struct FirstOf {
+    opening: Arc<Opening>,
+    purpose: Purpose,
+}
+
+impl run::First for FirstOf {
+    fn state(&self) -> Result<EvalState, Fault> {
+        self.opening.evaluation(self.purpose)
+    }
+}
+
 /// One kernel's opening. Tick 0 is the state right after the snapshot.
 #[derive(Debug)]
 pub(super) struct Opening {
     kernel: Vec<u8>,
     version: PvmVersion,
-    folder: Folder,
-    /// What it is called there.
-    name: Hash,
+    /// On disk, the hashes of its blocks.
+    blocks: Saved,
+    /// On disk, how its runs begin.
+    begins: Saved,
+    kept: OnceLock<Option<Kept>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the beginning of runs was written, or need not be.
+    written: AtomicBool,
     rungs: Mutex<BTreeMap<u64, Rung>>,
     end: OnceLock<(u64, End)>,
     /// Last tick of parsing, and first tick after linking.
@@ -182,13 +228,17 @@ impl Rung {
 }
 
 impl Opening {
-    /// The opening of a kernel; hashes of its blocks are kept in this folder under this name.
-    pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, folder: Folder, name: Hash) -> Self {
+    /// The opening of a kernel; hashes of its blocks and how its runs begin are kept in these files.
+    pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, blocks: Saved, begins: Saved) -> Self {
+        let written = AtomicBool::new(kernel.len() < LARGE || !begins.is_on_disk());
         Self {
             kernel,
             version,
-            folder,
-            name,
+            blocks,
+            begins,
+            kept: OnceLock::new(),
+            writing: Mutex::default(),
+            written,
             rungs: Mutex::default(),
             end: OnceLock::new(),
             parts: OnceLock::new(),
@@ -210,6 +260,29 @@ impl Opening {
         if let Some(end) = self.end.get() {
             return Ok(end.clone());
         }
+        if let Some(kept) = self.kept() {
+            let end = self.end.get_or_init(|| (kept.last, End::Evaluates));
+            return Ok(end.clone());
+        }
+        self.walk()
+    }
+
+    /// What an earlier process has left, if it is whole.
+    fn kept(&self) -> Option<&Kept> {
+        let load = || {
+            if self.kernel.len() < LARGE {
+                return None;
+            }
+            let kept = Kept::parse(&self.begins.load()?);
+            let failed =
+                |error| tracing::warn!(%error, "the beginning of runs on disk is not used");
+            kept.map_err(failed).ok()
+        };
+        self.kept.get_or_init(load).as_ref()
+    }
+
+    /// Goes through the whole opening.
+    fn walk(&self) -> Result<(u64, End), Fault> {
         let mut rung = Self::first();
         let mut walked = rung.parse(self, u64::MAX)?;
         let parsed = rung.tick;
@@ -230,7 +303,12 @@ impl Opening {
         if let (End::Evaluates, Run::Eval(eval)) = (&end, rung.run) {
             self.evaluation.get_or_init(|| eval);
         }
-        Ok(self.end.get_or_init(|| (rung.tick, end)).clone())
+        let (tick, known) = self.end.get_or_init(|| (rung.tick, end)).clone();
+        if tick != rung.tick {
+            let lost = format!("an opening of {} ticks, known with {tick}", rung.tick);
+            return Err(Fault::Unencodable(lost));
+        }
+        Ok((tick, known))
     }
 
     /// Last tick of parsing, first tick after linking, and the last tick of all.
@@ -243,6 +321,9 @@ impl Opening {
     /// The inside of the run at a tick up to the last one.
     pub(super) fn run_at(&self, tick: u64) -> Result<Run, Fault> {
         let (end, _) = self.end()?;
+        if self.kept().is_some() && self.evaluation.get().is_none() {
+            self.walk()?;
+        }
         // From the end of parsing on, everything holds the parsed blocks: they are written to the
         // tree once, before the containers part.
         let below = |tick: u64| {
@@ -283,7 +364,7 @@ impl Opening {
 
     /// Takes the hashes of the parsed blocks from the folder, if they are there.
     fn recall_blocks(&self, run: &mut Run) -> Result<(), Fault> {
-        let (Run::Decode(kont, _), Some(bytes)) = (run, self.folder.load(&self.name)) else {
+        let (Run::Decode(kont, _), Some(bytes)) = (run, self.blocks.load()) else {
             return Ok(());
         };
         let (hashes, rest) = bytes.as_chunks::<32>();
@@ -293,7 +374,8 @@ impl Opening {
                 tracing::warn!("hashes of a kernel's blocks on disk are not its own: not used");
                 return Ok(());
             }
-            self.recalled.store(true, Ordering::Relaxed);
+            let waits = self.kept().is_some();
+            self.recalled.store(!waits, Ordering::Relaxed);
             allocations.know_blocks(&hashes)
         })
     }
@@ -309,7 +391,7 @@ impl Opening {
             };
             if hashes.len() >= WORTH_KEEPING {
                 let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-                self.folder.keep(&self.name, &bytes);
+                self.blocks.keep(&bytes);
             }
             allocations.know_blocks(&hashes)
         })
@@ -347,6 +429,9 @@ impl Opening {
                 return Ok(eval);
             }
         }
+        if self.evaluation.get().is_none() {
+            self.walk()?;
+        }
         match self.evaluation.get() {
             Some(eval) => Ok(eval.clone()),
             None => Err(Fault::Unencodable("no evaluation begins here".to_owned())),
@@ -354,12 +439,64 @@ impl Opening {
     }
 
     /// The module, compiled for run mode; why it is not, otherwise.
-    pub(super) fn compiled(&self) -> Result<&Compiled, run::RunError> {
+    fn compiled(&self) -> Result<&Compiled, run::RunError> {
         let compiled = self.compiled.get_or_init(|| {
             let mut eval = self.evaluation(Purpose::Reach)?;
             Compiled::new(&mut eval)
         });
         compiled.as_ref().map_err(Clone::clone)
+    }
+
+    /// A run of the module, at the first tick of evaluation.
+    pub(super) fn run(self: &Arc<Self>, purpose: Purpose) -> Result<run::Run, run::RunError> {
+        if let Some(kept) = self.kept() {
+            let first = FirstOf {
+                opening: Arc::clone(self),
+                purpose,
+            };
+            let beginning = kept.beginning.clone();
+            return Ok(run::Run::with_first(
+                &kept.compiled,
+                beginning,
+                Arc::new(first),
+            ));
+        }
+        let eval = self.evaluation(purpose)?;
+        let compiled = self.compiled()?;
+        if !self.written.swap(true, Ordering::Relaxed) {
+            self.keep_beginning(compiled.clone(), eval.clone())?;
+        }
+        run::Run::new(compiled, eval)
+    }
+
+    /// Writes how runs begin, behind the back of this one.
+    fn keep_beginning(&self, compiled: Compiled, mut eval: EvalState) -> Result<(), Fault> {
+        let (last, _) = self.end()?;
+        let file = self.begins.clone();
+        let write = move || {
+            let Ok(beginning) = Beginning::of(&compiled, &mut eval) else {
+                return;
+            };
+            if let Some(bytes) = compiled.to_bytes(&beginning) {
+                file.keep(&[&last.to_le_bytes(), bytes.as_slice()].concat());
+            }
+        };
+        *locked(&self.writing) = Some(std::thread::spawn(write));
+        Ok(())
+    }
+
+    /// Waits until what is being written to disk is there.
+    pub(super) fn settle(&self) {
+        let writing = locked(&self.writing).take();
+        if writing.is_some_and(|writing| writing.join().is_err()) {
+            tracing::warn!("the beginning of a kernel's runs was not written");
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

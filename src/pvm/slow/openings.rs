@@ -1,5 +1,10 @@
 //! Openings that runs share: in this process's memory, and on disk for the next one.
 //!
+//! On disk are, for each kernel and version, the hashes of the module's blocks, and the module as run
+//! mode compiles it with the native state that its runs begin with: a run needs nothing else until a
+//! state of it is asked for. The stand-in of mainnet's largest kernel takes some tens of megabytes;
+//! of sixteen files those not used for longest make room.
+//!
 //! Promises: the same answers with and without what is on disk; a file that is damaged, of another
 //! kernel or version, or does not fit the kernel is as if it were not there, and is written again.
 //! Refuses to know: how an opening is computed.
@@ -8,15 +13,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use super::opening::{Opening, locked};
-use crate::crypto::{Hash, blake2b_concat};
+use crate::crypto::Hash;
 use crate::protocol::PvmVersion;
 use crate::pvm::folder::Folder;
 use crate::pvm::{Key, PvmError, State};
+use crate::wasm::run;
 
 /// Openings kept for other runs.
 const KEPT: usize = 4;
 /// Version of the files with hashes of blocks, and of what is hashed.
 const FORMAT: &[u8] = b"watchtower hashes of blocks 1";
+/// Files on disk: two for each kernel.
+const FILES: usize = 16;
 
 type Named = (Hash, PvmVersion);
 type Table = Mutex<Vec<(Named, Arc<Opening>)>>;
@@ -28,15 +36,13 @@ static SHARED: LazyLock<Arc<Table>> = LazyLock::new(Arc::default);
 #[derive(Debug, Clone)]
 pub struct Openings {
     table: Arc<Table>,
-    folder: Folder,
+    blocks: Folder,
+    runs: Folder,
 }
 
 impl Default for Openings {
     fn default() -> Self {
-        Self {
-            table: Arc::clone(&SHARED),
-            folder: Folder::new(None, FORMAT),
-        }
+        Self::over(Arc::clone(&SHARED), None)
     }
 }
 
@@ -44,9 +50,28 @@ impl Openings {
     /// The openings of this process; what is worth it is kept in a folder for the next one.
     #[must_use]
     pub fn kept_in(folder: PathBuf) -> Self {
+        Self::over(Arc::clone(&SHARED), Some(folder))
+    }
+
+    fn over(table: Arc<Table>, folder: Option<PathBuf>) -> Self {
+        let of_format = |format| Folder::new(folder.clone(), format).of_at_most(FILES);
         Self {
-            folder: Folder::new(Some(folder), FORMAT),
-            ..Self::default()
+            table,
+            blocks: of_format(FORMAT),
+            runs: of_format(run::FORMAT.as_bytes()),
+        }
+    }
+
+    /// Waits until what is being written to disk is there.
+    pub fn settle(&self) {
+        let openings: Vec<_> = {
+            let kept = locked(&self.table);
+            kept.iter()
+                .map(|(_, opening)| Arc::clone(opening))
+                .collect()
+        };
+        for opening in openings {
+            opening.settle();
         }
     }
 
@@ -55,7 +80,7 @@ impl Openings {
     pub fn afresh(&self) -> Self {
         Self {
             table: Arc::default(),
-            folder: self.folder.clone(),
+            ..self.clone()
         }
     }
 
@@ -78,9 +103,8 @@ impl Openings {
         let Some(kernel) = state.durable.get(&key)? else {
             return Ok(None);
         };
-        let file = blake2b_concat(&[FORMAT, hash.as_bytes(), version.text().as_bytes()]);
-        let opening = Opening::new(kernel, version, self.folder.clone(), file);
-        let opening = Arc::new(opening);
+        let [blocks, run] = [&self.blocks, &self.runs].map(|files| files.of_kernel(&hash, version));
+        let opening = Arc::new(Opening::new(kernel, version, blocks, run));
         if kept.len() >= KEPT {
             kept.remove(0);
         }
@@ -94,6 +118,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::crypto::blake2b;
     use crate::protocol::Level;
     use crate::pvm::slow::verify;
     use crate::pvm::standin::{Shape, kernel};
@@ -133,37 +158,73 @@ mod tests {
         files
     }
 
+    /// What a run file of the slice says. When it changes, what run mode compiles has changed: then
+    /// [`run::FORMAT`] gets another number, so that no process takes what another version compiled.
+    const COMPILED: &str = "311079561c635f7fbcd2cba258f9e7b65fad864cb766ededc4222da45c5a18da watchtower compiled run mode 1";
+
+    #[test]
+    fn the_format_names_what_is_compiled() {
+        let scratch = tempfile::tempdir().unwrap();
+        let kept = Openings::kept_in(scratch.path().to_owned()).afresh();
+        answers(PvmVersion::V5, &kept);
+        kept.settle();
+        let kernel = kernel(Shape::SLICE);
+        let hash = locked(&kept.table)[0].0.0;
+        let content = kept.runs.of_kernel(&hash, PvmVersion::V5).load().unwrap();
+        assert!(content.len() > kernel.len());
+        let digest = blake2b(&content).to_string();
+        let named = format!("{digest} {}", run::FORMAT);
+        assert_eq!(named, COMPILED, "raise run::FORMAT and note the digest");
+    }
+
     #[test]
     fn a_new_process_answers_alike_whatever_is_on_disk() {
         let scratch = tempfile::tempdir().unwrap();
         let kept = Openings::kept_in(scratch.path().to_owned());
         let version = PvmVersion::V5;
+        let in_new_process = |version, what: &str, expected: &[Option<Hash>]| {
+            let new = kept.afresh();
+            assert_eq!(answers(version, &new), expected, "{what}");
+            new.settle();
+        };
         let expected = answers(version, &Openings::default().afresh());
-        assert_eq!(answers(version, &kept.afresh()), expected);
-        let [file] = files(scratch.path()).try_into().unwrap();
-        let whole = std::fs::read(&file).unwrap();
-        assert_eq!(answers(version, &kept.afresh()), expected, "from the file");
+        in_new_process(version, "nothing there", &expected);
+        let there = files(scratch.path());
+        assert_eq!(there.len(), 2, "hashes of blocks, and how runs begin");
+        in_new_process(version, "from the files", &expected);
         let proved = timeline(version, &kept.afresh())
             .prove(PERIOD + 120_000)
             .unwrap();
         verify(&proved.proof, &proved.input).unwrap();
-        // Damaged, it is written again.
-        let mut damaged = whole.clone();
-        damaged[whole.len() / 2] ^= 1;
-        for bytes in [&damaged[..], &whole[..whole.len() - 32]] {
-            std::fs::write(&file, bytes).unwrap();
-            assert_eq!(answers(version, &kept.afresh()), expected, "damaged");
-            assert_eq!(std::fs::read(&file).unwrap(), whole);
+        for file in &there {
+            let whole = std::fs::read(file).unwrap();
+            // Damaged, it is written again.
+            let mut damaged = whole.clone();
+            damaged[whole.len() / 2] ^= 1;
+            for bytes in [&damaged[..], &whole[..whole.len() - 32]] {
+                std::fs::write(file, bytes).unwrap();
+                in_new_process(version, "damaged", &expected);
+                assert!(std::fs::read(file).unwrap() == whole);
+            }
+            // Whole, but of something else.
+            let name = hex::decode(file.file_name().unwrap().to_str().unwrap()).unwrap();
+            let name = Hash::try_from(name.as_slice()).unwrap();
+            let other: Vec<u8> = whole[32..].iter().rev().copied().collect();
+            for folder in [&kept.blocks, &kept.runs] {
+                folder.keep(&name, &other);
+                in_new_process(version, "of others", &expected);
+                assert!(std::fs::read(file).unwrap() == whole);
+            }
+            // Alone.
+            let rest = there.iter().find(|rest| *rest != file).unwrap();
+            std::fs::remove_file(rest).unwrap();
+            in_new_process(version, "the other is gone", &expected);
+            assert_eq!(files(scratch.path()), there);
         }
-        // Whole, but of other blocks.
-        let name = hex::decode(file.file_name().unwrap().to_str().unwrap()).unwrap();
-        let name = Hash::try_from(name.as_slice()).unwrap();
-        let other: Vec<u8> = whole[32..].iter().rev().copied().collect();
-        kept.folder.keep(&name, &other);
-        assert_eq!(answers(version, &kept.afresh()), expected, "of others");
-        assert_eq!(std::fs::read(&file).unwrap(), whole);
-        // Another version is another file.
-        answers(PvmVersion::V4, &kept.afresh());
-        assert_eq!(files(scratch.path()).len(), 2);
+        // Another version has other files.
+        let new = kept.afresh();
+        answers(PvmVersion::V4, &new);
+        new.settle();
+        assert_eq!(files(scratch.path()).len(), 4);
     }
 }

@@ -216,7 +216,6 @@ impl Compiler<'_> {
         let then_scope = self.add_scope(Some((parent, index)), then, None, saved.clone());
         self.controls.push(control(then_scope));
         let empty = self
-            .view
             .blocks
             .get(otherwise.0 as usize)
             .ok_or(Unsupported)?

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::compile::{View, compile_function, integer};
 use super::program::{Function, Kind, Program};
-use crate::wasm::ast::{DataLabel, FuncType, Mutability, NumType, RefType, ValueType};
+use crate::wasm::ast::{DataLabel, FuncType, Instr, Mutability, NumType, RefType, ValueType};
 use crate::wasm::fault::Fault;
 use crate::wasm::instance::{FuncInst, ModuleInst, Ref};
 
@@ -44,10 +44,11 @@ fn items(ty: &FuncType) -> Result<(Vec<ValueType>, Vec<ValueType>), Fault> {
     Ok((ty.params.to_items()?, ty.results.to_items()?))
 }
 
-/// The compiled module and what its compilation read.
+/// The compiled module and what its compilation read, the blocks left out: they stay where they are.
 pub(super) fn build(instance: &mut ModuleInst) -> Result<(Program, View), Fault> {
     let mut signatures = Signatures::default();
     let view = view(instance, &mut signatures)?;
+    let blocks = blocks(instance)?;
     let mut program = Program {
         reserve: 0,
         ..Program::default()
@@ -63,19 +64,23 @@ pub(super) fn build(instance: &mut ModuleInst) -> Result<(Program, View), Fault>
         program.segments.push(bytes.to_vec()?);
     }
     for index in 0..program.functions.len() as u32 {
-        compile_function(&mut program, &view, index);
+        compile_function(&mut program, &view, &blocks, index);
     }
     // A branch and the return after it may both come unannounced; then the end of the run.
     program.reserve = program.reserve * 2 + 64;
     Ok((program, view))
 }
 
-fn view(instance: &mut ModuleInst, signatures: &mut Signatures) -> Result<View, Fault> {
-    let mut blocks = Vec::new();
-    for index in 0..instance.allocations.blocks.len() {
-        let mut block = instance.allocations.blocks.get(index)?.clone();
-        blocks.push(block.instructions.to_items()?);
+fn blocks(instance: &mut ModuleInst) -> Result<Vec<Vec<Instr>>, Fault> {
+    let blocks = &mut instance.allocations.blocks;
+    let mut all = Vec::new();
+    for index in 0..blocks.len() {
+        all.push(blocks.read(index)?.instructions.to_items()?);
     }
+    Ok(all)
+}
+
+fn view(instance: &mut ModuleInst, signatures: &mut Signatures) -> Result<View, Fault> {
     let mut types = Vec::new();
     let mut numbers = Vec::new();
     for ty in instance.types.to_items()? {
@@ -85,7 +90,6 @@ fn view(instance: &mut ModuleInst, signatures: &mut Signatures) -> Result<View, 
     }
     let globals = instance.globals.to_items()?;
     Ok(View {
-        blocks,
         types,
         signatures: numbers,
         mutable: globals

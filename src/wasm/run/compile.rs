@@ -114,10 +114,9 @@ pub(super) enum StubUse {
     Table(usize, Vec<usize>),
 }
 
-/// What compiling a function needs of the module.
-#[derive(Debug)]
+/// What compiling a function, and finding the exact state again, needs of the module besides blocks.
+#[derive(Debug, PartialEq)]
 pub(super) struct View {
-    pub(super) blocks: Vec<Vec<Instr>>,
     /// Types with only integers; `None` for others.
     pub(super) types: Vec<Option<(Vec<NumType>, Vec<NumType>)>>,
     pub(super) signatures: Vec<u32>,
@@ -140,6 +139,7 @@ pub(super) fn integer(ty: ValueType) -> Option<NumType> {
 pub(super) struct Compiler<'a> {
     pub(super) program: &'a mut Program,
     pub(super) view: &'a View,
+    pub(super) blocks: &'a [Vec<Instr>],
     pub(super) function: u32,
     pub(super) types: Vec<NumType>,
     pub(super) stack: Vec<Entry>,
@@ -160,7 +160,12 @@ pub(super) struct Compiler<'a> {
 }
 
 /// Compiles function `index` at the end of the code, or leaves a single operation that declines.
-pub(super) fn compile_function(program: &mut Program, view: &View, index: u32) {
+pub(super) fn compile_function(
+    program: &mut Program,
+    view: &View,
+    blocks: &[Vec<Instr>],
+    index: u32,
+) {
     let Some(function) = program.functions.get(index as usize).cloned() else {
         return;
     };
@@ -177,7 +182,7 @@ pub(super) fn compile_function(program: &mut Program, view: &View, index: u32) {
     if let Some(slot) = program.functions.get_mut(index as usize) {
         slot.entry = marks.0 as u32;
     }
-    let mut compiler = Compiler::new(program, view, index, &function);
+    let mut compiler = Compiler::new(program, (view, blocks), index, &function);
     if compiler.whole(body, &function).is_ok() {
         return;
     }
@@ -201,12 +206,18 @@ pub(super) fn compile_function(program: &mut Program, view: &View, index: u32) {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(program: &'a mut Program, view: &'a View, index: u32, function: &Function) -> Self {
+    fn new(
+        program: &'a mut Program,
+        (view, blocks): (&'a View, &'a [Vec<Instr>]),
+        index: u32,
+        function: &Function,
+    ) -> Self {
         Self {
             first_site: program.sites.len(),
             first_refund: program.refunds.len(),
             program,
             view,
+            blocks,
             function: index,
             types: function.types.clone(),
             stack: Vec::new(),
@@ -254,8 +265,8 @@ impl<'a> Compiler<'a> {
         if self.controls.len() > DEEPEST {
             return Err(Unsupported);
         }
-        let view = self.view;
-        let block = view.blocks.get(body.0 as usize).ok_or(Unsupported)?;
+        let blocks = self.blocks;
+        let block = blocks.get(body.0 as usize).ok_or(Unsupported)?;
         for (index, instr) in block.iter().enumerate() {
             if self.dead {
                 return Ok(());

@@ -9,12 +9,12 @@ use crate::wasm::instance::{MAX_PAGES, MemoryInst, PAGE};
 use crate::wasm::lazy::CHUNK;
 
 /// Flat memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct FlatMemory {
     pub(super) bytes: Vec<u8>,
     /// One mark for each chunk: written since the last settling.
     pub(super) written: Vec<u8>,
-    max: Option<u32>,
+    pub(super) max: Option<u32>,
 }
 
 impl FlatMemory {
@@ -25,6 +25,16 @@ impl FlatMemory {
             bytes,
             max: instance.ty.0.max.map(|max| max as u32),
         })
+    }
+
+    /// Zeros, none of them written.
+    pub(super) fn zeroed(pages: u32, max: Option<u32>) -> Self {
+        let length = pages as usize * PAGE as usize;
+        Self {
+            bytes: vec![0; length],
+            written: vec![0; length.div_ceil(CHUNK)],
+            max,
+        }
     }
 
     pub(super) fn pages(&self) -> u32 {

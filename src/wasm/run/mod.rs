@@ -9,6 +9,7 @@ mod branch;
 mod build;
 mod code;
 mod compile;
+mod kept;
 mod machine;
 mod memory;
 mod pass;
@@ -20,8 +21,11 @@ mod rebuild;
 mod tests;
 mod translate;
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
+pub use kept::FORMAT;
 pub use pass::{pass, skip};
 
 use compile::View;
@@ -30,7 +34,7 @@ use memory::FlatMemory;
 use program::{Kind, Program};
 use rebuild::{FramePlace, Rebuilder, inconsistent};
 
-use crate::wasm::ast::DataLabel;
+use crate::wasm::ast::{DataLabel, Instr};
 use crate::wasm::config::{
     Admin, AnyFrame, Config, FrameStack, LabelKont, LabelStack, RevealRequest, StepKont,
 };
@@ -133,17 +137,58 @@ impl Compiled {
     }
 }
 
+/// The native state that every run of a module begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beginning {
+    module: ModuleKey,
+    /// The function that is called first.
+    entry: u32,
+    /// Registers of the first call; kernels have none.
+    arguments: Vec<u64>,
+    limit: i32,
+    globals: Vec<u64>,
+    dropped: Vec<bool>,
+    memory: FlatMemory,
+}
+
+/// Finds the exact state that a run begins with, when it is asked for.
+pub trait First: Debug + Send + Sync {
+    /// The state.
+    ///
+    /// # Errors
+    /// [`Fault`] when it cannot be found.
+    fn state(&self) -> Result<EvalState, Fault>;
+}
+
+/// The exact state that a run began with; its registry follows the run when a state is asked for.
+#[derive(Debug, Clone)]
+enum Origin {
+    Here(Box<EvalState>),
+    /// Nobody has asked for a state yet.
+    Later(Arc<dyn First>),
+}
+
+impl Origin {
+    fn get(&mut self) -> Result<&mut EvalState, Fault> {
+        if let Self::Later(first) = self {
+            *self = Self::Here(Box::new(first.state()?));
+        }
+        match self {
+            Self::Here(state) => Ok(state),
+            Self::Later(_) => Err(inconsistent("its first state")),
+        }
+    }
+}
+
 /// A kernel run.
 #[derive(Debug, Clone)]
 pub struct Run {
     compiled: Compiled,
     machine: Machine,
     phase: Phase,
-    /// The state the run began with; its registry follows the run when a state is asked for.
-    origin: EvalState,
+    origin: Origin,
     module: ModuleKey,
     entry: u32,
-    /// Registers of the first call; kernels have none.
     arguments: Vec<u64>,
     /// Whether the memory is in the registry alone, and the registers are cut.
     folded: bool,
@@ -183,12 +228,12 @@ fn raw_arguments(function: &program::Function, mut arguments: LazyVec<Value>) ->
     same.then(|| arguments.iter().filter_map(raw_of).collect())
 }
 
-impl Run {
-    /// A run of a state at the first tick of evaluation, with its module compiled.
+impl Beginning {
+    /// What runs begin with whose first state is this one, with its module compiled.
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn new(compiled: &Compiled, mut origin: EvalState) -> Result<Self, RunError> {
+    pub fn of(compiled: &Compiled, origin: &mut EvalState) -> Result<Self, RunError> {
         let (module, function, arguments) = first_call(&origin.config)?;
         let FuncInst::Native { func, .. } = function else {
             return Err(RunError::Declined("a host function as the kernel's entry"));
@@ -213,30 +258,63 @@ impl Run {
         if memory.ty.0.min != memory.size() {
             return Err(RunError::Declined("a memory of impossible size"));
         }
+        Ok(Self {
+            entry,
+            arguments,
+            limit,
+            globals: globals
+                .iter()
+                .map(|global| raw_of(&global.value).unwrap_or_default())
+                .collect(),
+            dropped: dropped.iter().map(|label| *label == DataLabel(0)).collect(),
+            memory: FlatMemory::of(memory)?,
+            module,
+        })
+    }
+}
+
+impl Run {
+    /// A run of a state at the first tick of evaluation, with its module compiled.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn new(compiled: &Compiled, mut origin: EvalState) -> Result<Self, RunError> {
+        let beginning = Beginning::of(compiled, &mut origin)?;
+        Ok(Self::begun(
+            compiled,
+            beginning,
+            Origin::Here(Box::new(origin)),
+        ))
+    }
+
+    /// A run whose first state is found when an exact state is asked for.
+    #[must_use]
+    pub fn with_first(compiled: &Compiled, beginning: Beginning, first: Arc<dyn First>) -> Self {
+        Self::begun(compiled, beginning, Origin::Later(first))
+    }
+
+    fn begun(compiled: &Compiled, beginning: Beginning, origin: Origin) -> Self {
         let machine = Machine {
             registers: Vec::new(),
             start: 0,
             pc: 0,
             suspended: Vec::new(),
             now: 0,
-            memory: FlatMemory::of(memory)?,
-            globals: globals
-                .iter()
-                .map(|global| raw_of(&global.value).unwrap_or_default())
-                .collect(),
-            dropped: dropped.iter().map(|label| *label == DataLabel(0)).collect(),
-            limit,
+            memory: beginning.memory,
+            globals: beginning.globals,
+            dropped: beginning.dropped,
+            limit: beginning.limit,
         };
-        Ok(Self {
+        Self {
             compiled: compiled.clone(),
             machine,
             phase: Phase::Fresh,
             origin,
-            module,
-            entry,
-            arguments,
+            module: beginning.module,
+            entry: beginning.entry,
+            arguments: beginning.arguments,
             folded: false,
-        })
+        }
     }
 
     /// Bytes of the kernel's memory.
@@ -272,7 +350,7 @@ impl Run {
         if !self.folded {
             return Ok(());
         }
-        let instance = self.origin.registry.read(&self.module)?;
+        let instance = self.origin.get()?.registry.read(&self.module)?;
         self.machine.memory = FlatMemory::of(instance.memories.read(0)?)?;
         self.machine.restore_registers();
         self.folded = false;
@@ -412,7 +490,7 @@ impl Run {
     pub fn state(&mut self) -> Result<(EvalState, u64), Fault> {
         self.unfold()?;
         match &self.phase {
-            Phase::Fresh => Ok((self.origin.clone(), 0)),
+            Phase::Fresh => Ok((self.origin.get()?.clone(), 0)),
             Phase::Running => {
                 self.settle()?;
                 let place = self.compiled.program.place(self.machine.pc);
@@ -434,7 +512,7 @@ impl Run {
     /// The memory, globals and segments of the registry become those of the run. After the state
     /// was written to the tree, its registry can be given back with [`Self::adopt`].
     fn settle(&mut self) -> Result<(), Fault> {
-        let instance = self.origin.registry.write(&self.module)?;
+        let instance = self.origin.get()?.registry.write(&self.module)?;
         self.machine.memory.settle(instance.memories.write(0)?)?;
         let view = &self.compiled.view;
         let globals = view.global_types.iter().zip(&view.mutable);
@@ -457,7 +535,9 @@ impl Run {
     /// Takes back the registry of a state of this run, whose containers remember what was written
     /// to the tree, so that the next writing is in proportion to what changed since.
     pub fn adopt(&mut self, registry: crate::wasm::instance::Registry) {
-        self.origin.registry = registry;
+        if let Origin::Here(origin) = &mut self.origin {
+            origin.registry = registry;
+        }
     }
 
     /// What the function of a finished run returned, the first result first.
@@ -488,23 +568,49 @@ impl Run {
     /// [`Fault`] of the containers.
     pub fn registry(&mut self) -> Result<crate::wasm::instance::Registry, Fault> {
         self.settle()?;
-        Ok(self.origin.registry.clone())
+        Ok(self.origin.get()?.registry.clone())
+    }
+
+    /// The blocks that the run stands in.
+    fn blocks(&mut self, top: program::Place) -> Result<BTreeMap<i32, Vec<Instr>>, Fault> {
+        let program = Arc::clone(&self.compiled.program);
+        let calls = self.machine.suspended.iter();
+        let calls = calls.filter_map(|call| program.place(call.pc.wrapping_sub(1)));
+        let instance = self.origin.get()?.registry.read(&self.module)?;
+        let mut blocks = BTreeMap::new();
+        for place in calls.chain([top]) {
+            let mut next = Some(place.scope);
+            while let Some(scope) = next.and_then(|scope| program.scopes.get(scope as usize)) {
+                if let std::collections::btree_map::Entry::Vacant(slot) = blocks.entry(scope.body.0)
+                {
+                    let block = instance.allocations.blocks.read(scope.body.0)?;
+                    slot.insert(block.instructions.to_items()?);
+                }
+                next = scope.parent.map(|(parent, _)| parent);
+            }
+        }
+        Ok(blocks)
     }
 
     fn rebuild(
-        &self,
+        &mut self,
         place: program::Place,
         instead: Option<(usize, &[u64])>,
     ) -> Result<EvalState, Fault> {
+        let blocks = self.blocks(place)?;
+        let origin = self.origin.get()?;
+        let registry = origin.registry.clone();
+        let bottom = bottom(origin, self.arguments.len())?;
         let program = &self.compiled.program;
         let rebuilder = Rebuilder {
             program,
             view: &self.compiled.view,
+            blocks: &blocks,
             machine: &self.machine,
             module: &self.module,
         };
         let mut rest = LazyVec::default();
-        rest.cons(self.bottom()?)?;
+        rest.cons(bottom)?;
         for call in &self.machine.suspended {
             let place = program.place(call.pc.wrapping_sub(1));
             rest.cons(rebuilder.frame(FramePlace {
@@ -532,34 +638,9 @@ impl Run {
         Ok(EvalState {
             config: Config {
                 step: StepKont::Start { top, rest },
-                stack_size_limit: self.origin.config.stack_size_limit,
+                stack_size_limit: self.machine.limit,
             },
-            registry: self.origin.registry.clone(),
-        })
-    }
-
-    /// The frame that evaluation began with, its only instruction taken.
-    fn bottom(&self) -> Result<FrameStack<LabelStack>, Fault> {
-        let StepKont::Start {
-            top:
-                AnyFrame {
-                    arity,
-                    frame,
-                    labels: LabelKont::Stack(labels),
-                },
-            ..
-        } = &self.origin.config.step
-        else {
-            return Err(inconsistent("its first frame"));
-        };
-        let mut labels = labels.clone();
-        labels.top.code.instructions.pop()?;
-        let count = i32::try_from(self.arguments.len()).unwrap_or_default();
-        labels.top.code.values = labels.top.code.values.split(count)?.1;
-        Ok(FrameStack {
-            arity: *arity,
-            frame: frame.clone(),
-            labels,
+            registry,
         })
     }
 
@@ -588,6 +669,31 @@ impl Run {
         };
         Ok((state, self.machine.now.saturating_sub(spent + 2)))
     }
+}
+
+/// The frame that evaluation began with, its only instruction taken.
+fn bottom(origin: &EvalState, arguments: usize) -> Result<FrameStack<LabelStack>, Fault> {
+    let StepKont::Start {
+        top:
+            AnyFrame {
+                arity,
+                frame,
+                labels: LabelKont::Stack(labels),
+            },
+        ..
+    } = &origin.config.step
+    else {
+        return Err(inconsistent("its first frame"));
+    };
+    let mut labels = labels.clone();
+    labels.top.code.instructions.pop()?;
+    let count = i32::try_from(arguments).unwrap_or_default();
+    labels.top.code.values = labels.top.code.values.split(count)?.1;
+    Ok(FrameStack {
+        arity: *arity,
+        frame: frame.clone(),
+        labels,
+    })
 }
 
 /// A host function that did its work before.

@@ -15,7 +15,7 @@ pub(super) enum Kind {
 }
 
 /// A function.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Function {
     pub(super) kind: Kind,
     /// First operation.
@@ -37,7 +37,7 @@ pub(super) struct Function {
 }
 
 /// An indirect call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Site {
     pub(super) table: u32,
     pub(super) signature: u32,
@@ -46,7 +46,7 @@ pub(super) struct Site {
 }
 
 /// A block as it is entered at one place of a function.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scope {
     /// The enclosing one, and the place of the entering instruction there.
     pub(super) parent: Option<(u32, u32)>,
@@ -69,7 +69,7 @@ pub(super) struct Place {
 }
 
 /// A compiled module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Program {
     pub(super) code: Vec<Op>,
     pub(super) pool: Vec<u64>,

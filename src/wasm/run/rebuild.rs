@@ -89,6 +89,8 @@ pub(super) struct FramePlace<'a> {
 pub(super) struct Rebuilder<'a> {
     pub(super) program: &'a Program,
     pub(super) view: &'a View,
+    /// Every block that the places are in, by label.
+    pub(super) blocks: &'a BTreeMap<i32, Vec<Instr>>,
     pub(super) machine: &'a Machine,
     pub(super) module: &'a ModuleKey,
 }
@@ -157,7 +159,7 @@ impl Rebuilder<'_> {
         let mut break_to = None;
         let mut scopes = chain.iter().peekable();
         while let Some((enters, scope)) = scopes.next() {
-            let body = self.view.blocks.get(scope.body.0 as usize);
+            let body = self.blocks.get(&scope.body.0);
             let body = body.ok_or_else(|| inconsistent("a block"))?;
             let until = scopes.peek().map_or(at.place.index, |_| *enters);
             for instr in body.iter().take(until as usize) {

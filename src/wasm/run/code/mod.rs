@@ -6,15 +6,21 @@
 
 mod choice;
 
+use super::kept::Kept;
+use crate::codec::{DecodeError, Reader, Writer};
+
 pub(super) use choice::{binary, binary_immediate, compare, compare_immediate};
 
 /// A register of the frame: a local, an operand slot, or a saved value.
 pub(super) type Slot = u16;
 
-/// The operations: those with fields of their own, then families by what they hold.
+/// The operations: those with fields of their own, then families by what they hold. Each is kept on
+/// disk as the byte that is its place in the list, and its fields.
 macro_rules! operations {
     (
-        other { $($other:tt)* }
+        cost { $($(#[$cost_doc:meta])* $cost:ident)* }
+        bare { $($(#[$bare_doc:meta])* $bare:ident)* }
+        other { $($(#[$doc:meta])* $other:ident { $($field:ident: $ty:ty),* },)* }
         unary { $($unary:ident)* }
         binary { $($binary:ident)* }
         immediate { $($immediate:ident)* }
@@ -24,9 +30,11 @@ macro_rules! operations {
         branch_immediate { $($branch_immediate:ident)* }
     ) => {
         /// An operation. Twelve bytes, so that hot loops stay in the first cache.
-        #[derive(Debug, Clone, Copy)]
+        #[derive(Debug, Clone, Copy, PartialEq)]
         pub(super) enum Op {
-            $($other)*
+            $($(#[$cost_doc])* $cost(u32),)*
+            $($(#[$bare_doc])* $bare,)*
+            $($(#[$doc])* $other { $($field: $ty),* },)*
             $($unary { dst: Slot, a: Slot },)*
             $($binary { dst: Slot, a: Slot, b: Slot },)*
             $($immediate { dst: Slot, a: Slot, imm: i32 },)*
@@ -34,6 +42,67 @@ macro_rules! operations {
             $($store { address: Slot, src: Slot, offset: u32 },)*
             $($branch { a: Slot, b: Slot, delta: i16, target: u32 },)*
             $($branch_immediate { a: Slot, imm: i16, delta: i16, target: u32 },)*
+        }
+
+        #[derive(Clone, Copy)]
+        #[repr(u8)]
+        enum Tag {
+            $($cost,)* $($bare,)* $($other,)* $($unary,)* $($binary,)* $($immediate,)* $($load,)*
+            $($store,)* $($branch,)* $($branch_immediate,)*
+        }
+
+        /// The bytes that name operations on disk.
+        #[allow(non_upper_case_globals)]
+        mod tag {
+            use super::Tag;
+            operations!(@tags $($cost)* $($bare)* $($other)* $($unary)* $($binary)* $($immediate)*
+                $($load)* $($store)* $($branch)* $($branch_immediate)*);
+        }
+
+        impl Kept for Op {
+            fn put(&self, out: &mut Writer) {
+                match *self {
+                    $(Self::$cost(cost) => operations!(@put out, $cost { cost }),)*
+                    $(Self::$bare => operations!(@put out, $bare {}),)*
+                    $(Self::$other { $($field),* } => operations!(@put out, $other { $($field),* }),)*
+                    $(Self::$unary { dst, a } => operations!(@put out, $unary { dst, a }),)*
+                    $(Self::$binary { dst, a, b } => operations!(@put out, $binary { dst, a, b }),)*
+                    $(Self::$immediate { dst, a, imm } => {
+                        operations!(@put out, $immediate { dst, a, imm });
+                    })*
+                    $(Self::$load { dst, address, offset } => {
+                        operations!(@put out, $load { dst, address, offset });
+                    })*
+                    $(Self::$store { address, src, offset } => {
+                        operations!(@put out, $store { address, src, offset });
+                    })*
+                    $(Self::$branch { a, b, delta, target } => {
+                        operations!(@put out, $branch { a, b, delta, target });
+                    })*
+                    $(Self::$branch_immediate { a, imm, delta, target } => {
+                        operations!(@put out, $branch_immediate { a, imm, delta, target });
+                    })*
+                }
+            }
+
+            fn take(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let at = from.clone();
+                Ok(match from.u8("operation")? {
+                    $(tag::$cost => Self::$cost(Kept::take(from)?),)*
+                    $(tag::$bare => Self::$bare,)*
+                    $(tag::$other => operations!(@take from, $other { $($field),* }),)*
+                    $(tag::$unary => operations!(@take from, $unary { dst, a }),)*
+                    $(tag::$binary => operations!(@take from, $binary { dst, a, b }),)*
+                    $(tag::$immediate => operations!(@take from, $immediate { dst, a, imm }),)*
+                    $(tag::$load => operations!(@take from, $load { dst, address, offset }),)*
+                    $(tag::$store => operations!(@take from, $store { address, src, offset }),)*
+                    $(tag::$branch => operations!(@take from, $branch { a, b, delta, target }),)*
+                    $(tag::$branch_immediate => {
+                        operations!(@take from, $branch_immediate { a, imm, delta, target })
+                    })*
+                    other => return Err(at.invalid("operation", format!("none has number {other}"))),
+                })
+            }
         }
 
         impl Op {
@@ -95,17 +164,29 @@ macro_rules! operations {
             }
         }
     };
+    (@tags $($name:ident)*) => { $(pub(super) const $name: u8 = Tag::$name as u8;)* };
+    (@put $out:ident, $name:ident { $($field:ident),* }) => {{
+        $out.u8(tag::$name);
+        $(Kept::put(&$field, $out);)*
+    }};
+    (@take $from:ident, $name:ident { $($field:ident),* }) => {
+        Self::$name { $($field: Kept::take($from)?),* }
+    };
 }
 
 operations! {
-    other {
+    cost {
         /// Start of a straight run that costs so many ticks: the place where a run stops.
-        Charge(u32),
+        Charge
         /// Further ticks.
-        Spend(u32),
+        Spend
+    }
+    bare {
         /// The native machine cannot go on; the exact one can, from here.
-        Decline,
-        Unreachable,
+        Decline
+        Unreachable
+    }
+    other {
         Const32 { dst: Slot, value: u32 },
         /// Sign-extended.
         Const64 { dst: Slot, value: i32 },
