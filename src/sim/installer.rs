@@ -4,7 +4,7 @@
 //! Promises: from the level after the origination on, the rollup runs the large kernel, whose bytes
 //! are all among the preimages. Refuses to know: what the large kernel does.
 
-use super::acts::ActError;
+use super::acts::{Act, ActError, malformed};
 use super::scenario::Scenario;
 use crate::protocol::RollupAddress;
 
@@ -59,6 +59,20 @@ const INSTALLER: &str = r#"(module
         (drop (call $move (i32.const 64) (i32.const 10) (i32.const 96) (i32.const 17)))))"#;
 
 impl Scenario {
+    /// Originates a rollup in the next block and answers its address.
+    ///
+    /// # Errors
+    /// [`ActError`] when the operation is refused or fails.
+    pub fn originate(&mut self, by: u32, kernel: &[u8]) -> Result<RollupAddress, ActError> {
+        let hash = self.act(&Act::originate(by, kernel))?;
+        self.advance().map_err(malformed)?;
+        let address = RollupAddress::originated_by(&hash, 0);
+        match self.chain().context().rollup(&address) {
+            Ok(_) => Ok(address),
+            Err(error) => Err(ActError::Refused(error.into())),
+        }
+    }
+
     /// Originates a rollup of a kernel that may be larger than an operation: then the first level
     /// after the origination installs it.
     ///

@@ -410,20 +410,6 @@ impl Scenario {
         Ok(())
     }
 
-    /// Originates a rollup in the next block and answers its address.
-    ///
-    /// # Errors
-    /// [`ActError`] when the operation is refused or fails.
-    pub fn originate(&mut self, by: u32, kernel: &[u8]) -> Result<RollupAddress, ActError> {
-        let hash = self.act(&Act::originate(by, kernel))?;
-        self.advance().map_err(malformed)?;
-        let address = RollupAddress::originated_by(&hash, 0);
-        match self.chain.context().rollup(&address) {
-            Ok(_) => Ok(address),
-            Err(error) => Err(ActError::Refused(error.into())),
-        }
-    }
-
     fn let_actors_act(&mut self) {
         let Some(mut truth) = self.truth.take() else {
             return;
