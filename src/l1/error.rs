@@ -109,6 +109,12 @@ impl NodeError {
             .iter()
             .any(|prefix| last.strip_prefix(prefix) == Some(name))
     }
+
+    /// Whether the protocol looked for something in its storage that is not there.
+    #[must_use]
+    pub fn is_missing_in_storage(&self) -> bool {
+        self.id.ends_with(".context.storage_error")
+    }
 }
 
 impl fmt::Display for NodeError {

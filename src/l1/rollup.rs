@@ -16,7 +16,7 @@ use super::dialect::{
     stakers_leaf, timeout_leaf,
 };
 use super::endpoint::json;
-use super::error::{Fault, L1Error};
+use super::error::{Fault, L1Error, NodeError};
 use super::receipts::commitment_of;
 use super::views::{
     CommitmentPlace, ConflictView, Genesis, InboxCell, RawConflict, RawGameEntry, RawInbox,
@@ -329,14 +329,24 @@ impl RollupAt {
         self.ask(leaf, read).await
     }
 
-    /// Index of a staker; none when the account has no bond.
+    /// Index of a staker; none when the account has no bond. The protocol reads it from its storage
+    /// without a look whether it is there (`staker_id_uncarbonated`), so its refusal says just that.
     ///
     /// # Errors
     /// [`L1Error`].
     pub async fn staker_index(&self, staker: &PublicKeyHash) -> Result<Option<u64>, L1Error> {
         let read = |bytes: &[u8]| number(&json::<Cow<'_, str>>(bytes)?);
-        let outcome = self.ask(format!("staker/{staker}/index"), read).await;
-        absent_when(outcome, "not_staked")
+        match self.ask(format!("staker/{staker}/index"), read).await {
+            Err(error)
+                if error
+                    .node_errors()
+                    .iter()
+                    .any(NodeError::is_missing_in_storage) =>
+            {
+                Ok(None)
+            }
+            outcome => absent_when(outcome, "not_staked"),
+        }
     }
 
     /// The newest uncemented commitment of a staker; none when there is none or it has no bond.

@@ -156,7 +156,7 @@ async fn stakes_are_joined_by_index_today() {
     }
     node.plays(
         &modern(&format!("staker/{CAROL}/index")),
-        [refusal("smart_rollup_not_staked")],
+        [refusal("context.storage_error")],
     );
     node.says(
         &modern(&format!("commitment/{one}/stakers_indexes")),
