@@ -234,6 +234,11 @@ impl Drill {
             actor.fees = opponent.fees;
             scenario.hire(actor);
         }
+        // Nobody starts guarding a rollup that no endpoint of theirs has heard of.
+        let unseen = self.endpoints.iter().map(|weather| weather.lag).min();
+        for _ in 0..unseen.unwrap_or(0) {
+            scenario.advance().map_err(malformed)?;
+        }
         Ok(Staged {
             scenario,
             rollup,
