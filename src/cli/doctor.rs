@@ -65,9 +65,9 @@ fn data_directory(config: &Config, findings: &mut Findings) -> Result<(), Failur
         return findings.bad(what, "make it writable, or choose another with --data-dir");
     }
     findings.good(format!("data directory {} is writable", path.display()))?;
-    match rustix::fs::statvfs(path) {
-        Ok(disk) => {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 30;
+    match crate::serve::disk_free(path) {
+        Ok(free) => {
+            let free = free >> 30;
             let what = format!("disk: {free} GiB are free there");
             if free < LEAST_FREE {
                 findings.bad(what, "make room: a tower that cannot write sends nothing")?;

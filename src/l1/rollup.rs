@@ -195,7 +195,7 @@ impl RollupAt {
             checked(found, hash, self.dialect)
         };
         let outcome = self.ask(commitment_leaf(self.dialect, hash), read).await;
-        absent_when(outcome, "unknown_commitment")
+        absent_when(outcome, |error| error.is_rollup_error("unknown_commitment"))
     }
 
     /// Who has an active stake.
@@ -336,17 +336,10 @@ impl RollupAt {
     /// [`L1Error`].
     pub async fn staker_index(&self, staker: &PublicKeyHash) -> Result<Option<u64>, L1Error> {
         let read = |bytes: &[u8]| number(&json::<Cow<'_, str>>(bytes)?);
-        match self.ask(format!("staker/{staker}/index"), read).await {
-            Err(error)
-                if error
-                    .node_errors()
-                    .iter()
-                    .any(NodeError::is_missing_in_storage) =>
-            {
-                Ok(None)
-            }
-            outcome => absent_when(outcome, "not_staked"),
-        }
+        let outcome = self.ask(format!("staker/{staker}/index"), read).await;
+        absent_when(outcome, |error| {
+            error.is_missing_in_storage() || error.is_rollup_error("not_staked")
+        })
     }
 
     /// The newest uncemented commitment of a staker; none when there is none or it has no bond.
@@ -371,7 +364,8 @@ impl RollupAt {
         let outcome = self
             .ask(format!("staker/{staker}/staked_on_commitment"), read)
             .await;
-        let Some(Some((hash, level))) = absent_when(outcome, "not_staked")? else {
+        let not_staked = |error: &NodeError| error.is_rollup_error("not_staked");
+        let Some(Some((hash, level))) = absent_when(outcome, not_staked)? else {
             return Ok(None);
         };
         // The older dialect answers the hash alone.
@@ -466,11 +460,14 @@ impl RollupAt {
     }
 }
 
-/// Nothing, when the chain refuses with this error.
-fn absent_when<T>(outcome: Result<T, L1Error>, name: &str) -> Result<Option<T>, L1Error> {
+/// Nothing, when the chain refuses with an error that says so.
+fn absent_when<T>(
+    outcome: Result<T, L1Error>,
+    says_so: impl Fn(&NodeError) -> bool,
+) -> Result<Option<T>, L1Error> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.node_errors().iter().any(|e| e.is_rollup_error(name)) => Ok(None),
+        Err(error) if error.node_errors().iter().any(says_so) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -26,4 +26,4 @@ pub use http::{Limits, serve};
 pub use ledger::OperationsView;
 pub use metrics::{Meter, MeterKind, Metrics, PROCESS, Watched, meters, reference};
 pub use routes::{OPENAPI, Site, router};
-pub use view::{GameView, PlayView, PurseView, RollupView, SourceView, View};
+pub use view::{GameView, PlayView, PurseView, RollupView, SourceView, View, disk_free};

@@ -249,7 +249,7 @@ impl View {
             sources: sources.collect(),
             play: of_play(&status.play, &before.play, reader.proofs()?),
             operations: ledger.view(status.tip),
-            disk_free: disk_free(data_dir),
+            disk_free: disk_free(data_dir).ok(),
             journal_bytes: journal_bytes(data_dir),
             absent_folders: Vec::new(),
             disk_trouble: outlook.trouble.clone(),
@@ -481,7 +481,10 @@ fn journal_bytes(data_dir: &std::path::Path) -> u64 {
 }
 
 /// Free bytes for us where a path is.
-fn disk_free(path: &std::path::Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    found.f_bavail.checked_mul(found.f_frsize)
+///
+/// # Errors
+/// What the system says of the path.
+pub fn disk_free(path: &std::path::Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

@@ -99,11 +99,11 @@ pub(super) struct Opening {
     version: PvmVersion,
     /// On disk, the hashes of its blocks.
     blocks: Saved,
-    /// On disk, how its runs begin.
-    begins: Saved,
+    /// On disk, how its runs begin, where that is worth it.
+    begins: Option<Saved>,
     kept: OnceLock<Option<Kept>>,
     writing: Mutex<Option<JoinHandle<()>>>,
-    /// Whether the beginning of runs was written, or need not be.
+    /// Whether the beginning of runs was written.
     written: AtomicBool,
     rungs: Mutex<BTreeMap<u64, Rung>>,
     end: OnceLock<(u64, End)>,
@@ -230,15 +230,15 @@ impl Rung {
 impl Opening {
     /// The opening of a kernel; hashes of its blocks and how its runs begin are kept in these files.
     pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, blocks: Saved, begins: Saved) -> Self {
-        let written = AtomicBool::new(kernel.len() < LARGE || !begins.is_on_disk());
+        let is_worth_it = kernel.len() >= LARGE && begins.is_on_disk();
         Self {
             kernel,
             version,
             blocks,
-            begins,
+            begins: is_worth_it.then_some(begins),
             kept: OnceLock::new(),
             writing: Mutex::default(),
-            written,
+            written: AtomicBool::new(false),
             rungs: Mutex::default(),
             end: OnceLock::new(),
             parts: OnceLock::new(),
@@ -270,10 +270,7 @@ impl Opening {
     /// What an earlier process has left, if it is whole.
     fn kept(&self) -> Option<&Kept> {
         let load = || {
-            if self.kernel.len() < LARGE {
-                return None;
-            }
-            let kept = Kept::parse(&self.begins.load()?);
+            let kept = Kept::parse(&self.begins.as_ref()?.load()?);
             let failed =
                 |error| tracing::warn!(%error, "the beginning of runs on disk is not used");
             kept.map_err(failed).ok()
@@ -463,16 +460,22 @@ impl Opening {
         }
         let eval = self.evaluation(purpose)?;
         let compiled = self.compiled()?;
-        if !self.written.swap(true, Ordering::Relaxed) {
-            self.keep_beginning(compiled.clone(), eval.clone())?;
+        if let Some(file) = &self.begins
+            && !self.written.swap(true, Ordering::Relaxed)
+        {
+            self.keep_beginning(file.clone(), compiled.clone(), eval.clone())?;
         }
         run::Run::new(compiled, eval)
     }
 
     /// Writes how runs begin, behind the back of this one.
-    fn keep_beginning(&self, compiled: Compiled, mut eval: EvalState) -> Result<(), Fault> {
+    fn keep_beginning(
+        &self,
+        file: Saved,
+        compiled: Compiled,
+        mut eval: EvalState,
+    ) -> Result<(), Fault> {
         let (last, _) = self.end()?;
-        let file = self.begins.clone();
         let write = move || {
             let Ok(beginning) = Beginning::of(&compiled, &mut eval) else {
                 return;

@@ -1,5 +1,7 @@
 //! Values against types (`parse_data`), forged tickets allowed, as in what a rollup sends.
 
+use std::cmp::Ordering;
+
 use super::{DEPTH, Expr, Node, Type};
 use crate::codec::{Integer, Reader};
 use crate::crypto::{PublicKey, Signature};
@@ -188,9 +190,7 @@ impl Checker {
         value: &Expr,
         depth: usize,
     ) -> Result<Datum, Trace> {
-        let Node::Seq(items) = &value.node else {
-            return Err(value.wrong_kind(&["sequence"]).into());
-        };
+        let items = value.sequence()?;
         // Lists are read from their end.
         if name == "list" {
             for item in items.iter().rev() {
@@ -200,27 +200,20 @@ impl Checker {
         }
         let mut last = None;
         for item in items {
-            let item = Some(self.check(inner, item, depth)?);
-            let (location, shown) = (value.location, value.json());
-            match item.cmp(&last) {
-                _ if last.is_none() => {}
-                std::cmp::Ordering::Greater => {}
-                std::cmp::Ordering::Equal => {
-                    return Err(RuleError::DuplicateSetValues {
-                        location,
-                        value: shown,
-                    }
-                    .into());
+            let item = self.check(inner, item, depth)?;
+            let (location, shown) = (value.location, || value.json());
+            match last.as_ref().map(|last| item.cmp(last)) {
+                None | Some(Ordering::Greater) => {}
+                Some(Ordering::Equal) => {
+                    let value = shown();
+                    return Err(RuleError::DuplicateSetValues { location, value }.into());
                 }
-                std::cmp::Ordering::Less => {
-                    return Err(RuleError::UnorderedSetValues {
-                        location,
-                        value: shown,
-                    }
-                    .into());
+                Some(Ordering::Less) => {
+                    let value = shown();
+                    return Err(RuleError::UnorderedSetValues { location, value }.into());
                 }
             }
-            last = item;
+            last = Some(item);
         }
         Ok(Datum::Nothing)
     }
@@ -232,10 +225,8 @@ impl Checker {
         value: &Expr,
         depth: usize,
     ) -> Result<Datum, Trace> {
-        let Node::Seq(items) = &value.node else {
-            return Err(value.wrong_kind(&["sequence"]).into());
-        };
-        let mut last: Option<Datum> = None;
+        let items = value.sequence()?;
+        let mut last = None;
         for item in items {
             let (location, Node::Prim { name, args, annots }) = (item.location, &item.node) else {
                 return Err(not_of(
@@ -263,12 +254,12 @@ impl Checker {
             self.check(inner, bound, depth)?;
             let shown = || value.json();
             match last.as_ref().map(|last| key.cmp(last)) {
-                None | Some(std::cmp::Ordering::Greater) => {}
-                Some(std::cmp::Ordering::Equal) => {
+                None | Some(Ordering::Greater) => {}
+                Some(Ordering::Equal) => {
                     let item = shown();
                     return Err(RuleError::DuplicateMapKeys { location, item }.into());
                 }
-                Some(std::cmp::Ordering::Less) => {
+                Some(Ordering::Less) => {
                     let item = shown();
                     return Err(RuleError::UnorderedMapKeys { location, item }.into());
                 }
@@ -371,6 +362,14 @@ fn not_of(of_type: &Type, value: &Expr) -> RuleError {
 }
 
 impl Expr {
+    /// Its parts, where it is a sequence.
+    fn sequence(&self) -> Result<&[Expr], RuleError> {
+        match &self.node {
+            Node::Seq(items) => Ok(items),
+            _ => Err(self.wrong_kind(&["sequence"])),
+        }
+    }
+
     /// A constant that is not spelt as it should be.
     pub(super) fn wrong_form(&self, expected_form: &'static str) -> RuleError {
         RuleError::InvalidSyntacticConstant {

@@ -2,75 +2,22 @@
 //! has its refusal. What differs in its state or ticks alone is another claim, which the chain cannot
 //! tell from the true one; but nobody stands on two.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::short;
+use super::recorded::{Setup, chain, commitment, files};
 use crate::check::Lines;
-use crate::crypto::Dialect;
-use crate::protocol::operation::PvmKind;
-use crate::protocol::{Commitment, Counter, Level, Mutez, Protocol, PublicKeyHash, RollupAddress};
+use crate::protocol::{Commitment, Level};
 use crate::sim::context::Context;
 use crate::sim::errors::Trace;
-use crate::sim::ledger::{Account, Owner};
-use crate::sim::rollup::Rollup;
 use crate::sim::rules::{game, stake};
-use crate::sim::scenario::Scenario;
 
-#[derive(Deserialize)]
-struct Recorded {
-    rollup: RollupAddress,
-    origination_level: Level,
-    honest: PublicKeyHash,
-    cheater: PublicKeyHash,
-    genesis_commitment: Value,
-    honest_commitment: Value,
-    cheat_commitment: Value,
-}
-
-fn commitment(json: &Value) -> Commitment {
-    Commitment::from_json(json, Dialect::Modern).unwrap()
-}
-
-fn recorded() -> Vec<Recorded> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/oracle/proto025");
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let mut games: Vec<_> = paths
-        .filter(|path| path.to_string_lossy().contains("/game_"))
-        .collect();
-    games.sort();
-    let first = |path: &std::path::PathBuf| {
+fn recorded() -> Vec<Setup> {
+    let first = |path: &PathBuf| {
         let lines = Lines::open(path).unwrap();
         let (_, first) = lines.numbered().next().unwrap();
         serde_json::from_str(first).unwrap()
     };
-    games.iter().map(first).collect()
-}
-
-/// A chain on which the first commitment may just be published.
-fn chain(recorded: &Recorded, truth: &Commitment) -> Context {
-    let scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
-    let mut context = scenario.chain().context().clone();
-    let mut parameters = (*context.parameters).clone();
-    let period = truth.inbox_level.since(recorded.origination_level).unwrap();
-    parameters.rollup.commitment_period = period;
-    parameters.rollup.max_lookahead = period.saturating_mul(3);
-    context.parameters = Arc::new(parameters);
-    let genesis = commitment(&recorded.genesis_commitment);
-    let rollup = Rollup::originated(PvmKind::Wasm, Arc::from([]), genesis);
-    context.insert_rollup(recorded.rollup, rollup);
-    context.level = truth.inbox_level.next().unwrap();
-    for staker in [recorded.honest, recorded.cheater] {
-        let money = Account::new(Mutez(20_000_000_000), Counter(0));
-        context.ledger_mut().insert(Owner::Implicit(staker), money);
-    }
-    context
+    files().iter().map(first).collect()
 }
 
 fn id(refused: Trace) -> &'static str {
@@ -82,7 +29,7 @@ fn a_changed_commitment_is_refused_with_its_id() {
     for recorded in recorded() {
         let truth = commitment(&recorded.honest_commitment);
         let lie = commitment(&recorded.cheat_commitment);
-        let before = chain(&recorded, &truth);
+        let before = chain(&recorded);
         let (rollup, honest) = (recorded.rollup, recorded.honest);
         let told = |change: fn(&mut Commitment)| {
             let mut changed = truth;
@@ -144,12 +91,7 @@ fn a_changed_commitment_is_refused_with_its_id() {
 }
 
 /// Openings that name other commitments than the two that are there.
-fn check_openings(
-    context: &mut Context,
-    recorded: &Recorded,
-    truth: &Commitment,
-    lie: &Commitment,
-) {
+fn check_openings(context: &mut Context, recorded: &Setup, truth: &Commitment, lie: &Commitment) {
     let (rollup, honest, cheater) = (recorded.rollup, recorded.honest, recorded.cheater);
     stake::publish(context, rollup, cheater, lie).unwrap();
     let told = |ours: Commitment, theirs: Commitment| {

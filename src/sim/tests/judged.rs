@@ -1,54 +1,29 @@
 //! Games that the protocol itself judged, judged again by this chain; then the same with every kind
 //! of damage done to their deciding moves.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::short;
+use super::recorded::{Setup, chain, commitment, files, vectors};
 use crate::check::Lines;
 use crate::codec::{Reader, Writer};
 use crate::crypto::Dialect;
 use crate::protocol::operation::{
-    Action, Content, DissectionChunk, Form, InputProof, Proof, PvmKind, Refutation, RevealProof,
-    Stakers, Step,
+    Action, Content, DissectionChunk, Form, InputProof, Proof, Refutation, RevealProof, Stakers,
+    Step,
 };
 use crate::protocol::{
-    Commitment, Counter, Game as ShownGame, GameResult, HistoryCell, Inbox, Level, Mutez, Protocol,
-    PublicKeyHash, RollupAddress, StateHash, Tick,
+    Game as ShownGame, GameResult, HistoryCell, Inbox, Level, Mutez, Protocol, PublicKeyHash,
+    RollupAddress, StateHash, Tick,
 };
 use crate::sim::context::Context;
 use crate::sim::errors::{RuleError, Trace};
-use crate::sim::ledger::{Account, Owner};
-use crate::sim::rollup::Rollup;
+use crate::sim::ledger::Owner;
 use crate::sim::rules::proof::{self, FinalMove, Ruling, Stake};
 use crate::sim::rules::{dissection, game, stake};
-use crate::sim::scenario::Scenario;
 
 const FORM: Form = Form::Modern(Protocol::Ushuaia);
-
-fn vectors() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/oracle/proto025");
-    folder.is_dir().then_some(folder)
-}
-
-#[derive(Deserialize)]
-struct Setup {
-    rollup: RollupAddress,
-    origination_level: Level,
-    start_level: Level,
-    honest: PublicKeyHash,
-    cheater: PublicKeyHash,
-    refuter: PublicKeyHash,
-    defender: PublicKeyHash,
-    genesis_commitment: Value,
-    honest_commitment: Value,
-    cheat_commitment: Value,
-    inbox_snapshot: String,
-    game: String,
-}
 
 #[derive(Deserialize)]
 struct Move {
@@ -79,31 +54,14 @@ struct Turn {
     recorded: Recorded,
 }
 
-fn commitment(json: &Value) -> Commitment {
-    Commitment::from_json(json, Dialect::Modern).unwrap()
-}
-
 /// A chain with the rollup and the two commitments of the setup, and their game opened.
 fn opened(setup: &Setup) -> Context {
-    let chain = Scenario::new(short(Protocol::Ushuaia)).unwrap();
-    let mut context = chain.chain().context().clone();
-    let genesis = commitment(&setup.genesis_commitment);
     let claims = [
         (setup.honest, commitment(&setup.honest_commitment)),
         (setup.cheater, commitment(&setup.cheat_commitment)),
     ];
-    let mut parameters = (*context.parameters).clone();
-    let level = claims[0].1.inbox_level;
-    parameters.rollup.commitment_period = level.since(setup.origination_level).unwrap();
-    context.parameters = Arc::new(parameters);
-    context.insert_rollup(
-        setup.rollup,
-        Rollup::originated(PvmKind::Wasm, Arc::from([]), genesis),
-    );
-    context.level = level.next().unwrap();
+    let mut context = chain(setup);
     for (staker, claim) in claims {
-        let money = Account::new(Mutez(20_000_000_000), Counter(0));
-        context.ledger_mut().insert(Owner::Implicit(staker), money);
         stake::publish(&mut context, setup.rollup, staker, &claim).unwrap();
     }
     let snapshot = hex::decode(&setup.inbox_snapshot).unwrap();
@@ -241,17 +199,7 @@ impl Turn {
 }
 
 fn games() -> Vec<Replay> {
-    let Some(folder) = vectors() else {
-        return Vec::new();
-    };
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().contains("/game_"))
-        .collect();
-    names.sort();
-    assert_eq!(names.len(), 15, "games of the vectors");
-    names.iter().map(|path| replay(path)).collect()
+    files().iter().map(|path| replay(path)).collect()
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod judged;
 mod leaves;
 mod outbox;
 mod pool;
+mod recorded;
 mod refusals;
 mod stakes;
 mod weather;

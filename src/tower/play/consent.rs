@@ -187,6 +187,31 @@ mod tests {
         BlockHash([u8::try_from(level).unwrap(); 32])
     }
 
+    fn rollup(genesis: &Commitment) -> RollupRow {
+        RollupRow {
+            address: ROLLUP,
+            dialect: Dialect::Modern,
+            chain: ChainId([1; 4]),
+            origination_level: Level::new(1),
+            genesis_commitment: genesis.hash(),
+            genesis_state: genesis.compressed_state,
+            kernel: Hash([5; 32]),
+            protocol: protocol(),
+        }
+    }
+
+    fn block_row(level: u16, period: u32) -> Entry {
+        Entry::Block(BlockRow {
+            hash: block(level),
+            level: Level::new(level),
+            predecessor: block(level - 1),
+            timestamp: level.into(),
+            protocol: protocol(),
+            period,
+            opens_protocol: false,
+        })
+    }
+
     fn own(level: u16, before: Option<&Own>) -> Own {
         let commitment = Commitment {
             compressed_state: StateHash([9; 32]),
@@ -231,27 +256,10 @@ mod tests {
         let path = folder.path().join("journal.sqlite");
         let journal = Journal::open(&path).unwrap();
         let genesis = Commitment::genesis(StateHash([0; 32]), Level::new(1));
-        let row = RollupRow {
-            address: ROLLUP,
-            dialect: Dialect::Modern,
-            chain: ChainId([1; 4]),
-            origination_level: Level::new(1),
-            genesis_commitment: genesis.hash(),
-            genesis_state: StateHash([0; 32]),
-            kernel: Hash([5; 32]),
-            protocol: protocol(),
-        };
+        let row = rollup(&genesis);
         let mut entries = vec![Entry::Rollup(row.clone())];
         for level in 1..=6_u16 {
-            entries.push(Entry::Block(BlockRow {
-                hash: block(level),
-                level: Level::new(level),
-                predecessor: block(level - 1),
-                timestamp: level.into(),
-                protocol: protocol(),
-                period: 2,
-                opens_protocol: false,
-            }));
+            entries.push(block_row(level, 2));
             entries.push(Entry::State(StateRow {
                 rollup: ROLLUP,
                 block: block(level),
@@ -300,16 +308,7 @@ mod tests {
         let kernel = include_bytes!("../../../tests/data/kernels/commander.wasm").to_vec();
         let mut state = first_state(Protocol::Ushuaia, &kernel).unwrap();
         let genesis = Commitment::genesis(StateHash::from(state.hash().unwrap()), Level::new(1));
-        let row = RollupRow {
-            address: ROLLUP,
-            dialect: Dialect::Modern,
-            chain: ChainId([1; 4]),
-            origination_level: Level::new(1),
-            genesis_commitment: genesis.hash(),
-            genesis_state: genesis.compressed_state,
-            kernel: Hash([5; 32]),
-            protocol: protocol(),
-        };
+        let row = rollup(&genesis);
         let environment = Environment {
             fast: engine,
             ..Environment::without_fast(Arc::new(NoReveals))
@@ -317,15 +316,7 @@ mod tests {
         let mut entries = vec![Entry::Rollup(row.clone())];
         let mut ticks = 0;
         for level in 1..=4_u16 {
-            entries.push(Entry::Block(BlockRow {
-                hash: block(level),
-                level: Level::new(level),
-                predecessor: block(level - 1),
-                timestamp: level.into(),
-                protocol: protocol(),
-                period: 3,
-                opens_protocol: false,
-            }));
+            entries.push(block_row(level, 3));
             if level == 1 {
                 continue;
             }
