@@ -310,7 +310,11 @@ impl Opening {
 
     /// Last tick of parsing, first tick after linking, and the last tick of all.
     pub(super) fn parts(&self) -> Result<(u64, u64, u64), Fault> {
-        let (last, _) = self.end()?;
+        // An end that comes from disk says nothing of the way there.
+        let (last, _) = match self.parts.get() {
+            Some(_) => self.end()?,
+            None => self.walk()?,
+        };
         let (parsed, linked) = self.parts.get().copied().unwrap_or((last, last));
         Ok((parsed, linked, last))
     }

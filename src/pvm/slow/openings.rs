@@ -178,6 +178,21 @@ mod tests {
     }
 
     #[test]
+    fn a_new_process_knows_what_each_tick_does() {
+        let scratch = tempfile::tempdir().unwrap();
+        let kept = Openings::kept_in(scratch.path().to_owned());
+        let stretches = || {
+            let new = kept.afresh();
+            let found = timeline(PvmVersion::V5, &new).stretches(PERIOD + PERIOD / 2);
+            new.settle();
+            found.unwrap()
+        };
+        let expected = stretches();
+        assert_eq!(files(scratch.path()).len(), 2, "how runs begin is there");
+        assert_eq!(stretches(), expected);
+    }
+
+    #[test]
     fn a_new_process_answers_alike_whatever_is_on_disk() {
         let scratch = tempfile::tempdir().unwrap();
         let kept = Openings::kept_in(scratch.path().to_owned());
