@@ -49,7 +49,7 @@ async fn world(setup: Setup) -> World {
             scenario.plan(Level::new(level), Act::messages(1, &[text.as_bytes(), b""]));
         }
         if level % 3 == 0 {
-            let value = Micheline::string(&text);
+            let value = Micheline::bytes(text.as_bytes());
             scenario.plan(Level::new(level), Act::transfer(2, &rollup, &value));
         }
     }

@@ -44,12 +44,12 @@ fn eventful(setup: Setup) -> (Scenario, RollupAddress) {
             2,
             relayed(vec![
                 (relay.clone(), nested),
-                (to.clone(), json!({"prim": "Unit"})),
+                (to.clone(), json!({"bytes": ""})),
             ]),
         ),
     );
     let failing = vec![
-        (to, json!({"int": "1"})),
+        (to, json!({"bytes": "01"})),
         (relay, json!({"string": "fail"})),
     ];
     let undone = Deed::Messages {

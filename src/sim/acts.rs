@@ -9,9 +9,10 @@ use super::contracts::Destination;
 use super::errors::Trace;
 use super::prices::{price, signature_price};
 use crate::codec::Micheline;
-use crate::protocol::operation::{Action, Content, Refutation, Step};
+use crate::protocol::operation::{Action, Content, Form, Operation, Refutation, Step};
 use crate::protocol::{
-    Commitment, CommitmentHash, Counter, Gas, Mutez, PublicKeyHash, RollupAddress, StorageBytes,
+    BlockHash, Commitment, CommitmentHash, Counter, Gas, Mutez, PublicKeyHash, RollupAddress,
+    StorageBytes,
 };
 
 /// Something that an account can be told to do.
@@ -196,7 +197,8 @@ pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -
     let gas = if calls_a_contract {
         60_000
     } else {
-        (price(&action).saturating_add(signature_price(&source)) / 1000).saturating_add(300)
+        // The margin covers the small fields; `Scenario::sign` adds for long batches.
+        (price(&action).saturating_add(signature_price(&source, 0)) / 1000).saturating_add(300)
     };
     let storage = match action {
         Action::Originate(_) => 20_000,
@@ -226,5 +228,19 @@ pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -
         gas_limit: Gas(gas),
         storage_limit: StorageBytes(storage),
         action,
+    }
+}
+
+/// The first content pays for the signature under all.
+pub(super) fn pay_for_signature(contents: &mut [Content], form: Form) {
+    let operation = Operation {
+        branch: BlockHash([0; 32]),
+        contents: contents.to_vec(),
+    };
+    let bytes = operation.size(form);
+    if let Some(first) = contents.first_mut() {
+        let gas = bytes.saturating_mul(36) / 1000;
+        first.gas_limit.0 = first.gas_limit.0.saturating_add(gas);
+        first.fee.0 = first.fee.0.saturating_add(gas / 10 + 1);
     }
 }

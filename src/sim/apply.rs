@@ -14,14 +14,14 @@ use super::contracts::{Destination, Emitted, Sender};
 use super::errors::{RuleError, Trace};
 use super::ledger::{Holder, Movement, Owner};
 use super::michelson::Type;
-use super::prices::{price, signature_price};
+use super::prices::{internal_price, price, signature_price};
 use super::receipts::{Effects, Included, Receipt, Status};
-use super::rules::{cement, delegation, game, originate, outbox, stake};
+use super::rules::{cement, delegation, doors, game, originate, outbox, stake, transfer};
 use crate::codec::Micheline;
 use crate::crypto::{PublicKey, Signature};
 use crate::inbox::{InternalMessage, Message, Transfer};
 use crate::protocol::operation::{
-    Action, Content, Contract, Entrypoint, Parameters, Refutation, SignedOperation,
+    Action, Content, Contract, Entrypoint, Form, Parameters, Refutation, SignedOperation,
 };
 use crate::protocol::{
     CommitmentHash, Mutez, OperationHash, Protocol, PublicKeyHash, RollupAddress,
@@ -58,14 +58,19 @@ struct Batch {
 
 impl Pending {
     /// Applies a valid operation; what fails is in its receipts.
-    pub(crate) fn apply(&mut self, signed: &SignedOperation, hash: OperationHash) -> Included {
+    pub(crate) fn apply(
+        &mut self,
+        signed: &SignedOperation,
+        form: Form,
+        hash: OperationHash,
+    ) -> Included {
         let contents = &signed.operation.contents;
         let fees: Vec<_> = contents
             .iter()
             .map(|content| self.take_fee(content))
             .collect();
         let protocol = self.context.protocol;
-        let mut receipts = self.apply_contents(contents, hash);
+        let mut receipts = self.apply_contents(contents, hash, signed.operation.size(form));
         for (receipt, fee) in receipts.iter_mut().zip(fees) {
             receipt.fees = fee;
         }
@@ -94,7 +99,12 @@ impl Pending {
         moved
     }
 
-    fn apply_contents(&mut self, contents: &[Content], operation: OperationHash) -> Vec<Receipt> {
+    fn apply_contents(
+        &mut self,
+        contents: &[Content],
+        operation: OperationHash,
+        bytes: u64,
+    ) -> Vec<Receipt> {
         let before = (self.context.clone(), self.messages.len());
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut originated = 0;
@@ -109,7 +119,7 @@ impl Pending {
                 continue;
             }
             let signature = if receipts.is_empty() {
-                signature_price(&content.source)
+                signature_price(&content.source, bytes)
             } else {
                 0
             };
@@ -213,13 +223,11 @@ impl Pending {
         batch: &mut Batch,
         queue: &mut VecDeque<Emitted>,
     ) -> Result<Effects, Trace> {
-        let milligas = batch.consume(1_500_000)?;
+        let milligas = batch.consume(internal_price(emitted))?;
         match emitted.destination {
             Destination::Rollup(rollup) => {
-                self.context.rollup(&rollup)?;
-                // Only contracts write to rollups: an outbox message cannot name one.
                 let Sender::Contract(sender) = emitted.sender else {
-                    return Err(not_supported("a rollup that writes to a rollup"));
+                    return Err(RuleError::InvalidTransferToRollup {}.into());
                 };
                 let transfer = Transfer {
                     payload: emitted.value.clone(),
@@ -401,7 +409,7 @@ impl Pending {
         let is_new = self.context.ledger.account(destination).is_none();
         match destination {
             Contract::Implicit(account) => {
-                self.check_door(source, account, amount, parameters)?;
+                doors::check(&self.context, source, account, amount, parameters)?;
             }
             Contract::Originated(_) if is_new => {
                 return Err(RuleError::NonExistingContract {
@@ -430,52 +438,6 @@ impl Pending {
                 .insert("allocated_destination_contract".into(), true.into());
         }
         Ok(effects)
-    }
-
-    /// What may be sent to an account by which door; the doors for staking exist since Oxford.
-    fn check_door(
-        &self,
-        source: PublicKeyHash,
-        account: PublicKeyHash,
-        amount: Mutez,
-        parameters: Option<&Parameters>,
-    ) -> Result<(), Trace> {
-        let door = parameters.map_or("default", |parameters| parameters.entrypoint.name());
-        let is_staking = matches!(door, "stake" | "unstake" | "finalize_unstake")
-            && self.context.protocol >= Protocol::Oxford;
-        if door != "default" && !is_staking {
-            return Err(RuleError::NoSuchEntrypoint {
-                entrypoint: door.into(),
-            }
-            .into());
-        }
-        if parameters.is_some_and(|parameters| !parameters.value.is_unit()) {
-            return Err(RuleError::BadContractParameter {
-                contract: source.to_string(),
-            }
-            .into());
-        }
-        if amount == Mutez(0) && matches!(door, "default" | "stake") {
-            return Err(RuleError::EmptyTransaction {
-                contract: account.to_string(),
-            }
-            .into());
-        }
-        match door {
-            "default" => return Ok(()),
-            "finalize_unstake" if amount > Mutez(0) => {
-                return Err(RuleError::InvalidNonzeroAmount { amount }.into());
-            }
-            // Nothing was ever unstaked.
-            "finalize_unstake" => return Ok(()),
-            _ if source != account => return Err(RuleError::InvalidSelfDestination {}.into()),
-            _ => {}
-        }
-        let owner = self.context.ledger.account(Owner::Implicit(account));
-        if owner.is_some_and(|owner| owner.delegate.is_some()) {
-            return Err(not_supported("staking"));
-        }
-        Err(RuleError::StakeWithoutDelegate {}.into())
     }
 
     /// Runs the script behind `contract`, if it has one.
@@ -510,10 +472,19 @@ impl Pending {
                 .into());
             }
         };
-        let emitted = script.call(&hash, entrypoint, argument, of_type)?;
-        for (destination, value) in emitted {
+        for asked in script.call(&hash, entrypoint, argument, of_type)? {
+            let value = match &asked.destination {
+                Destination::Rollup(rollup) => {
+                    transfer::payload(&self.context, rollup, &asked.entrypoint, &asked.value)
+                        .map_err(|cause| {
+                            let contract = hash.to_string();
+                            cause.under(RuleError::BadContractParameter { contract })
+                        })?
+                }
+                Destination::Contract(_) => asked.value,
+            };
             let sender = Sender::Contract(hash);
-            queue.push_back(batch.emit(sender, destination, Entrypoint::default(), value));
+            queue.push_back(batch.emit(sender, asked.destination, asked.entrypoint, value));
         }
         let fields =
             object(json!({"storage": script.storage_json(), "storage_size": script.size_json()}));

@@ -7,7 +7,8 @@
 //!
 //! The relay's argument: `Unit` or `{}` emits nothing; a sequence emits, for each `Pair "<address>"
 //! <value>` in order, a transaction to that account, contract or rollup with that value; the string
-//! `"fail"` makes the call fail.
+//! `"fail"` makes the call fail. An address of a rollup means a `contract` of the rollup's type: where
+//! the value is of another, the call fails as where a script's argument is.
 
 use serde_json::{Value, json};
 
@@ -154,7 +155,7 @@ impl Script {
         entrypoint: &Entrypoint,
         argument: Option<&Micheline>,
         of_type: Option<&Type>,
-    ) -> Result<Vec<(Destination, Micheline)>, Trace> {
+    ) -> Result<Vec<Asked>, Trace> {
         let bad = |cause: Trace| {
             let contract = contract.to_string();
             cause.under(RuleError::BadContractParameter { contract })
@@ -230,34 +231,62 @@ impl Script {
 /// What the sink takes.
 const SUNK: Type = Type::Plain("int");
 
-fn instruction(item: &Value) -> Option<(Destination, Micheline)> {
+/// A transaction that a contract is told to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// To whom.
+    pub destination: Destination,
+    /// By which door.
+    pub entrypoint: Entrypoint,
+    /// With what.
+    pub value: Micheline,
+}
+
+fn instruction(item: &Value) -> Option<Asked> {
     if item.get("prim")?.as_str()? != "Pair" {
         return None;
     }
     let [address, value] = item.get("args")?.as_array()?.as_slice() else {
         return None;
     };
-    let destination = match address.get("bytes").and_then(Value::as_str) {
+    let (destination, entrypoint) = match address.get("bytes").and_then(Value::as_str) {
         Some(bytes) => of_bytes(&hex::decode(bytes).ok()?)?,
-        None => {
-            let text = address.get("string")?.as_str()?;
-            match RollupAddress::of_any_dialect(text) {
-                Ok((rollup, _)) => Destination::Rollup(rollup),
-                Err(_) => Destination::Contract(text.parse().ok()?),
-            }
-        }
+        None => of_text(address.get("string")?.as_str()?)?,
     };
-    Some((destination, Micheline::from_json(value).ok()?))
+    Some(Asked {
+        destination,
+        entrypoint,
+        value: Micheline::from_json(value).ok()?,
+    })
+}
+
+/// An address, and a door when it names one.
+fn of_text(text: &str) -> Option<(Destination, Entrypoint)> {
+    let (text, door) = match text.split_once('%') {
+        Some((text, door)) => (text, door.parse().ok()?),
+        None => (text, Entrypoint::default()),
+    };
+    let destination = match RollupAddress::of_any_dialect(text) {
+        Ok((rollup, _)) => Destination::Rollup(rollup),
+        Err(_) => Destination::Contract(text.parse().ok()?),
+    };
+    Some((destination, door))
 }
 
 /// An address in its short form.
-fn of_bytes(bytes: &[u8]) -> Option<Destination> {
-    if let [3, rollup @ .., 0] = bytes {
-        return Some(Destination::Rollup(RollupAddress(rollup.try_into().ok()?)));
+fn of_bytes(bytes: &[u8]) -> Option<(Destination, Entrypoint)> {
+    let (address, door) = bytes.split_at_checked(22)?;
+    let door = match door {
+        [] => Entrypoint::default(),
+        door => std::str::from_utf8(door).ok()?.parse().ok()?,
+    };
+    if let [3, rollup @ .., 0] = address {
+        let rollup = RollupAddress(rollup.try_into().ok()?);
+        return Some((Destination::Rollup(rollup), door));
     }
-    let mut reader = Reader::new(bytes);
+    let mut reader = Reader::new(address);
     let contract = Contract::read(&mut reader).ok()?;
-    reader.is_empty().then_some(Destination::Contract(contract))
+    Some((Destination::Contract(contract), door))
 }
 
 fn is_fail(json: &Value) -> bool {

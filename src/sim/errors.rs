@@ -173,6 +173,7 @@ rule_errors! {
     Temporary "delegate.already_active" AlreadyActiveDelegate { } "The delegate is still active, no need to refresh it";
     Permanent "delegate.no_deletion" NoDelegateDeletion { delegate: PublicKeyHash } "Delegate deletion is forbidden ({delegate})";
     Temporary "delegate.unchanged" UnchangedDelegate { } "The contract is already delegated to the same delegate";
+    Temporary "delegate_service.balance_rpc_on_non_delegate" BalanceOfNoDelegate { pkh: PublicKeyHash } "The implicit account ({pkh}) whose balance was requested is not a registered delegate.";
     Temporary "delegate.not_registered" NotRegisteredDelegate { pkh: PublicKeyHash } "The provided public key hash ({pkh}) is not the address of a registered delegate.";
     Permanent "operations.invalid_self_transaction_destination" InvalidSelfDestination { } "a pseudo operation whose destination is not its source";
     Permanent "operations.stake_modification_with_no_delegate_set" StakeWithoutDelegate { } "staking without a delegate";
@@ -198,6 +199,8 @@ rule_errors! {
     Permanent "michelson_v1.unordered_set_literal" UnorderedSetValues { location: usize, value: Value } "the values of a set go up";
     Permanent "michelson_v1.duplicate_set_values_in_literal" DuplicateSetValues { location: usize, value: Value } "a set has each value once";
     Permanent "michelson_v1.typechecking_too_many_recursive_calls" TooManyRecursiveCalls { } "an expression nested too deep";
+    Permanent "michelson_v1.unexpected_forged_value" UnexpectedForgedValue { location: usize } "a value that only code makes, at {location}";
+    Permanent "operations.invalid_transfer_to_smart_rollup_from_implicit_account" InvalidTransferToRollup { } "Invalid sender for transfer operation to smart rollup. Only originated contracts are allowed.";
     Permanent "michelson_v1.forbidden_zero_amount_ticket" ForbiddenZeroTicket { } "a ticket of nothing";
     Permanent "michelson_v1.unexpected_ticket_owner" UnexpectedTicketOwner { ticketer: RollupAddress } "only contracts make tickets, {ticketer} is a rollup";
     Permanent "Negative_ticket_balance" NegativeTicketBalance { key: String, balance: String } "the rollup owns too few of the ticket {key}: {balance}";

@@ -165,6 +165,16 @@ impl Ledger {
         self.accounts.iter()
     }
 
+    /// All money there is.
+    #[must_use]
+    pub fn supply(&self) -> Mutez {
+        let all = self.accounts.values();
+        Mutez(
+            all.map(|account| account.balance.0.saturating_add(account.frozen_bonds().0))
+                .sum(),
+        )
+    }
+
     /// Spendable money of `owner`; nothing for one that does not exist.
     #[must_use]
     pub fn balance(&self, owner: Owner) -> Mutez {

@@ -5,7 +5,7 @@
 //!
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `fees`, `validate`,
 //! `apply`, `rules`, `michelson`, `prices`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`,
-//! `weather`, `hold`, `server`, `streams`, `control`. Who is on it: `accounts`, `actors`, `truth`,
+//! `weather`, `hold`, `media`, `server`, `streams`, `control`. Who is on it: `accounts`, `actors`, `truth`,
 //! `trace`, `contracts`, `acts`, `scenario`, `installer`.
 //! All together: `devnet`; named situations: `drills`.
 
@@ -26,6 +26,7 @@ mod fees;
 mod hold;
 mod installer;
 mod ledger;
+mod media;
 mod mempool;
 mod michelson;
 mod parameters;

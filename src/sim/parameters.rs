@@ -130,6 +130,17 @@ pub(super) fn blocks_per_cycle(protocol: Protocol) -> i32 {
     blocks.unwrap_or(1).max(1)
 }
 
+/// A constant that nothing here depends on, as a number.
+#[must_use]
+pub(super) fn shipped_number(protocol: Protocol, key: &str) -> Option<u64> {
+    let parts = ["parametric", "derived", "fixed"].into_iter();
+    let mut found = parts.filter_map(|part| shipped_of(protocol).get(part)?.get(key));
+    match found.next()? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    }
+}
+
 /// Values shipped for mainnet: block delay, period, window, timeout, lookahead, outbox levels, lifetime.
 const fn mainnet_lengths(protocol: Protocol) -> (u32, u32, u32, u32, u32, u32, u32) {
     match protocol {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::accounts::{Person, bootstrap};
 use super::actors::{Actor, Memories, Strategy, Truth, View};
-use super::acts::{Act, ActError, Deed, content, malformed, parsed};
+use super::acts::{Act, ActError, Deed, content, malformed, parsed, pay_for_signature};
 use super::block::Block;
 use super::chain::{Abandoned, Chain, ChainError, Config};
 use super::contracts::{Script, relay_argument};
@@ -533,6 +533,7 @@ impl Scenario {
             contents.push(content);
             counter = Counter(counter.0.saturating_add(1));
         }
+        pay_for_signature(&mut contents, self.chain.form());
         self.sign_contents(by, contents)
     }
 

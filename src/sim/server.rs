@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, Method as HttpMethod, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method as HttpMethod, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::Value;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::chain::{Chain, ChainError};
 use super::control;
 use super::hold::{Hold, Holder, When};
+use super::media::{self, Refusal};
 use super::rpc::{self, Method, Reply, Request, View};
 use super::scenario::Scenario;
 use super::streams::{self, Filter, Told};
@@ -257,20 +258,27 @@ async fn handle(
     State(served): State<Served>,
     method: HttpMethod,
     uri: Uri,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let query = pairs(uri.query().unwrap_or_default());
     let method = match method {
         HttpMethod::GET => Method::Get,
         HttpMethod::POST => Method::Post,
-        _ => return StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        HttpMethod::PUT | HttpMethod::DELETE | HttpMethod::PATCH => {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
+        _ => return StatusCode::NOT_IMPLEMENTED.into_response(),
     };
+    let agreed = media::agreed(&headers, rpc::injects(uri.path()));
     let request = Request {
         method,
         path: uri.path(),
         query: &query,
         body: &body,
+        form: agreed.unwrap_or_default(),
     };
+    let refusal = agreed.err();
     if served.control == Control::On && control::is_control(request.path) {
         let weather = Arc::clone(&served.weather);
         return respond(
@@ -279,7 +287,7 @@ async fn handle(
         );
     }
     let weather = current(&served.weather);
-    if let Some(stream) = streamed(&served, &request, &weather) {
+    if let Some(stream) = streamed(&served, &request, &weather, refusal) {
         return stream;
     }
     let held = served.holder.takes(request.path);
@@ -305,6 +313,9 @@ async fn handle(
         served.stopped().await;
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    if let Some(refusal) = refusal {
+        return refused(&served, &request, &weather, refusal);
+    }
     let reply = served.shared.with_chain(|chain| {
         rpc::command(chain, &request, &weather).unwrap_or_else(|| {
             let view = View {
@@ -319,6 +330,24 @@ async fn handle(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     respond(reply, fault)
+}
+
+/// A path that is not there is told before the form of bodies is looked at.
+fn refused(
+    served: &Served,
+    request: &Request<'_>,
+    weather: &Weather,
+    refusal: Refusal,
+) -> Response {
+    let is_there = rpc::injects(request.path)
+        || served
+            .shared
+            .with_chain(|chain| rpc::is_there(View { chain, weather }, request));
+    if is_there {
+        refusal.answer().into_response()
+    } else {
+        respond(Reply::not_found(), Fault::None)
+    }
 }
 
 /// The weather of an endpoint now.
@@ -373,6 +402,7 @@ fn respond(reply: Reply, fault: Fault) -> Response {
             let allow = [(header::ALLOW, allowed)];
             (StatusCode::METHOD_NOT_ALLOWED, allow).into_response()
         }
+        Reply::BadArgument(_, _, why) => (StatusCode::BAD_REQUEST, why).into_response(),
         Reply::Bytes(bytes) => bytes.into_response(),
     }
 }
@@ -386,7 +416,7 @@ fn json_response(status: StatusCode, value: &Value, fault: Fault) -> Response {
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
+    let json = HeaderValue::from_static(media::SERVED);
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
 }
@@ -420,7 +450,12 @@ fn half(mut text: String) -> Body {
 }
 
 /// Opens the stream that a path asks for, if it asks for one.
-fn streamed(served: &Served, request: &Request<'_>, weather: &Weather) -> Option<Response> {
+fn streamed(
+    served: &Served,
+    request: &Request<'_>,
+    weather: &Weather,
+    refusal: Option<Refusal>,
+) -> Option<Response> {
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let values = |key: &str| -> Vec<String> {
         let pairs = request.query.iter().filter(|(name, _)| name == key);
@@ -449,6 +484,9 @@ fn streamed(served: &Served, request: &Request<'_>, weather: &Weather) -> Option
     if !is_main(chain) {
         return Some(respond(Reply::not_found(), Fault::None));
     }
+    if let Some(refusal) = refusal {
+        return Some(refusal.answer().into_response());
+    }
     let served = served.clone();
     let body = match segments.last() {
         Some(&"bootstrapped") => return Some(bootstrapped_stream(&served, weather)),
@@ -471,7 +509,7 @@ fn streamed(served: &Served, request: &Request<'_>, weather: &Weather) -> Option
         _ => streams::body(served, |view| Told::Heads(filter, view.chain.heads().len())),
     };
     let mut response = Response::new(body);
-    let json = HeaderValue::from_static("application/json");
+    let json = HeaderValue::from_static(media::SERVED);
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Some(response)
 }

@@ -6,14 +6,11 @@
 use super::context::Context;
 use super::errors::{Decimal, RuleError, Trace};
 use super::ledger::{Account, Owner};
-use super::prices::signature_price;
+use super::prices::{MANAGER, signature_price};
 use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
 use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};
 use crate::protocol::{Mutez, Protocol, PublicKeyHash};
-
-/// Gas of any content before it does anything, in thousandths of a unit.
-const MANAGER_MILLIGAS: u64 = 100_000;
 
 /// Whether the signature counts: simulation has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +56,7 @@ pub(crate) fn validate(
     check_counter(account, first)?;
     let key = key_of(account, first)?;
     let mut gas: u64 = 0;
-    let mut signature_gas = signature_price(&source);
+    let mut signature_gas = signature_price(&source, signed.operation.size(form));
     for content in contents {
         gas = gas.saturating_add(content.gas_limit.0);
         check_gas(context, content, gas, signature_gas)?;
@@ -144,7 +141,7 @@ fn check_gas(
             Trace::from(RuleError::GasExhaustedBlock {}).under(RuleError::GasLimitTooHigh {})
         );
     }
-    let fixed = MANAGER_MILLIGAS.saturating_add(signature_gas);
+    let fixed = MANAGER.saturating_add(signature_gas);
     if content.gas_limit.0.saturating_mul(1000) < fixed {
         return Err(Trace::from(RuleError::GasExhaustedOperation {})
             .under(RuleError::InsufficientGasForManager {}));

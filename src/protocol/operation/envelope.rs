@@ -62,6 +62,12 @@ impl Operation {
         Ok(bytes)
     }
 
+    /// Number of unsigned bytes; none where it has no such form.
+    #[must_use]
+    pub fn size(&self, form: Form) -> u64 {
+        self.to_bytes(form).map_or(0, |bytes| bytes.len() as u64)
+    }
+
     /// Reads unsigned bytes, all of them.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl Chain {
                 continue;
             };
             gas = gas.saturating_add(valid.gas);
-            let included = pending.apply(&waiting.signed, waiting.hash);
+            let included = pending.apply(&waiting.signed, form, waiting.hash);
             pending.milligas = pending.milligas.saturating_add(included.milligas());
             operations.push(Arc::new(included));
         }

@@ -12,6 +12,8 @@ use crate::sim::errors::{RuleError, Trace};
 /// A ticket inside a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
+    /// Where in the value it stands.
+    pub location: usize,
     /// Who made it, as the bytes of an address.
     pub ticketer: Vec<u8>,
     /// Type of what it says.
@@ -321,6 +323,7 @@ impl Checker {
             return Err(RuleError::UnexpectedTicketOwner { ticketer }.into());
         }
         self.tickets.push(Ticket {
+            location: value.location,
             ticketer,
             of_type: inner.clone(),
             contents,

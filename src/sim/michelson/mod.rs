@@ -15,7 +15,7 @@ use super::errors::RuleError;
 use crate::codec::Micheline;
 
 pub(crate) use data::{Ticket, check};
-pub(crate) use packed::packable;
+pub(crate) use packed::{optimized, packable};
 pub(crate) use types::Type;
 
 /// Deepest expression that is followed. The protocol follows 10,000, more than a message can nest

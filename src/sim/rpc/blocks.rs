@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Reply, Request, View, contracts, helpers, query, rollups, shell, version};
+use super::{Reply, Request, View, contracts, delegates, helpers, query, rollups, shell, version};
 use crate::crypto::Dialect;
-use crate::protocol::{BlockHash, Level, Protocol};
+use crate::protocol::{BlockHash, Level, Protocol, PublicKeyHash};
 use crate::sim::block::{Block, PASSES, Rules};
 use crate::sim::context::Context;
 use crate::sim::parameters::blocks_per_cycle;
@@ -110,9 +110,8 @@ fn back<'a>(view: View<'a>, start: &'a Block, offset: i64) -> Option<&'a Block> 
 }
 
 fn bad_name(name: &str) -> Reply {
-    Reply::bad_request(format!(
-        "Failed to parsed argument 'block_id' ({name:?}): Cannot parse block identifier: {name}"
-    ))
+    let why = format!("Cannot parse block identifier: {name}");
+    Reply::bad_argument(name, "block_id", why)
 }
 
 /// The block of a hash, as this endpoint shows hashes.
@@ -275,6 +274,10 @@ fn votes(block: &Block, rest: &[&str]) -> Reply {
         ["current_period"] => Reply::Ok(voting_period(level)),
         ["successor_period"] => Reply::Ok(voting_period(level.saturating_add(1))),
         ["total_voting_power"] => Reply::Ok("0".into()),
+        ["proposal_count", account] => match account.parse::<PublicKeyHash>() {
+            Ok(_) => Reply::Ok(0.into()),
+            Err(_) => Reply::bad_account(account),
+        },
         _ => Reply::not_found(),
     }
 }
@@ -299,12 +302,9 @@ fn operation_hashes(block: &Block, rest: &[&str]) -> Reply {
 
 /// Lists of a block's passes, one of them, or one item of one.
 fn of_lists<T: serde::Serialize>(lists: Vec<Vec<T>>, rest: &[&str]) -> Reply {
-    let offset = |name: &str, of: &str, text: &str| -> Result<i64, Reply> {
-        text.parse().map_err(|_| {
-            Reply::bad_request(format!(
-                "Failed to parsed argument '{name}' ({text:?}): Invalid {of} offset ({text})"
-            ))
-        })
+    let offset = |name: &'static str, of: &str, text: &str| -> Result<i64, Reply> {
+        let bad = |_| Reply::bad_argument(text, name, format!("Invalid {of} offset ({text})"));
+        text.parse().map_err(bad)
     };
     let nth_pass = |pass| offset("list_offset", "list", pass);
     let nth_item = |nth| offset("operation_offset", "operation", nth);
@@ -380,6 +380,26 @@ fn dal(context: &Context, rest: &[&str]) -> Reply {
     }
 }
 
+/// What there is of money, and of money at stake.
+fn issuance(context: &Context, leaf: &str) -> Reply {
+    match leaf {
+        "total_supply" => Reply::Ok(json!(context.ledger.supply())),
+        "total_frozen_stake" => Reply::Ok("0".into()),
+        "adaptive_issuance_launch_cycle" => Reply::Ok(0.into()),
+        "total_currently_staked" if context.protocol >= Protocol::Quebec => {
+            Reply::Ok(json!({"delegates": "0", "delegators": "0", "overstaked": "0"}))
+        }
+        _ => Reply::not_found(),
+    }
+}
+
+/// Level of the block that handed the chain over to the protocol that answers.
+fn first_level(view: View<'_>, block: &Block) -> Reply {
+    let all = view.chain.config().protocols.range(..=block.header.level);
+    all.last()
+        .map_or_else(Reply::not_found, |(level, _)| Reply::Ok(json!(level)))
+}
+
 fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) -> Reply {
     let Some(context) = &block.context else {
         return Reply::not_found();
@@ -393,11 +413,17 @@ fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) 
                 .parametric_json(context.protocol, dialect),
         ),
         (["contracts"], _) => Reply::Ok(contracts::all(context)),
-        (["contracts", contract, rest @ ..], _) => contracts::answer(context, contract, rest),
-        (["constants", "errors"], _) => Reply::Ok(json!([])),
+        (["contracts", contract, rest @ ..], _) => {
+            contracts::answer(context, request, contract, rest)
+        }
         (["denunciations"], _) => Reply::Ok(json!([])),
-        (["adaptive_issuance_launch_cycle"], _) => Reply::Ok(0.into()),
-        (["delegates", rest @ ..], _) => contracts::delegates(context, request, rest),
+        (["delegates", rest @ ..], _) => delegates::answer(view, request, context, rest),
+        ([leaf], Dialect::Modern) if context.protocol >= Protocol::Oxford => {
+            issuance(context, leaf)
+        }
+        (["protocol", "first_level"], Dialect::Modern) if context.protocol >= Protocol::Rio => {
+            first_level(view, block)
+        }
         (["dal", rest @ ..], _) => dal(context, rest),
         (["smart_rollups", rest @ ..], Dialect::Modern)
         | (["sc_rollups", rest @ ..], Dialect::Scr1) => {

@@ -120,7 +120,8 @@ fn applied(
         fees: Mutez(0),
         milligas: 0,
     };
-    let included = pending.apply(signed, hash);
+    let form = view.chain.form_of(pending.context.protocol);
+    let included = pending.apply(signed, form, hash);
     let dialect = view.chain.config().dialect;
     let mut object = included.content_json(dialect, Shown::Receipts);
     object.remove("branch");

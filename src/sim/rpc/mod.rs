@@ -6,6 +6,7 @@
 
 mod blocks;
 mod contracts;
+mod delegates;
 mod helpers;
 mod pool;
 mod rollups;
@@ -18,6 +19,7 @@ use super::block::Block;
 use super::chain::Chain;
 use super::dialect;
 use super::errors::Trace;
+use super::media::Form;
 use super::weather::Weather;
 use crate::protocol::{ChainId, Protocol};
 
@@ -34,6 +36,8 @@ pub(crate) struct Request<'a> {
     pub query: &'a [(String, String)],
     /// Body of a POST.
     pub body: &'a [u8],
+    /// What the body is said to be.
+    pub form: Form,
 }
 
 /// The methods a node knows.
@@ -54,6 +58,8 @@ pub(crate) enum Reply {
     Errors(Value),
     /// A status and a text, possibly empty.
     Status(u16, String),
+    /// A part of the path that is none of its sort: the part, the node's name of the sort, why.
+    BadArgument(String, &'static str, String),
     /// The path takes only this other method.
     NotAllowed(&'static str),
     /// Raw bytes, with status 200.
@@ -73,7 +79,42 @@ impl Reply {
         Self::Status(410, String::new())
     }
 
-    /// An argument in the path or the body is malformed.
+    /// A part of the path is none of its sort.
+    #[must_use]
+    pub(crate) fn bad_argument(text: &str, sort: &'static str, why: impl Into<String>) -> Self {
+        Self::BadArgument(text.to_owned(), sort, why.into())
+    }
+
+    /// A part of the path should be a hash.
+    #[must_use]
+    fn bad_hash(text: &str, sort: &'static str) -> Self {
+        let why = format!("failed to decode Base58Check-encoded data ({sort}): {text:?}");
+        Self::bad_argument(text, sort, why)
+    }
+
+    /// A part of the path should be an account.
+    #[must_use]
+    pub(crate) fn bad_account(text: &str) -> Self {
+        let name = "Signature.Public_key_hash";
+        let why = format!("failed to decode Base58Check-encoded data ({name}): {text:?}");
+        Self::bad_argument(text, "pkh", why)
+    }
+
+    /// The same as a node words it, which tells the path up to there.
+    fn placed(self, segments: &[&str]) -> Self {
+        let Self::BadArgument(text, sort, why) = self else {
+            return self;
+        };
+        let at = segments.iter().rposition(|part| *part == text);
+        let known = at.and_then(|at| segments.get(..=at)).unwrap_or(segments);
+        Self::bad_request(format!(
+            "Failed to parsed an argument in path. After \"{}\", the value \"{why}\" is not \
+             acceptable for type \"{sort}\"",
+            known.join("/")
+        ))
+    }
+
+    /// A query or a body is malformed.
     #[must_use]
     pub(crate) fn bad_request(problem: impl std::fmt::Display) -> Self {
         Self::Status(400, problem.to_string())
@@ -113,7 +154,7 @@ pub(crate) fn answer(view: View<'_>, request: &Request<'_>) -> Reply {
         .split('/')
         .filter(|part| !part.is_empty())
         .collect();
-    let reply = route(view, request, &segments);
+    let reply = route(view, request, &segments).placed(&segments);
     let told = match reply {
         Reply::Ok(value) => Reply::Ok(dialect::outgoing(value, view.chain.config().dialect)),
         Reply::Errors(value) => {
@@ -149,9 +190,22 @@ fn other_chain(name: &str) -> Reply {
     if name == "test" || name.parse::<ChainId>().is_ok() {
         return Reply::not_found();
     }
-    Reply::bad_request(format!(
-        "Failed to parsed argument 'chain_id' ({name:?}): Cannot parse chain identifier."
-    ))
+    Reply::bad_argument(name, "chain_id", "Cannot parse chain identifier.")
+}
+
+/// Whether a path takes operations.
+#[must_use]
+pub(crate) fn injects(path: &str) -> bool {
+    matches!(
+        path.trim_matches('/'),
+        "injection/operation" | "private/injection/operation"
+    )
+}
+
+/// Whether a path that changes nothing is there.
+#[must_use]
+pub(crate) fn is_there(view: View<'_>, request: &Request<'_>) -> bool {
+    !matches!(answer(view, request), Reply::Status(404, _))
 }
 
 /// The method of a path, if there is such a path.

@@ -13,6 +13,7 @@ use crate::sim::chain::Chain;
 use crate::sim::dialect;
 use crate::sim::errors::RuleError;
 use crate::sim::fees::Thresholds;
+use crate::sim::media::Form;
 use crate::sim::mempool::{Class, Waiting, Wanted};
 use crate::sim::weather::Weather;
 
@@ -60,7 +61,7 @@ fn set_thresholds(chain: &mut Chain, request: &Request<'_>) -> Reply {
 
 /// `loses` makes a node that forgets what it took.
 fn inject(chain: &mut Chain, request: &Request<'_>, loses: bool) -> Reply {
-    let bytes = match signed_bytes(request.body) {
+    let bytes = match signed_bytes(request) {
         Ok(bytes) => bytes,
         Err(reply) => return reply,
     };
@@ -86,11 +87,13 @@ fn inject(chain: &mut Chain, request: &Request<'_>, loses: bool) -> Reply {
 }
 
 /// A JSON string of hexadecimal digits, or bytes behind their length.
-fn signed_bytes(body: &[u8]) -> Result<Vec<u8>, Reply> {
+fn signed_bytes(request: &Request<'_>) -> Result<Vec<u8>, Reply> {
+    let body = request.body;
     let bad = |problem: &dyn std::fmt::Display| {
         Reply::bad_request(format!("Failed to parse the request body: {problem}"))
     };
-    if let Ok(text) = serde_json::from_slice::<String>(body) {
+    if request.form == Form::Json {
+        let text: String = serde_json::from_slice(body).map_err(|problem| bad(&problem))?;
         return hex::decode(text).map_err(|problem| bad(&problem));
     }
     let mut reader = Reader::new(body);

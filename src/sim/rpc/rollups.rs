@@ -46,9 +46,7 @@ pub(super) fn answer(
         [kind, address, leaf @ ..] if *kind == one => {
             let Ok(address) = dialect::incoming_text(address, dialect).parse::<RollupAddress>()
             else {
-                return Reply::bad_request(format!(
-                    "Failed to parsed argument 'smart_rollup_address' ({address:?})"
-                ));
+                return Reply::bad_hash(address, "smart_rollup_address");
             };
             // Most leaves of a rollup that is not there are answered from empty tables.
             let nowhere;
@@ -202,9 +200,7 @@ impl Asked<'_> {
 
     fn commitment_leaf(&self, hash: &str, rest: &[&str]) -> Reply {
         let Ok(hash) = hash.parse::<CommitmentHash>() else {
-            return Reply::bad_request(format!(
-                "Failed to parsed argument 'smart_rollup_commitment_hash' ({hash:?})"
-            ));
+            return Reply::bad_hash(hash, "smart_rollup_commitment_hash");
         };
         match rest {
             [] => self.tell(self.rollup.commitment(&hash)),
@@ -250,24 +246,21 @@ impl Asked<'_> {
     }
 
     fn at_level(&self, level: &str) -> Reply {
-        let level = level
-            .parse::<i64>()
-            .ok()
-            .and_then(|level| Level::try_from(level).ok());
-        match level {
+        let parsed = level.parse::<i64>().ok();
+        match parsed.and_then(|level| Level::try_from(level).ok()) {
             Some(level) => Reply::Ok(json!(self.rollup.per_level.get(&level))),
-            None => Reply::bad_request("Failed to parsed argument 'block_level'"),
+            None => Reply::bad_argument(level, "block_level", "Cannot parse level"),
         }
     }
 
     /// Messages of an outbox level that were executed, while that is remembered.
     fn consumed_outputs(&self, level: &str) -> Reply {
         let parsed = level.parse::<i64>().ok();
-        let Some(level) = parsed.and_then(|level| Level::try_from(level).ok()) else {
-            return Reply::bad_request("Failed to parsed argument 'block_level'");
+        let Some(of_level) = parsed.and_then(|level| Level::try_from(level).ok()) else {
+            return Reply::bad_argument(level, "block_level", "Cannot parse level");
         };
         let mut levels = self.rollup.executed_outputs.values();
-        let of_level = levels.find(|(of, _)| *of == level);
+        let of_level = levels.find(|(of, _)| *of == of_level);
         Reply::Ok(json!(of_level.map_or_else(Vec::new, |(_, indices)| {
             indices.iter().collect::<Vec<_>>()
         })))
@@ -275,7 +268,7 @@ impl Asked<'_> {
 
     fn staker_leaf(&self, staker: &str, leaf: &str) -> Reply {
         let Ok(staker) = staker.parse::<PublicKeyHash>() else {
-            return Reply::bad_request(format!("Failed to parsed argument 'pkh' ({staker:?})"));
+            return Reply::bad_account(staker);
         };
         match leaf {
             "index" => match self.rollup.index_of(&staker) {
@@ -361,7 +354,7 @@ impl Asked<'_> {
 
     fn single_game(&self, staker: &str) -> Reply {
         let Ok(staker) = staker.parse::<PublicKeyHash>() else {
-            return Reply::bad_request(format!("Failed to parsed argument 'staker' ({staker:?})"));
+            return Reply::bad_account(staker);
         };
         Reply::Ok(
             self.games(&staker)
@@ -394,8 +387,10 @@ impl Asked<'_> {
     }
 
     fn pair_leaf(&self, one: &str, other: &str, leaf: &str) -> Reply {
-        let (Ok(one), Ok(other)) = (one.parse(), other.parse()) else {
-            return Reply::bad_request("Failed to parsed argument 'staker_pkh'");
+        let (one, other) = match (one.parse(), other.parse()) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(_), _) => return Reply::bad_account(one),
+            (_, Err(_)) => return Reply::bad_account(other),
         };
         let players = Stakers::new(one, other);
         match leaf {

@@ -15,7 +15,7 @@ pub(super) fn of_node(view: View<'_>, segments: &[&str]) -> Reply {
         ["config", "network", "user_activated_upgrades"]
         | ["config", "network", "user_activated_protocol_overrides"] => Reply::Ok(json!([])),
         ["network", "connections" | "peers" | "points"] => Reply::Ok(json!([])),
-        ["health"] => Reply::Ok(json!({})),
+        ["health", "ready"] => Reply::Ok(json!({"ready": true})),
         ["protocols"] => Reply::Ok(protocols(view)),
         _ => Reply::not_found(),
     }

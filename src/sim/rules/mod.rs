@@ -6,9 +6,11 @@
 pub(crate) mod cement;
 pub(crate) mod delegation;
 pub(crate) mod dissection;
+pub(crate) mod doors;
 pub(crate) mod filter;
 pub(crate) mod game;
 pub(crate) mod originate;
 pub(crate) mod outbox;
 pub(crate) mod proof;
 pub(crate) mod stake;
+pub(crate) mod transfer;

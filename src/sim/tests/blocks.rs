@@ -141,11 +141,12 @@ fn a_relay_call_becomes_a_transfer_message() {
 fn nested_internal_operations_run_depth_first() {
     let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
     let relay = scenario.relay().to_string();
-    let inner = json!([{"prim": "Pair", "args": [{"string": rollup.to_string()}, {"int": "1"}]}]);
+    let inner =
+        json!([{"prim": "Pair", "args": [{"string": rollup.to_string()}, {"bytes": "01"}]}]);
     let act = Act::one(
         1,
         Deed::Relay {
-            transfers: vec![(relay, inner), (rollup.to_string(), json!({"int": "2"}))],
+            transfers: vec![(relay, inner), (rollup.to_string(), json!({"bytes": "02"}))],
         },
     );
     scenario.act(&act).unwrap();
@@ -159,7 +160,7 @@ fn nested_internal_operations_run_depth_first() {
             _ => None,
         })
         .collect();
-    assert_eq!(payloads, [json!({"int": "1"}), json!({"int": "2"})]);
+    assert_eq!(payloads, [json!({"bytes": "01"}), json!({"bytes": "02"})]);
     let internal = &receipts(&scenario)[0]["contents"][0]["metadata"]["internal_operation_results"];
     let nonces: Vec<_> = internal
         .as_array()
@@ -175,9 +176,9 @@ fn a_failing_internal_operation_undoes_its_batch() {
     let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
     let relay = scenario.relay().to_string();
     let transfers = vec![
-        (rollup.to_string(), json!({"int": "1"})),
+        (rollup.to_string(), json!({"bytes": "01"})),
         (relay, json!({"string": "fail"})),
-        (rollup.to_string(), json!({"int": "2"})),
+        (rollup.to_string(), json!({"bytes": "02"})),
     ];
     let act = Act {
         by: 1,

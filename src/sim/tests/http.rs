@@ -442,3 +442,38 @@ async fn the_control_surface_commands_and_a_plain_endpoint_has_none() {
     assert_eq!(status, 200);
     assert_eq!(get(&endpoint, &format!("{HEAD}/header")).await["level"], 5);
 }
+
+#[tokio::test]
+async fn forms_and_methods_are_agreed_as_on_a_node() {
+    let (scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let (_, endpoint) = served(scenario).await;
+    let accepting = async |path: &str, accepted: &str| {
+        let asked = client().get(format!("{}{path}", endpoint.url()));
+        let answer = asked.header("accept", accepted).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let header = format!("{HEAD}/header");
+    let bytes = "application/octet-stream";
+    assert_eq!(accepting(&header, "*/*").await.0, 200);
+    let refused = (406, "application/json".to_owned());
+    assert_eq!(accepting(&header, bytes).await, refused);
+    assert_eq!(accepting("/monitor/heads/main", bytes).await, refused);
+    assert_eq!(accepting("/nonsense", bytes).await.0, 404);
+    let sending = async |path: &str, form: &str, body: Vec<u8>| {
+        let asked = client().post(format!("{}{path}", endpoint.url()));
+        let answer = asked.header("content-type", form).body(body).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    let forge = format!("{HEAD}/helpers/forge/operations");
+    assert_eq!(sending(&forge, bytes, vec![0; 4]).await, 415);
+    let injection = "/injection/operation";
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!(sending(injection, form, b"\"00\"".to_vec()).await, 415);
+    assert_eq!(sending(injection, bytes, vec![0, 0, 0, 9]).await, 400);
+    assert_eq!(sending(injection, bytes, vec![0, 0, 0, 1, 7]).await, 500);
+    let head = client().head(format!("{}{header}", endpoint.url()));
+    assert_eq!(head.send().await.unwrap().status().as_u16(), 501);
+    let put = client().put(format!("{}{header}", endpoint.url()));
+    assert_eq!(put.send().await.unwrap().status().as_u16(), 405);
+    assert_eq!(get(&endpoint, "/health/ready").await["ready"], true);
+}

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{short, with_rollup};
 use crate::protocol::operation::Action;
 use crate::protocol::{Protocol, PublicKeyHash};
+use crate::sim::ledger::Owner;
+use crate::sim::media::Form;
 use crate::sim::rpc::{self, Method, Reply, Request, View};
 use crate::sim::scenario::Scenario;
 use crate::sim::weather::Weather;
@@ -27,6 +29,7 @@ fn asked(scenario: &Scenario, method: Method, path: &str, body: &Value) -> Reply
         path: &format!("/chains/main/blocks/head/{path}"),
         query: &query,
         body: body.as_bytes(),
+        form: Form::Json,
     };
     rpc::answer(view, &request)
 }
@@ -176,11 +179,102 @@ fn delegates_and_their_delegators() {
         &format!("context/delegates/{one}/deactivated"),
     ));
     assert_eq!(told["id"], "proto.025-PsUshuai.delegate.not_registered");
+    let refused = get(&scenario, &format!("context/delegates/{one}/full_balance"));
+    let Reply::Errors(refused) = refused else {
+        panic!("no refusal");
+    };
+    let ids = [&refused[0]["id"], &refused[1]["id"]].map(|id| id.as_str().unwrap().to_owned());
+    assert!(ids[0].ends_with(".delegate_service.balance_rpc_on_non_delegate"));
+    assert!(ids[1].ends_with(".delegate.not_registered"));
     let Reply::Ok(whole) = get(&scenario, &format!("context/contracts/{one}")) else {
         panic!("no account");
     };
     let keys: Vec<_> = whole.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["balance", "delegate", "counter", "revealed"]);
+}
+
+#[test]
+fn what_a_delegate_is_follows_from_the_ledger() {
+    let mut scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
+    let baker = scenario.chain().config().baker;
+    let account = |index| Scenario::person(&scenario, index).unwrap().account();
+    let (one, other) = (account(1), account(2));
+    let balance = |scenario: &Scenario, of| scenario.chain().context().ledger.balance(of);
+    let at_first = balance(&scenario, Owner::Implicit(baker));
+    let choice = Action::Delegation {
+        delegate: Some(baker),
+    };
+    scenario.sign_and_inject(1, vec![choice]).unwrap();
+    scenario.advance().unwrap();
+    let own = balance(&scenario, Owner::Implicit(baker)).0;
+    let external = balance(&scenario, Owner::Implicit(one)).0;
+    let told = |leaf: &str| match get(&scenario, &format!("context/delegates/{baker}{leaf}")) {
+        Reply::Ok(told) => told,
+        other => panic!("{leaf}: {other:?}"),
+    };
+    let whole = told("");
+    for (leaf, value) in whole.as_object().unwrap() {
+        assert_eq!(told(&format!("/{leaf}")), *value, "{leaf}");
+    }
+    assert_eq!(whole["own_full_balance"], json!(own.to_string()));
+    assert_eq!(whole["external_delegated"], json!(external.to_string()));
+    assert_eq!(
+        whole["total_delegated"],
+        json!((own + external).to_string())
+    );
+    assert_eq!(told("/staking_balance"), whole["total_delegated"]);
+    assert_eq!(whole["consensus_key"]["active"]["pkh"], json!(baker));
+    // Before anybody chose it, only its own money counted.
+    let least = &whole["min_delegated_in_current_cycle"];
+    assert_eq!(least["amount"], json!(at_first.0.to_string()));
+    assert_eq!(least["level"]["level"], 1);
+    // Two cycles to get rights in, two to be idle in.
+    assert_eq!(whole["grace_period"], 4);
+    assert_eq!(
+        whole["total_unstaked_per_cycle"].as_array().unwrap().len(),
+        1
+    );
+    let forbidden = format!("context/delegates/{other}/is_forbidden");
+    assert_eq!(get(&scenario, &forbidden), Reply::Ok(false.into()));
+    let poor = get(&scenario, "context/delegates?without_minimal_stake=true");
+    assert_eq!(poor, Reply::Ok(json!([])));
+    let leaf = |protocol, leaf: &str| {
+        let scenario = Scenario::new(short(protocol)).unwrap();
+        let baker = scenario.chain().config().baker;
+        matches!(
+            get(&scenario, &format!("context/delegates/{baker}/{leaf}")),
+            Reply::Ok(_)
+        )
+    };
+    assert!(leaf(Protocol::Mumbai, "full_balance") && !leaf(Protocol::Mumbai, "own_staked"));
+    assert!(leaf(Protocol::Quebec, "own_staked") && !leaf(Protocol::Quebec, "companion_key"));
+}
+
+#[test]
+fn money_and_protocols_are_told_of_the_whole_chain() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    scenario.advance().unwrap();
+    let all = scenario.chain().context().ledger.supply();
+    assert_eq!(
+        get(&scenario, "context/total_supply"),
+        Reply::Ok(json!(all))
+    );
+    assert_eq!(
+        get(&scenario, "context/protocol/first_level"),
+        Reply::Ok(1.into())
+    );
+    let count = format!("votes/proposal_count/{SOMEBODY}");
+    assert_eq!(get(&scenario, &count), Reply::Ok(0.into()));
+    assert_eq!(
+        get(&scenario, "context/constants/errors"),
+        Reply::not_found()
+    );
+    let relay = format!("context/contracts/{}/big_map_get", scenario.relay());
+    let key = json!({"key": {"int": "1"}, "type": {"prim": "int"}});
+    assert_eq!(
+        asked(&scenario, Method::Post, &relay, &key),
+        Reply::Ok(Value::Null)
+    );
 }
 
 #[test]
@@ -218,8 +312,13 @@ fn malformed_names_in_a_path_are_told() {
         Reply::Status(400, text) => text,
         other => panic!("{other:?}"),
     };
-    assert!(told("operations/x").ends_with("Invalid list offset (x)"));
-    assert!(told("operation_hashes/3/x").ends_with("Invalid operation offset (x)"));
+    assert_eq!(
+        told("operations/x"),
+        "Failed to parsed an argument in path. After \"chains/main/blocks/head/operations/x\", the \
+         value \"Invalid list offset (x)\" is not acceptable for type \"list_offset\""
+    );
+    assert!(told("operation_hashes/3/x").contains("\"Invalid operation offset (x)\""));
+    assert!(told("context/contracts/x/balance").contains("\"Cannot parse contract id\""));
     assert_eq!(get(&scenario, "operations/3/9"), Reply::not_found());
     assert_eq!(get(&scenario, "operations/-1"), Reply::not_found());
     let weather = Weather::default();
@@ -233,6 +332,7 @@ fn malformed_names_in_a_path_are_told() {
             path: &format!("/chains/{chain}/chain_id"),
             query: &[],
             body: b"",
+            form: Form::Json,
         };
         rpc::answer(view, &request)
     };

@@ -1,6 +1,6 @@
 //! What whole operations are refused with: each id once, in a block or before it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{claim, context_at, genesis, short, with_rollup};
 use crate::codec::Micheline;
@@ -9,7 +9,8 @@ use crate::protocol::operation::{
     Action, Contract, Entrypoint, Operation, Origination, Parameters, PvmKind, SignedOperation,
 };
 use crate::protocol::{
-    BlockHash, ContractHash, Counter, Gas, Level, Mutez, Protocol, PublicKeyHash, StorageBytes,
+    BlockHash, ContractHash, Counter, Gas, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
+    StorageBytes,
 };
 use crate::sim::accounts::Person;
 use crate::sim::acts::content;
@@ -475,7 +476,7 @@ fn a_delegate_is_registered_chosen_and_left() {
     let json = receipt.content_json(crate::crypto::Dialect::Modern, Shown::Receipts);
     assert_eq!(
         json["contents"][0]["metadata"]["operation_result"].to_string(),
-        r#"{"status":"applied","consumed_milligas":"169000"}"#
+        r#"{"status":"applied","consumed_milligas":"168516"}"#
     );
 }
 
@@ -573,4 +574,72 @@ fn an_origination_burns_for_what_is_stored() {
     };
     assert_eq!(effects.fields["size"], "6552");
     assert_eq!(effects.movements[0].amount, Mutez(1_638_000));
+}
+
+#[test]
+fn a_contract_sends_a_rollup_what_it_takes() {
+    let mut scenario = world(Protocol::Ushuaia);
+    let relay = Contract::Originated(scenario.relay());
+    let address = |rollup: &RollupAddress, door: &str| json!({"string": format!("{rollup}{door}")});
+    let mut originated = |of_type: Value| {
+        let action = origination(of_type, None);
+        let before: Vec<_> = scenario.chain().context().rollups.keys().copied().collect();
+        assert_eq!(in_block(&mut scenario, 0, vec![action]), [""; 0]);
+        let mut now = scenario.chain().context().rollups.keys();
+        *now.find(|rollup| !before.contains(rollup)).unwrap()
+    };
+    let four = json!({"prim": "pair", "args": vec![json!({"prim": "int"}); 4]});
+    let ticket = json!({"prim": "ticket", "args": [{"prim": "string"}]});
+    let (numbers, tickets) = (originated(four), originated(ticket));
+    let mut told = |to: Value, value: Value| {
+        let argument = json!([{"prim": "Pair", "args": [to, value]}]);
+        in_block(&mut scenario, 1, vec![call(relay, "default", &argument)])
+    };
+    let one = json!({"int": "1"});
+    let comb = json!({"prim": "Pair", "args": vec![one.clone(); 4]});
+    assert_eq!(told(address(&numbers, ""), comb.clone()), [""; 0]);
+    assert_eq!(told(address(&numbers, "%default"), comb.clone()), [""; 0]);
+    let bad = "michelson_v1.bad_contract_parameter";
+    let ill = "michelson_v1.invalid_constant";
+    assert_eq!(
+        told(address(&numbers, "%door"), comb.clone()),
+        [bad, "michelson_v1.no_such_entrypoint"]
+    );
+    let refused = told(address(&numbers, ""), json!({"string": "one"}));
+    assert_eq!(refused[..2], [bad, ill]);
+    let nowhere = "sr1AE6U3GNzE8iKzj6sKS5wh1U32ogeULCoN".parse().unwrap();
+    assert_eq!(
+        told(address(&nowhere, ""), comb),
+        [bad, "smart_rollup_does_not_exist"]
+    );
+    let forged = json!({"prim": "Pair", "args": [
+        {"string": "KT1PWx2mnDueood7fEmfbBDKx1D9BAnnXitn"},
+        {"prim": "Pair", "args": [{"string": "red"}, {"int": "3"}]}
+    ]});
+    assert_eq!(
+        told(address(&tickets, ""), forged),
+        [bad, "michelson_v1.unexpected_forged_value"]
+    );
+    // In the inbox is the shortest form, whatever was written.
+    let of_type = &scenario
+        .chain()
+        .context()
+        .rollup(&numbers)
+        .unwrap()
+        .parameters_type;
+    assert!(!of_type.is_empty());
+    let taken = told_payload(&mut scenario, relay, &address(&numbers, ""), &one);
+    assert_eq!(taken, json!(vec![one; 4]));
+}
+
+/// What the inbox holds after a call that sends four times `part` as nested pairs.
+fn told_payload(scenario: &mut Scenario, relay: Contract, to: &Value, part: &Value) -> Value {
+    let pair = |one: &Value, other: Value| json!({"prim": "Pair", "args": [one, other]});
+    let nested = pair(part, pair(part, pair(part, part.clone())));
+    let argument = json!([pair(to, nested)]);
+    let action = call(relay, "default", &argument);
+    assert_eq!(in_block(scenario, 1, vec![action]), [""; 0]);
+    let receipt = scenario.chain().head().operations[0].clone();
+    let json = receipt.content_json(crate::crypto::Dialect::Modern, Shown::Receipts);
+    json["contents"][0]["metadata"]["internal_operation_results"][0]["parameters"]["value"].clone()
 }
