@@ -135,6 +135,22 @@ fn modules_use_only_what_lies_below_them() {
     }
 }
 
+/// What the rule above cannot read is not written: several modules in one `use`, or the crate as a
+/// whole. So that the judge's rules and the player's choices stay apart, in both directions.
+#[test]
+fn modules_are_used_by_name() {
+    for (path, text) in all_sources() {
+        for written in ["crate::{", "crate::*", "use crate;", "crate as "] {
+            assert!(!text.contains(written), "{path} writes {written}");
+        }
+    }
+    let of = |name: &str| MAY_USE.iter().find(|(module, _)| *module == name);
+    for (one, other) in [("sim", "game"), ("game", "sim")] {
+        let (_, allowed) = of(one).unwrap();
+        assert!(!allowed.contains(&other), "{one} may use {other}");
+    }
+}
+
 #[test]
 fn confined_crates_stay_where_they_belong() {
     for (path, text) in all_sources() {

@@ -334,7 +334,7 @@ pub(super) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DrillArgs {
-    /// Names of drills; without any, all are listed
+    /// Names of drills, or composed_NUMBER; without any, all are listed
     #[arg(value_name = "NAME")]
     pub(super) names: Vec<String>,
     /// List the drills

@@ -24,7 +24,8 @@ use crate::journal::{Judgement, Reader};
 use crate::protocol::{Level, RollupAddress};
 use crate::signer::Key;
 use crate::sim::{
-    Defence, Drill, Endpoint, Options, Report, Role, Shared, Staged, Weather, serve, suite,
+    Defence, Drill, Endpoint, Options, Report, Role, Shared, Staged, Weather, drill_named, serve,
+    suite,
 };
 use crate::tower::{Status, follow};
 
@@ -34,17 +35,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const UNDER_WEATHER: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure> {
-    let all = suite();
     if command.list || command.names.is_empty() {
-        for drill in &all {
-            line(format!("{:<32} {}", drill.name, drill.about))?;
+        for drill in suite() {
+            line(format!("{:<36} {}", drill.name, drill.about))?;
         }
+        line(format!(
+            "{:<36} parts of these, put together by a number of your choice",
+            "composed_NUMBER"
+        ))?;
         return Ok(Exit::Fine);
     }
     let mut chosen = Vec::new();
     for name in &command.names {
-        let found = all.iter().find(|drill| drill.name == *name);
-        chosen.push(found.ok_or_else(|| {
+        chosen.push(drill_named(name).ok_or_else(|| {
             let message = format!("there is no drill {name:?}; watchtower drill --list names them");
             Failure::said(Exit::Configuration, message)
         })?);
@@ -56,7 +59,7 @@ pub(super) fn run(config: &Config, command: &DrillArgs) -> Result<Exit, Failure>
     start_quiet_logs(config)?;
     let runtime = runtime()?;
     let mut is_won = true;
-    for drill in chosen {
+    for drill in &chosen {
         let scratch = Scratch::new()?;
         let folder = command.keep.as_ref().unwrap_or(&scratch.0);
         std::fs::create_dir_all(folder)?;

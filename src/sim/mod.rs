@@ -57,7 +57,7 @@ pub use chain::{Abandoned, Chain, ChainError};
 pub use devnet::{Devnet, devnet};
 pub use drills::{
     Defence, Drill, Fate, Kernel, Lengths, Opponent, Report, Restart, Role, Staged, Traffic, crowd,
-    story, suite,
+    drill_named, story, suite,
 };
 pub use errors::{ErrorKind, RuleError, Trace};
 pub use hold::{Hold, When};

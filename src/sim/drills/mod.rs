@@ -23,7 +23,7 @@ use crate::protocol::{Level, Mutez, Protocol, RollupAddress};
 
 pub use report::{Fate, Report};
 pub use story::story;
-pub use suite::{crowd, suite};
+pub use suite::{crowd, drill_named, suite};
 
 const COMMANDER: &[u8] = include_bytes!("../../../tests/data/kernels/commander.wasm");
 const SECOND: &[u8] = include_bytes!("../../../tests/data/kernels/commander-second.wasm");

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::pvm::slow::SlowEngine;
 use crate::sim::truth::Engines;
-use crate::sim::{Drill, Report, Staged, Strategy, suite};
+use crate::sim::{Drill, Report, Staged, Strategy, drill_named, suite};
 
 /// What runs the kernels of all drills: each of them is made ready once.
 static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines {
@@ -64,7 +64,30 @@ fn chosen() -> Vec<Drill> {
 
 #[test]
 fn every_liar_is_slashed_and_nobody_else() {
-    let drills = chosen();
+    hold(&chosen());
+}
+
+/// Environment variable with the number of composed drills, for a long campaign.
+const CAMPAIGN: &str = "WATCHTOWER_COMPOSED_DRILLS";
+
+#[test]
+fn adversaries_compose() {
+    let asked = std::env::var(CAMPAIGN).ok();
+    let count: u64 = asked.map_or(8, |count| count.parse().unwrap());
+    let drills: Vec<_> = (1..=count)
+        .map(|seed| drill_named(&format!("composed_{seed}")).unwrap())
+        .collect();
+    let again = drill_named("composed_1").unwrap();
+    assert_eq!(drills.first(), Some(&again));
+    let several = drills.iter().filter(|drill| drill.opponents.len() > 1);
+    assert!(several.count() > 1);
+    assert!(drills.iter().any(|drill| !drill.events.is_empty()));
+    assert_eq!(drill_named("composed_"), None);
+    hold(&drills);
+}
+
+/// Plays all, and complains of those that end badly.
+fn hold(drills: &[Drill]) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

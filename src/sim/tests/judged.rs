@@ -166,7 +166,17 @@ impl Turn {
 
     /// The judge's own reason.
     fn ruling(&self, replay: &Replay, changed: &Proof) -> Result<Ruling, RuleError> {
-        let stored = self.before.rollup(&replay.rollup).unwrap();
+        self.ruling_in(&self.before, replay, changed)
+    }
+
+    /// The same with another state of the chain.
+    fn ruling_in(
+        &self,
+        before: &Context,
+        replay: &Replay,
+        changed: &Proof,
+    ) -> Result<Ruling, RuleError> {
+        let stored = before.rollup(&replay.rollup).unwrap();
         let game = &stored.games[&replay.players];
         let (start, stop) = match &game.state {
             game::State::Dissecting { dissection, .. } => {
@@ -182,9 +192,9 @@ impl Turn {
             origination_level: stored.origination_level,
             snapshot: &game.inbox_snapshot,
             inbox_level: game.inbox_level,
-            activation: self.before.parameters.reveals,
+            activation: before.parameters.reveals,
             past_sizes: &[],
-            sizes: self.before.parameters.dal,
+            sizes: before.parameters.dal,
         };
         let step = proof::machine_part(changed)?;
         let input = changed.input_proof.as_ref();
@@ -362,6 +372,47 @@ fn a_damaged_proof_never_decides_a_game() {
             }
         }
     }
+}
+
+/// The inbox that a game was opened with is the one that its proofs are held against.
+#[test]
+fn another_inbox_than_the_recorded_one_refutes_every_message() {
+    let mut held = 0;
+    for replay in games() {
+        for turn in &replay.turns {
+            let Step::Proof(proof) = &turn.step else {
+                continue;
+            };
+            let shows_message = matches!(proof.input_proof, Some(InputProof::Inbox { .. }));
+            if !shows_message || turn.ruling(&replay, proof) != Ok(Ruling::Valid) {
+                continue;
+            }
+            let told = |change: &dyn Fn(&mut HistoryCell)| {
+                let mut before = turn.before.clone();
+                let games = &mut before.rollup_mut(&replay.rollup).unwrap().games;
+                change(&mut games.get_mut(&replay.players).unwrap().inbox_snapshot);
+                match turn.ruling_in(&before, &replay, proof) {
+                    Ok(Ruling::Invalid(reason)) => reason.id(),
+                    other => panic!("{other:?}"),
+                }
+            };
+            let refused = "internal.smart_rollup_inbox_proof_error";
+            for byte in 0..32 {
+                assert_eq!(told(&|cell| cell.witness.0[byte] ^= 1), refused);
+                let last = |cell: &mut HistoryCell| {
+                    cell.back_pointers.last_mut().unwrap().0[byte] ^= 1;
+                };
+                assert_eq!(told(&last), refused);
+            }
+            assert_eq!(
+                told(&|cell| cell.level = cell.level.next().unwrap()),
+                refused
+            );
+            assert_eq!(told(&|cell| cell.back_pointers.clear()), refused);
+            held += 1;
+        }
+    }
+    assert!(vectors().is_none() || held > 0);
 }
 
 #[test]

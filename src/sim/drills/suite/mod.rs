@@ -6,11 +6,13 @@
 //! machine (no network enables it). What an operator does to itself, full disks and second
 //! instances, is for the tests of the tower.
 
+mod composed;
 mod environment;
 mod lies;
 mod people;
 mod reference;
 
+pub use composed::drill_named;
 pub use people::crowd;
 
 use super::{Defence, Drill, Kernel, Lengths, Opponent, Restart, Role, Traffic};
