@@ -34,7 +34,7 @@ pub use proof::{Beyond, Flaw, NotShown};
 pub use refusal::Refusal;
 pub use rules::{
     Dissectable, FinalMove, Machine, ProofShows, Reply, Verdict, check_dissection,
-    initial_dissection, play,
+    initial_dissection, play, section_at,
 };
 pub use truth::{OBSTACLES, Obstacle, Truth, Unplayable};
 pub use witness::{InboxArchive, Witness};

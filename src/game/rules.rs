@@ -301,7 +301,10 @@ pub fn play(
 }
 
 /// The first chunk at `choice` that has a successor, with that successor.
-pub(super) fn section_at(
+///
+/// # Errors
+/// [`Refusal::ChoiceNotFound`].
+pub fn section_at(
     dissection: &[DissectionChunk],
     choice: Tick,
 ) -> Result<(DissectionChunk, DissectionChunk), Refusal> {

@@ -59,7 +59,7 @@ pub struct Failing {
     pub status: u16,
 }
 
-/// How a malicious endpoint shows the games of a staker.
+/// How a malicious endpoint shows the games of a staker, and what they rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WrongGames {
@@ -67,6 +67,12 @@ pub enum WrongGames {
     Undisputed,
     /// The dissection starts in a state that the players do not share.
     Contradictory,
+    /// Nobody plays.
+    Hidden,
+    /// Nobody has a bond any more.
+    Deserted,
+    /// Only the final move is left, and it is the other player's.
+    Final,
 }
 
 /// How the network carries operations to bakers.
@@ -156,8 +162,25 @@ impl Weather {
 }
 
 impl WrongGames {
-    /// Falsifies a game in the node's JSON; `claimed` is what the staker asked about claims.
-    pub fn falsify(self, game: &mut Value, claimed: Option<&Commitment>) {
+    /// Falsifies a game in the node's JSON; `claimed` is what the staker asked about claims, whom
+    /// `other` plays against.
+    pub fn falsify(self, game: &mut Value, claimed: Option<&Commitment>, other: &str) {
+        if self == Self::Final {
+            let chunk = |nth: usize| {
+                let at = format!("/game/game_state/dissection/{nth}");
+                game.pointer(&at).cloned().unwrap_or_default()
+            };
+            let last = json!({
+                "kind": "Final_move",
+                "agreed_start_chunk": chunk(0),
+                "refuted_stop_chunk": chunk(1),
+            });
+            if let Some(shown) = game.get_mut("game").and_then(Value::as_object_mut) {
+                shown.insert("game_state".into(), last);
+                shown.insert("turn".into(), other.into());
+            }
+            return;
+        }
         let dissection = game.pointer_mut("/game/game_state/dissection");
         let Some(chunks) = dissection.and_then(Value::as_array_mut) else {
             return;
@@ -170,7 +193,7 @@ impl WrongGames {
                     "tick": claimed.number_of_ticks.to_string(),
                 }));
             }
-            (Self::Undisputed, None) => {}
+            (Self::Undisputed, None) | (Self::Hidden | Self::Deserted | Self::Final, _) => {}
             (Self::Contradictory, _) => {
                 if let Some(state) = chunks.first_mut().and_then(|chunk| chunk.get_mut("state")) {
                     *state = StateHash([0x5a; 32]).to_string().into();

@@ -88,6 +88,7 @@ impl Model {
             publications,
             operations,
             receipts: _,
+            is_back,
         } = seen;
         let before = self.tip;
         self.tip = Place {
@@ -117,7 +118,12 @@ impl Model {
         }
         self.begin_rollups(block.hash, block.level, decision);
         self.take_facts(publications, operations, block.hash, decision);
-        self.wake(decision);
+        if is_back {
+            // With it, the states and commitments found on it are in force again.
+            decision.effects.push(Effect::Reload);
+        } else {
+            self.wake(decision);
+        }
     }
 
     fn open_protocol(&mut self, block: &crate::journal::BlockRow) {
@@ -369,6 +375,7 @@ impl Watched {
 
     fn on_operation(&mut self, row: OperationRow, decision: &mut Decision) {
         let facts = fact_of(&row);
+        self.played.take(&row, &self.stakes);
         decision.entries.push(Entry::Operation(row.clone()));
         decision.tell(News::Operation(row));
         for fact in facts {

@@ -75,6 +75,8 @@ pub struct SeenBlock {
     pub operations: Vec<OperationRow>,
     /// Receipts of our own account in it.
     pub receipts: Vec<Receipt>,
+    /// Whether it was in the chain before and is back: what was found out about it then, too.
+    pub is_back: bool,
 }
 
 /// Something to do, after the entries of its decision are on disk.

@@ -17,6 +17,7 @@ use super::alarms;
 use super::chain_facts::ChainFacts;
 use super::event::{Event, SeenBlock};
 use super::facts::{add_settlement, add_unstaked, cement_detail};
+use super::played::add_move;
 use crate::codec::Writer;
 use crate::inbox::{InboxError, messages_of, next_inbox};
 use crate::journal::{BlockRow, InboxRow, OperationRow, PublishedRow};
@@ -355,6 +356,7 @@ fn seen(
         publications,
         operations,
         receipts: block.effects.receipts.clone(),
+        is_back: false,
     }
 }
 
@@ -421,6 +423,7 @@ fn told(event: &RollupEvent) -> (&'static str, Map<String, Value>) {
         } => {
             put("opponent", opponent.to_string());
             put("move", move_name(refutation).into());
+            add_move(&mut detail, refutation);
             end(&mut detail, status, &[event.by, *opponent]);
             add_settlement(&mut detail, settlement);
             ("refute", detail)

@@ -14,6 +14,8 @@ pub struct Lattice {
     past: Vec<(u32, Level)>,
     /// The period in force.
     current: u32,
+    /// The last level of the protocol before the one in force, if there was one.
+    before: Option<Level>,
 }
 
 impl Lattice {
@@ -23,6 +25,7 @@ impl Lattice {
         Self {
             past: Vec::new(),
             current: period,
+            before: None,
         }
     }
 
@@ -33,6 +36,13 @@ impl Lattice {
             self.past.push((self.current, last));
         }
         self.current = period;
+        self.before = Some(last);
+    }
+
+    /// The last level of the protocol before the one in force, if the chain has seen another.
+    #[must_use]
+    pub const fn before(&self) -> Option<Level> {
+        self.before
     }
 
     /// The period in force.

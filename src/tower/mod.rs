@@ -19,6 +19,7 @@ mod mode;
 mod model;
 mod outlook;
 mod play;
+mod played;
 mod policy;
 mod resume;
 mod reveals;

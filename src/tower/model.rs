@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lattice::Lattice;
+use super::played::Played;
 use super::stakes::{Conflict, Stakes};
 use crate::crypto::Dialect;
 use crate::journal::{Judgement, UnknownRow};
@@ -61,6 +62,8 @@ pub(super) struct Watched {
     pub(super) dialect: Dialect,
     pub(super) genesis: Commitment,
     pub(super) stakes: Stakes,
+    /// The games under way.
+    pub(super) played: Played,
     /// Our commitments, genesis included.
     pub(super) own: BTreeMap<Level, Own>,
     /// The last block whose state is known.
@@ -92,6 +95,7 @@ impl Watched {
             dialect,
             genesis,
             stakes: Stakes::new(genesis),
+            played: Played::default(),
             own: BTreeMap::from([(genesis.inbox_level, own)]),
             reached: Place {
                 block,

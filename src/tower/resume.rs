@@ -191,7 +191,10 @@ impl Watched {
                     commitment: row.commitment,
                     at: row.published_level,
                 }],
-                Row::Operation(row) => fact_of(&row),
+                Row::Operation(row) => {
+                    self.played.take(&row, &self.stakes);
+                    fact_of(&row)
+                }
             };
             for fact in facts {
                 let cemented = self.stakes.apply(&fact);

@@ -18,7 +18,7 @@ use super::play::{Brief, Running, Tidings};
 use super::setup::{Ready, TowerError};
 use super::status::Status;
 use super::worker::{Target, Worker};
-use crate::journal::{Entry, Journal, JournalError, PublishedRow};
+use crate::journal::{Entry, Journal, JournalError, PublishedRow, Reader};
 use crate::l1::{BlockId, BlockRef, Client};
 use crate::protocol::{Level, RollupAddress};
 
@@ -48,6 +48,7 @@ pub struct Outcome {
 /// A tower ready to run.
 pub(super) struct Loop {
     pub(super) ready: Ready,
+    pub(super) reader: Reader,
     pub(super) model: Model,
     pub(super) workers: BTreeMap<RollupAddress, Worker>,
     pub(super) events: mpsc::Receiver<Event>,
@@ -130,6 +131,14 @@ impl Loop {
         let _ = player.tidings.send(tidings);
     }
 
+    /// A block that the journal knows was in the chain before.
+    fn recalled(&self, mut event: Event) -> Result<Event, JournalError> {
+        if let Event::Block(seen) = &mut event {
+            seen.is_back = self.reader.block(&seen.block.hash)?.is_some();
+        }
+        Ok(event)
+    }
+
     fn brief(&self) {
         if let (Some(player), Some(brief)) = (&self.player, Brief::of(&self.model)) {
             let _ = player.tidings.send(Tidings::Brief(Box::new(brief)));
@@ -165,6 +174,7 @@ impl Loop {
         let mut taken = 0_usize;
         while let Some(event) = next {
             self.pass_on(&event);
+            let event = self.recalled(event)?;
             let mut more = self.model.decide(event);
             let is_reload = more.effects.contains(&Effect::Reload);
             decision.entries.append(&mut more.entries);

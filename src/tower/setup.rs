@@ -281,6 +281,7 @@ async fn go_on(
         _lock: lock,
     };
     let running = Loop {
+        reader: ready.journal.reader()?,
         ready,
         model,
         workers,

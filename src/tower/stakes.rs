@@ -69,6 +69,8 @@ pub struct Conflict {
 pub struct Stakes {
     claims: BTreeMap<CommitmentHash, Claim>,
     by_level: BTreeMap<Level, Vec<CommitmentHash>>,
+    /// Whoever has a bond, on whatever.
+    bonded: BTreeSet<PublicKeyHash>,
     last_cemented: CommitmentHash,
     last_cemented_level: Level,
 }
@@ -87,6 +89,7 @@ impl Stakes {
         Self {
             claims: BTreeMap::from([(hash, claim)]),
             by_level: BTreeMap::from([(genesis.inbox_level, vec![hash])]),
+            bonded: BTreeSet::new(),
             last_cemented: hash,
             last_cemented_level: genesis.inbox_level,
         }
@@ -105,6 +108,7 @@ impl Stakes {
             }
             Fact::Cemented { level, hash } => self.cement(*level, *hash),
             Fact::Unstaked { staker } => {
+                self.bonded.remove(staker);
                 for claim in self.claims.values_mut() {
                     claim.stakers.remove(staker);
                 }
@@ -122,6 +126,7 @@ impl Stakes {
             since: at,
         });
         claim.stakers.insert(staker);
+        self.bonded.insert(staker);
         claim.since = match (claim.since, at) {
             (Some(known), Some(now)) => Some(known.min(now)),
             (known, now) => known.or(now),
@@ -166,9 +171,21 @@ impl Stakes {
         Self {
             claims: claims.collect(),
             by_level,
+            bonded: self.bonded.clone(),
             last_cemented: self.last_cemented,
             last_cemented_level: self.last_cemented_level,
         }
+    }
+
+    /// Whether an account has a bond, on whatever commitment.
+    #[must_use]
+    pub fn is_bonded(&self, account: &PublicKeyHash) -> bool {
+        self.bonded.contains(account)
+    }
+
+    /// Everybody with a bond.
+    pub fn bonded(&self) -> impl Iterator<Item = &PublicKeyHash> {
+        self.bonded.iter()
     }
 
     /// The last cemented commitment and its inbox level.
@@ -306,8 +323,21 @@ mod tests {
             ),
             (Level::new(35), right, wrong)
         );
+        assert!(tree.is_bonded(&who(2)));
         tree.apply(&Fact::Unstaked { staker: who(2) });
         assert_eq!(tree.conflicts(), vec![]);
+        assert!(!tree.is_bonded(&who(2)) && tree.is_bonded(&who(3)));
+        // A bond lies where it is when what it was put on is final long since.
+        tree.apply(&Fact::Cemented {
+            level: Level::new(35),
+            hash: Some(right),
+        });
+        let above = publish(&mut tree, 1, on(5, 95, right));
+        tree.apply(&Fact::Cemented {
+            level: Level::new(95),
+            hash: Some(above),
+        });
+        assert!(tree.recent().is_bonded(&who(3)));
     }
 
     #[test]

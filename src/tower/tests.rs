@@ -202,6 +202,7 @@ impl World {
             publications,
             operations,
             receipts: Vec::new(),
+            is_back: false,
         })));
     }
 
@@ -493,6 +494,41 @@ fn work_of_another_epoch_is_ignored() {
     assert_eq!(decision, Decision::default());
 }
 
+/// A head that goes back and forth between two branches: what was computed on the first one counts
+/// as soon as its blocks do, and what follows is computed on top of it.
+#[test]
+fn blocks_that_come_back_bring_their_states_with_them() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.bake(vec![], vec![]);
+    }
+    world.run(5);
+    let left: Vec<_> = world.chain.values().rev().take(3).rev().cloned().collect();
+    world.roll_back(3);
+    world.bake(vec![], vec![]);
+    world.run(1);
+    world.roll_back(1);
+    for row in left {
+        world.chain.insert(row.level, row.clone());
+        world.take(Event::Block(Box::new(SeenBlock {
+            inbox: inbox_row(row.hash, row.level),
+            block: row,
+            publications: vec![],
+            operations: vec![],
+            receipts: vec![],
+            is_back: true,
+        })));
+    }
+    let tip = world.tip();
+    assert_eq!(world.model.rollups[&ROLLUP].reached.block, tip.hash);
+    world.bake(vec![], vec![]);
+    world.run(1);
+    world.assert_verdicts();
+    let reached = world.model.rollups[&ROLLUP].reached;
+    assert_eq!(reached.block, world.tip().hash);
+    assert!(world.right(2).is_some());
+}
+
 #[test]
 fn an_inbox_that_the_node_contradicts_stops_verdicts_until_it_leaves_the_chain() {
     let mut world = World::new();
@@ -512,6 +548,7 @@ fn an_inbox_that_the_node_contradicts_stops_verdicts_until_it_leaves_the_chain()
         publications: vec![],
         operations: vec![],
         receipts: vec![],
+        is_back: false,
     })));
     let wakes = decision.effects.iter().filter_map(|effect| match effect {
         Effect::Wake { block, .. } => Some(*block),
@@ -544,6 +581,7 @@ fn a_run_with_an_end_finishes_there_and_not_before() {
             publications: vec![],
             operations: vec![],
             receipts: vec![],
+            is_back: false,
         })))
     };
     for _ in 0..2 {

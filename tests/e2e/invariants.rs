@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use watchtower::journal::{Ending, Severity};
 use watchtower::protocol::operation::{Action, Contract, Refutation, Step};
 use watchtower::protocol::{Level, Mutez, StateHash, Tick};
-use watchtower::sim::{Report, Strategy, story};
+use watchtower::sim::{Report, Strategy, Weather, story};
 
 use crate::arena::{Arena, PATIENCE};
 
@@ -305,6 +305,15 @@ impl Arena {
         let is_at_odds = |message: &str| message.contains("not at one on whether our account");
         if let Some((.., message)) = alarms.iter().find(|(.., message)| is_at_odds(message)) {
             wrong.push(message.clone());
+        }
+        // An endpoint that shows games otherwise than they are is named; no other ever is.
+        let lies = |weather: &Weather| weather.wrong_games.is_some();
+        let is_lied_to = self.drill.endpoints.first().is_some_and(lies);
+        let is_told =
+            |message: &str| message.ends_with("what the operations in the blocks tell counts");
+        let told = alarms.iter().find(|(.., message)| is_told(message));
+        if is_lied_to != told.is_some() {
+            wrong.push(format!("of an endpoint and the blocks: {told:?}"));
         }
         let steps = reader.operation_steps().unwrap();
         if steps.iter().any(|(_, row)| row.step == "refused") {

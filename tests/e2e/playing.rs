@@ -32,6 +32,11 @@ const SLICE: &[&str] = &[
     "operations_delayed",
     "endpoint_other_branch",
     "endpoint_lags",
+    "flapping",
+    "node_hides_disputes",
+    "node_hides_games",
+    "node_hides_bonds",
+    "node_invents_final_moves",
 ];
 
 /// The drills that `WATCHTOWER_DRILLS` names, or `all` of them: a campaign of its own, since whole

@@ -13,7 +13,7 @@ use crate::sim::dialect;
 use crate::sim::errors::RuleError;
 use crate::sim::rollup::{Rollup, StakerIndex};
 use crate::sim::rules::{cement, game, originate};
-use crate::sim::weather::Weather;
+use crate::sim::weather::{Weather, WrongGames};
 
 /// What the answers need: the state and whose leaf is asked for.
 struct Asked<'a> {
@@ -115,6 +115,9 @@ impl Asked<'_> {
                 self.tell(originate::initial_state(protocol))
             }
             ["last_cemented_commitment_hash_with_level"] => self.tell(self.last_cemented()),
+            ["stakers"] if self.weather.wrong_games == Some(WrongGames::Deserted) => {
+                Reply::Ok(json!([]))
+            }
             ["stakers"] => Reply::Ok(
                 rollup
                     .staker_index
@@ -324,13 +327,21 @@ impl Asked<'_> {
     }
 
     fn games(&self, staker: &PublicKeyHash) -> Vec<Value> {
+        if self.weather.wrong_games == Some(WrongGames::Hidden) {
+            return Vec::new();
+        }
         let games = self.rollup.games.iter();
         games
             .filter(|(players, _)| players.alice() == *staker || players.bob() == *staker)
             .map(|(players, game)| {
                 let mut shown = self.game_json(players, game);
                 if let Some(wrong) = self.weather.wrong_games {
-                    wrong.falsify(&mut shown, self.claimed(staker, game.inbox_level));
+                    let other = match players.alice() == *staker {
+                        true => "bob",
+                        false => "alice",
+                    };
+                    let claimed = self.claimed(staker, game.inbox_level);
+                    wrong.falsify(&mut shown, claimed, other);
                 }
                 shown
             })

@@ -308,8 +308,16 @@ const SCENARIOS: &[(&str, &[&str])] = &[
     ),
     // A malicious node.
     (
-        "games without a dispute, games that contradict themselves",
-        &["endpoint_hides_disputes", "endpoint_contradicts_itself"],
+        "games without a dispute, that contradict themselves, or that are hidden",
+        &[
+            "endpoint_hides_disputes",
+            "endpoint_contradicts_itself",
+            "node_hides_disputes",
+            "node_contradicts_itself",
+            "node_hides_games",
+            "node_hides_bonds",
+            "node_invents_final_moves",
+        ],
     ),
 ];
 

@@ -176,6 +176,22 @@ async fn a_malicious_endpoint_shows_other_games() {
         let games = get(&endpoint, &path).await;
         shown.push(games[0]["game"]["game_state"]["dissection"].clone());
     }
+    for (wrong, of) in [
+        (WrongGames::Hidden, "games"),
+        (WrongGames::Deserted, "stakers"),
+    ] {
+        endpoint.change_weather(|weather| weather.wrong_games = Some(wrong));
+        let leaf = match of {
+            "games" => path.clone(),
+            of => format!("{HEAD}/context/smart_rollups/smart_rollup/{rollup}/{of}"),
+        };
+        assert_eq!(get(&endpoint, &leaf).await, json!([]));
+    }
+    endpoint.change_weather(|weather| weather.wrong_games = Some(WrongGames::Final));
+    let last = get(&endpoint, &path).await[0]["game"].clone();
+    assert_eq!(last["game_state"]["kind"], "Final_move");
+    let seat = if one < other { "bob" } else { "alice" };
+    assert_eq!(last["turn"], seat);
     let [truth, undisputed, contradictory] = shown.try_into().unwrap();
     let states = |dissection: &Value| {
         let chunks = dissection.as_array().unwrap();

@@ -34,6 +34,12 @@ impl Archive {
         self.reader.inbox(&block.hash).ok().flatten()
     }
 
+    /// The cell of a level of the chain in force.
+    pub(super) fn cell_at(reader: &Reader, level: Level) -> Option<HistoryCell> {
+        let block = reader.block_at(level).ok().flatten()?;
+        cell_of(&reader.inbox(&block.hash).ok().flatten()?)
+    }
+
     /// The newest cell of the chain in force, the messages of its level included.
     pub(super) fn newest(journal: &Path) -> Result<Option<HistoryCell>, JournalError> {
         let reader = Reader::open(journal)?;

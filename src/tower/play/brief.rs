@@ -7,6 +7,7 @@ use crate::journal::Judgement;
 use crate::protocol::{CommitmentHash, Level, PublicKeyHash, RollupAddress};
 use crate::tower::lattice::Lattice;
 use crate::tower::model::{Model, Own, Place, Watched};
+use crate::tower::played::Played;
 use crate::tower::stakes::Stakes;
 
 /// Our commitments below the last cemented one that are still told: games may outlive their level.
@@ -25,6 +26,7 @@ pub(in crate::tower) struct Brief {
 pub(super) struct RollupBrief {
     pub(super) dialect: Dialect,
     pub(super) stakes: Stakes,
+    pub(super) played: Played,
     pub(super) own: BTreeMap<Level, Own>,
     pub(super) verdicts: BTreeMap<CommitmentHash, Judgement>,
     /// Whether the state is as far as it can be for now: else verdicts may still be missing. What
@@ -67,6 +69,7 @@ impl RollupBrief {
             dialect: watched.dialect,
             is_current: watched.reached.block == goal.block || watched.blocked.is_some(),
             stakes,
+            played: watched.played.clone(),
             own,
             verdicts,
         }

@@ -109,7 +109,7 @@ impl Found {
 const FORM: Form = Form::Modern(Protocol::Ushuaia);
 
 /// A move in the encoding of the journal.
-pub(super) fn move_bytes(refutation: &Refutation) -> Option<Vec<u8>> {
+pub(in crate::tower) fn move_bytes(refutation: &Refutation) -> Option<Vec<u8>> {
     let mut writer = Writer::new();
     refutation.write(FORM, &mut writer).ok()?;
     Some(writer.into_bytes())

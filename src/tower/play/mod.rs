@@ -9,6 +9,7 @@ mod assertions;
 mod brief;
 mod concerns;
 mod consent;
+mod crosscheck;
 mod desk;
 mod files;
 mod hands;
@@ -23,6 +24,7 @@ mod table;
 mod workers;
 
 pub(super) use brief::Brief;
+pub(super) use desk::move_bytes;
 pub use desk::move_of;
 pub use files::{BRAKE, pull, release};
 pub use hands::HandsError;

@@ -14,7 +14,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::brief::Brief;
+use super::archive::Archive;
+use super::brief::{Brief, RollupBrief};
+use super::crosscheck::{Record, first_seen, hold_to_blocks};
 use super::desk::{Asked, Done, Order};
 use super::hands::Hands;
 use super::news::PlayNews;
@@ -315,9 +317,9 @@ impl Player {
         let seen = match known {
             Some((_, seen)) => seen.clone(),
             None => {
-                let (me, fighters) = (self.hands.account(), of_rollup.fighters());
-                match observe(&self.client, rollup, me, &fighters, brief.tip).await {
-                    Ok(seen) => seen,
+                let me = self.hands.account();
+                match observe(&self.client, rollup, me, of_rollup, brief.tip).await {
+                    Ok(seen) => self.hold_to_blocks(brief, of_rollup, rollup, seen).await,
                     Err(error) => {
                         tracing::warn!(%error, "the chain cannot be asked about games");
                         self.tables.get_mut(&rollup)?.is_retrying = true;
@@ -376,6 +378,37 @@ impl Player {
             self.pool.ask(order, slack);
         }
         Some((outcome.wanted, outcome.is_finished))
+    }
+
+    /// What was seen, as the blocks have it.
+    async fn hold_to_blocks(
+        &mut self,
+        brief: &Brief,
+        of_rollup: &RollupBrief,
+        rollup: RollupAddress,
+        mut seen: Seen,
+    ) -> Seen {
+        let Some(table) = self.tables.get_mut(&rollup) else {
+            return seen;
+        };
+        let record = Record {
+            rollup,
+            stakes: &of_rollup.stakes,
+            played: &of_rollup.played,
+            before: brief.lattice.before(),
+        };
+        let (dals, reader) = (&mut table.dals, &self.reader);
+        let cell_at = |level| Archive::cell_at(reader, level);
+        let found = hold_to_blocks(&mut seen, record, cell_at, dals);
+        first_seen(dals, rollup, &seen);
+        if !found.is_empty() {
+            self.client.doubt();
+        }
+        for contradiction in found {
+            let alarm = contradiction.alarm(rollup, brief.tip.level);
+            self.alarm(alarm).await;
+        }
+        seen
     }
 
     /// Do two endpoints have the block that ends a period?

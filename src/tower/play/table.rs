@@ -10,6 +10,7 @@ use super::assertions::{Assertions, asserted};
 use super::brief::{Brief, Period, RollupBrief};
 use super::concerns;
 use super::consent::Opinion;
+use super::crosscheck::DalSnapshots;
 use super::desk::{Done, Found, Order, Task as Job, move_of};
 use super::hands::intention;
 use super::news::{PlayNews, news_of};
@@ -23,7 +24,7 @@ use crate::journal::{
     PlayEntry, Reader, RollupRow, Severity,
 };
 use crate::operation::Wanted;
-use crate::protocol::{CommitmentHash, Level, Mutez, Player, PublicKeyHash, RollupAddress};
+use crate::protocol::{CommitmentHash, Game, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
 use crate::tower::facts::settled;
@@ -108,6 +109,7 @@ pub(super) struct Table {
     prepared: BTreeSet<Position>,
     /// What was wanted when that could last be told.
     pub(super) wanted: Vec<Wanted>,
+    pub(super) dals: DalSnapshots,
 }
 
 impl Table {
@@ -146,6 +148,7 @@ impl Table {
             stalled: BTreeSet::new(),
             prepared: BTreeSet::new(),
             wanted: Vec::new(),
+            dals: DalSnapshots::new(),
         };
         for (game, end) in reader.games(&rollup)? {
             table.take_game(reader, game, end.map(|(_, ending)| ending))?;
@@ -175,7 +178,13 @@ impl Table {
         match end {
             Some(ending) => self.count_end(&game, ending),
             None => {
-                if let Some(last) = reader.positions(&game)?.last() {
+                let positions = reader.positions(&game)?;
+                let first = positions
+                    .first()
+                    .and_then(|first| game_of_bytes(&first.content));
+                self.dals
+                    .extend(first.map(|first| (game, first.dal_snapshot)));
+                if let Some(last) = positions.last() {
                     let known = Known {
                         position: Position(last.position),
                         last_turn: last.last_turn,
@@ -515,6 +524,7 @@ impl Table {
         }
         for name in gone {
             self.games.remove(&name);
+            self.dals.remove(&name);
             let end = at.ended(name, operations);
             let (ending, reason) = (end.ending, end.reason.clone());
             outcome.entries.push(PlayEntry::End(end));
@@ -654,6 +664,11 @@ impl Table {
         }
         wanted
     }
+}
+
+/// The game behind the bytes of a journalled position.
+fn game_of_bytes(content: &[u8]) -> Option<Game> {
+    Game::read(&mut crate::codec::Reader::new(content)).ok()
 }
 
 /// The game that a wish is a move in.

@@ -214,13 +214,16 @@ pub(super) fn endpoints() -> Vec<Drill> {
 
 /// Endpoints that show games otherwise than they are.
 pub(super) fn malice() -> Vec<Drill> {
-    let shown = |name: &str, about: &str, wrong| {
-        let malicious = Weather {
-            wrong_games: Some(wrong),
-            ..Weather::default()
-        };
-        drill(name, about, lie()).under(vec![malicious, Weather::default()])
+    let malicious = |wrong| Weather {
+        wrong_games: Some(wrong),
+        ..Weather::default()
     };
+    let shown = |name: &str, about: &str, wrong| {
+        drill(name, about, lie()).under(vec![malicious(wrong), Weather::default()])
+    };
+    // What the operations of the blocks tell is enough to play by.
+    let alone =
+        |name: &str, about: &str, wrong| drill(name, about, lie()).under(vec![malicious(wrong)]);
     vec![
         shown(
             "endpoint_hides_disputes",
@@ -231,6 +234,31 @@ pub(super) fn malice() -> Vec<Drill> {
             "endpoint_contradicts_itself",
             "one endpoint shows games that start where nobody started",
             WrongGames::Contradictory,
+        ),
+        alone(
+            "node_hides_disputes",
+            "the only endpoint shows games in which no section is disputed",
+            WrongGames::Undisputed,
+        ),
+        alone(
+            "node_contradicts_itself",
+            "the only endpoint shows games that start where nobody started",
+            WrongGames::Contradictory,
+        ),
+        alone(
+            "node_hides_games",
+            "the only endpoint shows no games",
+            WrongGames::Hidden,
+        ),
+        alone(
+            "node_hides_bonds",
+            "the only endpoint shows that nobody has a bond",
+            WrongGames::Deserted,
+        ),
+        alone(
+            "node_invents_final_moves",
+            "the only endpoint shows games that wait for the last proof of the opponent",
+            WrongGames::Final,
         ),
     ]
 }
