@@ -11,8 +11,8 @@ use super::prices::{price, signature_price};
 use crate::codec::Micheline;
 use crate::protocol::operation::{Action, Content, Form, Operation, Refutation, Step};
 use crate::protocol::{
-    BlockHash, Commitment, CommitmentHash, Counter, Gas, Mutez, PublicKeyHash, RollupAddress,
-    StorageBytes,
+    BlockHash, Commitment, CommitmentHash, Counter, Gas, Mutez, Protocol, PublicKeyHash,
+    RollupAddress, StorageBytes,
 };
 
 /// Something that an account can be told to do.
@@ -186,7 +186,12 @@ pub(super) fn parsed(
 }
 
 /// A content with limits that suffice and a fee that bakers take.
-pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -> Content {
+pub(super) fn content(
+    protocol: Protocol,
+    source: PublicKeyHash,
+    counter: Counter,
+    action: Action,
+) -> Content {
     let calls_a_contract = matches!(
         action,
         Action::Transaction {
@@ -198,7 +203,8 @@ pub(super) fn content(source: PublicKeyHash, counter: Counter, action: Action) -
         60_000
     } else {
         // The margin covers the small fields; `Scenario::sign` adds for long batches.
-        (price(&action).saturating_add(signature_price(&source, 0)) / 1000).saturating_add(300)
+        let signature = signature_price(protocol, &source, 0);
+        (price(protocol, &action).saturating_add(signature) / 1000).saturating_add(300)
     };
     let storage = match action {
         Action::Originate(_) => 20_000,

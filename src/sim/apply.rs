@@ -119,7 +119,7 @@ impl Pending {
                 continue;
             }
             let signature = if receipts.is_empty() {
-                signature_price(&content.source, bytes)
+                signature_price(self.context.protocol, &content.source, bytes)
             } else {
                 0
             };
@@ -223,7 +223,7 @@ impl Pending {
         batch: &mut Batch,
         queue: &mut VecDeque<Emitted>,
     ) -> Result<Effects, Trace> {
-        let milligas = batch.consume(internal_price(emitted))?;
+        let milligas = batch.consume(internal_price(self.context.protocol, emitted))?;
         match emitted.destination {
             Destination::Rollup(rollup) => {
                 let Sender::Contract(sender) = emitted.sender else {
@@ -261,7 +261,8 @@ impl Pending {
         batch: &mut Batch,
         queue: &mut VecDeque<Emitted>,
     ) -> Result<Effects, Trace> {
-        let milligas = batch.consume(price(&content.action).saturating_add(batch.signature))?;
+        let own = price(self.context.protocol, &content.action);
+        let milligas = batch.consume(own.saturating_add(batch.signature))?;
         let source = content.source;
         let effects = match &content.action {
             Action::Reveal { public_key, proof } => {

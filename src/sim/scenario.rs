@@ -385,7 +385,8 @@ impl Scenario {
             destination: Contract::Implicit(to),
             parameters: None,
         };
-        let fee = content(source, Counter(0), pay(Mutez(0))).fee.0;
+        let protocol = self.chain.context().protocol;
+        let fee = content(protocol, source, Counter(0), pay(Mutez(0))).fee.0;
         let fee = fee.saturating_mul(FEES.into());
         let account = self.chain.context().ledger.account(Owner::Implicit(source));
         let has = account.map_or(0, |account| account.balance.0);
@@ -393,7 +394,7 @@ impl Scenario {
         let next = account
             .map_or(0, |account| account.counter.0)
             .saturating_add(1);
-        let mut content = content(source, Counter(next), pay(Mutez(amount)));
+        let mut content = content(protocol, source, Counter(next), pay(Mutez(amount)));
         content.fee = Mutez(fee);
         let bytes = self.sign_contents(by, vec![content])?;
         self.inject(&bytes).map(|_| ())
@@ -525,10 +526,11 @@ impl Scenario {
     /// The same with a multiple of the usual fees.
     fn sign_paying(&self, by: u32, actions: Vec<Action>, fees: u32) -> Result<Vec<u8>, ActError> {
         let person = self.person(by).ok_or(ActError::NoAccount(by))?;
+        let protocol = self.chain.context().protocol;
         let mut counter = self.next_counter(person.account());
         let mut contents = Vec::new();
         for action in actions {
-            let mut content = content(person.account(), counter, action);
+            let mut content = content(protocol, person.account(), counter, action);
             content.fee = Mutez(content.fee.0.saturating_mul(fees.into()));
             contents.push(content);
             counter = Counter(counter.0.saturating_add(1));

@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::errors::{Decimal, RuleError, Trace};
 use super::ledger::{Account, Owner};
-use super::prices::{MANAGER, signature_price};
+use super::prices::{manager_price, signature_price};
 use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
 use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};
@@ -56,7 +56,7 @@ pub(crate) fn validate(
     check_counter(account, first)?;
     let key = key_of(account, first)?;
     let mut gas: u64 = 0;
-    let mut signature_gas = signature_price(&source, signed.operation.size(form));
+    let mut signature_gas = signature_price(context.protocol, &source, signed.operation.size(form));
     for content in contents {
         gas = gas.saturating_add(content.gas_limit.0);
         check_gas(context, content, gas, signature_gas)?;
@@ -141,7 +141,7 @@ fn check_gas(
             Trace::from(RuleError::GasExhaustedBlock {}).under(RuleError::GasLimitTooHigh {})
         );
     }
-    let fixed = MANAGER.saturating_add(signature_gas);
+    let fixed = manager_price(context.protocol).saturating_add(signature_gas);
     if content.gas_limit.0.saturating_mul(1000) < fixed {
         return Err(Trace::from(RuleError::GasExhaustedOperation {})
             .under(RuleError::InsufficientGasForManager {}));

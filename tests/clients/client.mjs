@@ -44,6 +44,12 @@ assert.equal(await tezos.rpc.getChainId(), header.chain_id);
 assert.ok((await tezos.rpc.getLiveBlocks()).includes(header.hash));
 assert.ok((await tezos.rpc.getConstants()).smart_rollup_commitment_period_in_blocks > 0);
 await assert.rejects(tezos.rpc.getStorage('KT1PWx2mnDueood7fEmfbBDKx1D9BAnnXitn'), { status: 404 });
+const [baker] = await tezos.rpc.getAllDelegates();
+const delegate = await tezos.rpc.getDelegates(baker);
+assert.equal(delegate.deactivated, false);
+assert.ok(delegate.staking_denominator.isZero());
+assert.equal(delegate.consensus_key.active.pkh, baker);
+await tezos.rpc.getVotingInfo(baker);
 say('paths');
 
 // The head stream: one JSON object after the other, for ever.

@@ -99,6 +99,10 @@ def check_paths(client):
     assert client.shell.head.metadata()["level_info"]["level"] == client.shell.head.metadata()["level_info"]["level_position"] + 1
     assert len(client.shell.head.live_blocks()) > 1
     assert client.shell.mempool.filter()["minimal_fees"] == "100"
+    delegates = client.shell.head.context.delegates
+    baker = delegates()[0]
+    assert int(delegates[baker].staking_balance()) > 0
+    assert delegates[baker]()["deactivated"] is False
     for path in ("nonsense", "context/nonsense"):
         try:
             client.shell.node.get(f"/chains/main/blocks/head/{path}")

@@ -383,7 +383,7 @@ fn bakers_leave_out_early_proofs_and_second_moves_of_a_game() {
         SignedOperation {
             operation: Operation {
                 branch: BlockHash([0; 32]),
-                contents: vec![content(source, Counter(1), refute)],
+                contents: vec![content(Protocol::Ushuaia, source, Counter(1), refute)],
             },
             signature: Signature::ABSENT,
         }

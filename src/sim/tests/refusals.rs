@@ -266,13 +266,14 @@ fn signed(
     let ledger = &scenario.chain().context().ledger;
     let known = ledger.account(Contract::Implicit(person.account()));
     let next = Counter(known.map_or(0, |account| account.counter.0) + 1);
+    let protocol = scenario.chain().context().protocol;
     let mut operation = Operation {
         branch: scenario.chain().head().hash,
-        contents: vec![content(person.account(), next, action)],
+        contents: vec![content(protocol, person.account(), next, action)],
     };
     change(&mut operation);
     let message = operation.to_sign(form).unwrap();
-    let suite = bls_suite(scenario.chain().context().protocol);
+    let suite = bls_suite(protocol);
     let signature = person.key().sign(&message, suite).unwrap();
     SignedOperation {
         operation,

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::http::{HEAD, client, get, post, served};
 use super::{claim, short, with_rollup};
+use crate::protocol::operation::Action;
 use crate::protocol::{Level, Protocol, StateHash};
 use crate::sim::acts::{Act, Deed};
 use crate::sim::scenario::{Event, Scenario};
-use crate::sim::server::{Options, serve};
+use crate::sim::server::{Options, Shared, serve};
 use crate::sim::weather::{Carriage, Weather, WrongGames};
 
 /// Operations in the newest blocks after each of four accounts has sent one, by block and sender.
@@ -142,6 +143,63 @@ async fn an_endpoint_stalls_and_says_heads_twice() {
         levels = heads.map(|head| head["level"].clone()).collect();
     }
     assert_eq!(levels, [2, 3, 3]);
+}
+
+#[tokio::test]
+async fn an_endpoint_cuts_streams_keeps_silent_and_loses_what_it_took() {
+    let (scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let (shared, endpoint) = served(scenario).await;
+    let heads = async |weather: Weather, stops: bool| {
+        let options = Options {
+            weather,
+            ..Options::local()
+        };
+        let endpoint = serve(shared.clone(), options).await.unwrap();
+        let url = format!("{}/monitor/heads/main", endpoint.url());
+        let mut stream = client().get(url).send().await.unwrap().bytes_stream();
+        for _ in 0..3 {
+            shared.with(|scenario| scenario.advance().unwrap());
+        }
+        if stops {
+            endpoint.stop();
+        }
+        let mut told = Vec::new();
+        while let Some(Ok(part)) = stream.next().await {
+            told.extend(part);
+        }
+        told.iter().filter(|byte| **byte == b'\n').count()
+    };
+    let cut = Weather {
+        cut_stream_after: Some(2),
+        ..Weather::default()
+    };
+    assert_eq!(heads(cut, false).await, 2);
+    let silent = Weather {
+        silent_stream: true,
+        ..Weather::default()
+    };
+    assert_eq!(heads(silent, true).await, 0);
+    endpoint.change_weather(|weather| {
+        weather.unsynced = true;
+        weather.loses_operations = true;
+    });
+    let synced = get(&endpoint, "/chains/main/is_bootstrapped").await;
+    assert_eq!(
+        synced,
+        json!({"bootstrapped": false, "sync_state": "unsynced"})
+    );
+    let operation = shared.with(|scenario| {
+        let messages = vec![b"lost".to_vec()];
+        scenario.sign(1, vec![Action::AddMessages { messages }])
+    });
+    let operation = hex::encode(operation.unwrap()).into();
+    let (status, hash) = post(&endpoint, "/injection/operation", &operation).await;
+    assert!(status == 200 && hash.as_str().unwrap().starts_with('o'));
+    let waiting = |shared: &Shared| shared.with_chain(|chain| chain.mempool().waiting().len());
+    assert_eq!(waiting(&shared), 0);
+    endpoint.change_weather(|weather| weather.loses_operations = false);
+    let (_, again) = post(&endpoint, "/injection/operation", &operation).await;
+    assert_eq!((again, waiting(&shared)), (hash, 1));
 }
 
 #[tokio::test]
