@@ -88,7 +88,7 @@ impl Pending {
         if let Some(account) = ledger.account_mut(owner) {
             account.counter = content.counter;
         }
-        ledger.newest_counter = ledger.newest_counter.max(content.counter);
+        ledger.newest_counter.0 = ledger.newest_counter.0.saturating_add(1);
         // Validation made sure that it is there.
         let moved = ledger
             .transfer(Holder::Spendable(owner), Holder::BlockFees, content.fee)

@@ -153,6 +153,7 @@ rule_errors! {
     Temporary "contract.balance_too_low" BalanceTooLow { contract: String, balance: Mutez, amount: Mutez } "Balance of contract {contract} too low ({}) to spend {}" [tez(*.balance), tez(*.amount)];
     Temporary "tez.subtraction_underflow" SubtractionUnderflow { amounts: [Mutez; 2] } "Underflowing subtraction of {} tez and {} tez" [tez(.amounts[0]), tez(.amounts[1])];
     Temporary "contract.non_existing_contract" NonExistingContract { contract: String } "Contract {contract} does not exist";
+    Branch "implicit.empty_implicit_delegated_contract" EmptyDelegatedContract { implicit: PublicKeyHash } "Emptying implicit delegated account ({implicit})";
     Branch "implicit.empty_implicit_contract" EmptyImplicitContract { implicit: PublicKeyHash } "Empty implicit contract ({implicit})";
     Branch "contract.unrevealed_key" UnrevealedKey { contract: String } "Unrevealed manager key for contract {contract}.";
     Branch "contract.previously_revealed_key" PreviouslyRevealedKey { contract: String } "Previously revealed manager key for contract {contract}.";

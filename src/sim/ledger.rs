@@ -47,6 +47,26 @@ impl Account {
         }
     }
 
+    /// Whether it stays when its last spendable money leaves: for its bonds, or as a delegate.
+    #[must_use]
+    pub fn stays_empty(&self) -> bool {
+        !self.bonds.is_empty() || self.delegate.is_some()
+    }
+
+    /// Whether the last money of `owner`, whose account this is, may leave: not while it delegates
+    /// to another.
+    ///
+    /// # Errors
+    /// [`RuleError::EmptyDelegatedContract`].
+    pub fn check_emptiable(&self, owner: PublicKeyHash) -> Result<(), RuleError> {
+        match self.delegate {
+            Some(delegate) if delegate != owner => {
+                Err(RuleError::EmptyDelegatedContract { implicit: owner })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sum of its frozen bonds.
     #[must_use]
     pub fn frozen_bonds(&self) -> Mutez {
@@ -132,7 +152,7 @@ impl Movement {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     accounts: BTreeMap<Owner, Account>,
-    /// Counter that a new account starts from.
+    /// Counter that a new account starts from: contents so far, of all sources.
     pub newest_counter: Counter,
 }
 
@@ -182,10 +202,11 @@ impl Ledger {
             .map_or(Mutez(0), |account| account.balance)
     }
 
-    /// Moves `amount`, creating the receiving account when it is new.
+    /// Moves `amount`, creating the receiving account when it is new. An account that nothing holds
+    /// any more is gone, with its key and its counter.
     ///
     /// # Errors
-    /// A trace when `from` does not hold that much.
+    /// A trace when `from` does not hold that much, or may not be emptied.
     pub fn transfer(
         &mut self,
         from: Holder,
@@ -197,7 +218,22 @@ impl Ledger {
         }
         self.take(from, amount)?;
         self.give(to, amount)?;
+        match from {
+            Holder::Spendable(Owner::Implicit(giver)) | Holder::Bond(giver, _) => {
+                self.forget_if_empty(giver);
+            }
+            _ => {}
+        }
         Ok(vec![Movement { from, to, amount }])
+    }
+
+    /// `ensure_deallocated_if_empty` of `contract_storage.ml`.
+    fn forget_if_empty(&mut self, pkh: PublicKeyHash) {
+        let owner = Owner::Implicit(pkh);
+        let is_empty = |account: &Account| account.balance == Mutez(0) && !account.stays_empty();
+        if self.account(owner).is_some_and(is_empty) {
+            self.accounts.remove(&owner);
+        }
     }
 
     fn take(&mut self, from: Holder, amount: Mutez) -> Result<(), Trace> {
@@ -207,6 +243,11 @@ impl Ledger {
                 let left = balance
                     .minus(amount)
                     .ok_or_else(|| too_low(owner, balance, amount))?;
+                if let (Mutez(0), Owner::Implicit(pkh)) = (left, owner)
+                    && let Some(account) = self.account(owner)
+                {
+                    account.check_emptiable(pkh)?;
+                }
                 if let Some(account) = self.accounts.get_mut(&owner) {
                     account.balance = left;
                 }

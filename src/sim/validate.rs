@@ -57,14 +57,21 @@ pub(crate) fn validate(
     let key = key_of(account, first)?;
     let mut gas: u64 = 0;
     let mut signature_gas = signature_price(context.protocol, &source, signed.operation.size(form));
+    let (mut left, mut fee, mut is_there) = (account.balance, Mutez(0), true);
     for content in contents {
         gas = gas.saturating_add(content.gas_limit.0);
         check_gas(context, content, gas, signature_gas)?;
         check_storage(context, content)?;
+        if !is_there {
+            return Err(RuleError::EmptyImplicitContract { implicit: source }.into());
+        }
         check_kind(context, content)?;
+        left = spent(account, source, left, content.fee)?;
+        // The sum is at most the balance.
+        fee = fee.plus(content.fee).unwrap_or(fee);
+        is_there = left > Mutez(0) || account.stays_empty();
         signature_gas = 0;
     }
-    let fee = check_fees(account, contents, source)?;
     if signatures == Signatures::Checked {
         check_signature(context.protocol, form, signed, &key)?;
     }
@@ -218,31 +225,29 @@ fn check_kind(context: &Context, content: &Content) -> Result<(), Trace> {
     }
 }
 
-fn check_fees(
+/// What is left of the account's money after a fee (`simulate_spending`).
+fn spent(
     account: &Account,
-    contents: &[Content],
     source: PublicKeyHash,
+    balance: Mutez,
+    fee: Mutez,
 ) -> Result<Mutez, Trace> {
-    let mut left = account.balance;
-    let mut total = Mutez(0);
-    for content in contents {
-        let too_low = || {
-            Trace(vec![
-                RuleError::BalanceTooLow {
-                    contract: source.to_string(),
-                    balance: left,
-                    amount: content.fee,
-                },
-                RuleError::SubtractionUnderflow {
-                    amounts: [left, content.fee],
-                },
-            ])
-        };
-        left = left.minus(content.fee).ok_or_else(too_low)?;
-        // The sum is at most the balance.
-        total = total.plus(content.fee).unwrap_or(total);
+    let left = balance.minus(fee).ok_or_else(|| {
+        Trace(vec![
+            RuleError::BalanceTooLow {
+                contract: source.to_string(),
+                balance,
+                amount: fee,
+            },
+            RuleError::SubtractionUnderflow {
+                amounts: [balance, fee],
+            },
+        ])
+    })?;
+    if left == Mutez(0) {
+        account.check_emptiable(source)?;
     }
-    Ok(total)
+    Ok(left)
 }
 
 /// How the BLS signatures of operations are made under `protocol`.

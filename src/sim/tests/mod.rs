@@ -1,5 +1,6 @@
 //! Tests of the simulated chain: its rules, its blocks, its HTTP face.
 
+mod accounts;
 mod actors;
 mod blocks;
 mod claims;

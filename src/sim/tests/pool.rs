@@ -38,7 +38,7 @@ fn transfer_to(scenario: &Scenario, by: u32, to: u32, amount: u64) -> Vec<u8> {
 }
 
 /// A batch of account `by`, signed after `change`.
-fn changed(
+pub(super) fn changed(
     scenario: &Scenario,
     by: u32,
     actions: Vec<Action>,
