@@ -82,6 +82,10 @@ fn started(kernel: &[u8], messages: &[Vec<u8>]) -> State {
 }
 
 fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
+    timeline_in(environment(), kernel, messages)
+}
+
+fn timeline_in(environment: Environment, kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
     let origination = Origination {
         version: PvmVersion::V5,
         ticks_per_snapshot: 50_000_000_000_000,
@@ -90,7 +94,7 @@ fn timeline(kernel: &[u8], messages: Arc<[Vec<u8>]>) -> Timeline {
     };
     let start = State::originate(&origination, kernel).expect("a state");
     let levels = vec![(Level::new(5), messages)];
-    Timeline::new(start, levels, environment()).expect("a timeline")
+    Timeline::new(start, levels, environment).expect("a timeline")
 }
 
 /// First tick of the kernel run of the level.
@@ -326,8 +330,42 @@ fn stand_in() {
             later.hash(&next).expect("a hash")
         });
     }
-    std::fs::remove_dir_all(folder).expect("its own folder");
     println!("{}", resident());
+
+    let decodes = begin + (first - begin) / 4;
+    for (when, tick, openings) in [
+        (
+            "decode, after a restart",
+            decodes,
+            environment.openings.afresh(),
+        ),
+        (
+            "init, after a restart",
+            first - 100_000,
+            environment.openings.afresh(),
+        ),
+        (
+            "decode, of a new kernel",
+            decodes,
+            Openings::default().afresh(),
+        ),
+    ] {
+        let environment = Environment {
+            openings,
+            ..environment.clone()
+        };
+        let mut line = timeline_in(environment, &kernel, messages());
+        timed(
+            &format!("the first question: a proof in {when}"),
+            "bar 1, after a restart",
+            || line.prove(tick).expect("a proof"),
+        );
+        timed("the next one, a tick later", "bar 1", || {
+            line.prove(tick + 1).expect("a proof")
+        });
+    }
+    println!("{}", resident());
+    std::fs::remove_dir_all(folder).expect("its own folder");
 
     let mut line = timeline(&kernel, messages());
     let width = (first - begin) / 34;

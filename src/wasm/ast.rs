@@ -304,25 +304,89 @@ pub struct Export {
     pub desc: ExportDesc,
 }
 
+/// Who parses the instructions of a block when somebody reads them.
+pub trait Bodies: std::fmt::Debug + Send + Sync {
+    /// The instructions of a block.
+    ///
+    /// # Errors
+    /// [`Fault`] when this block is not among these bodies.
+    fn instructions(&self, label: BlockLabel) -> Result<LazyVec<Instr>, Fault>;
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Here(LazyVec<Instr>),
+    Unread(Arc<dyn Bodies>, BlockLabel),
+}
+
 /// The instructions of one block.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Block {
-    /// In order.
-    pub instructions: LazyVec<Instr>,
+    body: Body,
     /// Hash of its tree, once it is known; [`Block::add`] forgets it.
     pub(in crate::wasm) hash: Option<Hash>,
 }
 
+impl Default for Block {
+    fn default() -> Self {
+        Self::of(LazyVec::default())
+    }
+}
+
 impl Block {
+    /// The block of these instructions.
+    #[must_use]
+    pub const fn of(instructions: LazyVec<Instr>) -> Self {
+        Self {
+            body: Body::Here(instructions),
+            hash: None,
+        }
+    }
+
+    /// A block with this hash, to be parsed when it is read.
+    #[must_use]
+    pub fn unread(bodies: Arc<dyn Bodies>, label: BlockLabel, hash: Hash) -> Self {
+        Self {
+            body: Body::Unread(bodies, label),
+            hash: Some(hash),
+        }
+    }
+
+    /// The instructions in order, to read.
+    ///
+    /// # Errors
+    /// [`Fault`] when they cannot be parsed any more.
+    pub fn instructions(&mut self) -> Result<&mut LazyVec<Instr>, Fault> {
+        if let Body::Unread(bodies, label) = &self.body {
+            self.body = Body::Here(bodies.instructions(*label)?);
+        }
+        match &mut self.body {
+            Body::Here(instructions) => Ok(instructions),
+            Body::Unread(_, label) => {
+                let lost = format!("block {} was read and is not here", label.0);
+                Err(Fault::Unencodable(lost))
+            }
+        }
+    }
+
+    /// The instructions, if they were read or added.
+    pub(in crate::wasm) const fn here(&self) -> Option<&LazyVec<Instr>> {
+        match &self.body {
+            Body::Here(instructions) => Some(instructions),
+            Body::Unread(..) => None,
+        }
+    }
+
     /// Adds instructions at the end.
     pub(in crate::wasm) fn add(&mut self, instructions: Vec<Instr>) -> Result<(), Fault> {
         self.hash = None;
-        if self.instructions.is_untouched() {
-            self.instructions = LazyVec::from_items(instructions);
+        let body = self.instructions()?;
+        if body.is_untouched() {
+            *body = LazyVec::from_items(instructions);
             return Ok(());
         }
         for instr in instructions {
-            self.instructions.append(instr)?;
+            body.append(instr)?;
         }
         Ok(())
     }

@@ -111,8 +111,9 @@ impl View<'_> {
             Admin::FromBlock(block, index) => {
                 let instance = self.eval.registry.read(&frame.frame.module)?;
                 let block = instance.allocations.blocks.read(block.0)?;
-                if (*index as u32) < (block.instructions.len() as u32) {
-                    instr(block.instructions.get(*index)?)
+                let instructions = block.instructions()?;
+                if (*index as u32) < (instructions.len() as u32) {
+                    instr(instructions.get(*index)?)
                 } else {
                     "end of the block".to_owned()
                 }

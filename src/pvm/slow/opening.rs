@@ -4,10 +4,11 @@
 //! version alone. Promises: computed once, shared by all runs in the process; the inside of the run
 //! at any tick of it, by single ticks' rule; states that were hashed are kept, in bounded number,
 //! so that a later question writes only what changed since. Two things are kept on disk for the
-//! next process: the hashes of the module's blocks, which take longest by far, and the module as run
-//! mode compiles it, with the tick and the native state at the end: with these, runs begin at once,
-//! and the kernel is parsed again only when a state is asked for. They are written behind the back of
-//! the run. Refuses to know: the rest of the state.
+//! next process: what parsing came to, function by function, with the hashes of the blocks, which
+//! take longest by far; and the module as run mode compiles it, with the tick and the native state at
+//! the end. With the second, runs begin at once; with the first, a state anywhere is reached without
+//! parsing again but for the function that a tick stands in, so that every function is a checkpoint.
+//! Refuses to know: the rest of the state.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,12 @@ use std::thread::JoinHandle;
 use super::host::Imports;
 use super::machine::{Run, entered, linked, stack_size_limit, stuck_with};
 use crate::codec::{DecodeError, Reader};
-use crate::crypto::Hash;
 use crate::merkle::Tree;
 use crate::protocol::PvmVersion;
 use crate::pvm::Stuck;
 use crate::pvm::folder::Saved;
-use crate::wasm::decode::DecodeKont;
+use crate::wasm::ast::Allocations;
+use crate::wasm::decode::{DecodeKont, Guide, Noted, Notes, Parsed};
 use crate::wasm::encoding::Style;
 use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
 use crate::wasm::fault::Fault;
@@ -33,7 +34,7 @@ use crate::wasm::run::{self, Beginning, Compiled};
 
 /// States of one opening kept at most.
 const RUNGS: usize = 48;
-/// Blocks of a kernel from which their hashes are kept on disk; fewer are hashed as quickly.
+/// Blocks of a kernel from which what parsing came to is kept on disk; fewer are parsed as quickly.
 const WORTH_KEEPING: usize = 1_000;
 /// Bytes of a kernel from which the beginning of its runs is kept on disk; others are as quickly there.
 const LARGE: usize = 1 << 13;
@@ -95,10 +96,10 @@ impl run::First for FirstOf {
 /// One kernel's opening. Tick 0 is the state right after the snapshot.
 #[derive(Debug)]
 pub(super) struct Opening {
-    kernel: Vec<u8>,
+    kernel: Arc<[u8]>,
     version: PvmVersion,
-    /// On disk, the hashes of its blocks.
-    blocks: Saved,
+    /// On disk, what its parsing came to.
+    decoded: Saved,
     /// On disk, how its runs begin, where that is worth it.
     begins: Option<Saved>,
     kept: OnceLock<Option<Kept>>,
@@ -109,10 +110,14 @@ pub(super) struct Opening {
     end: OnceLock<(u64, End)>,
     /// Last tick of parsing, and first tick after linking.
     parts: OnceLock<(u64, u64)>,
+    /// What parsing came to; none for a kernel that does not parse.
+    parsed: OnceLock<Option<Arc<Parsed>>>,
+    /// The same from disk, if it is there.
+    recalled: OnceLock<Option<Arc<Parsed>>>,
+    /// The same before its blocks were hashed.
+    noted: Mutex<Option<(Noted, Allocations)>>,
     evaluation: OnceLock<EvalState>,
     compiled: OnceLock<Result<Compiled, run::RunError>>,
-    /// Whether the hashes of the blocks are known from the folder, and no run has begun since.
-    recalled: AtomicBool,
 }
 
 /// Whatever happened to another thread, a rung is a true state.
@@ -144,24 +149,30 @@ enum Walked {
 impl Rung {
     /// Goes on to a tick, or to the end.
     fn walk(&mut self, opening: &Opening, target: u64) -> Result<Walked, Fault> {
-        self.walk_while(opening, target, |_| true)
+        self.walk_while(opening, target, &mut Guide::None, |_| true)
     }
 
     /// Goes on to a tick, but not beyond the last one of parsing, where the module is there.
-    fn parse(&mut self, opening: &Opening, target: u64) -> Result<Walked, Fault> {
+    fn parse(
+        &mut self,
+        opening: &Opening,
+        target: u64,
+        guide: &mut Guide<'_>,
+    ) -> Result<Walked, Fault> {
         let parses = |run: &Run| matches!(run, Run::Decode(kont, _) if kont.module().is_none());
-        self.walk_while(opening, target, parses)
+        self.walk_while(opening, target, guide, parses)
     }
 
     fn walk_while(
         &mut self,
         opening: &Opening,
         target: u64,
+        guide: &mut Guide<'_>,
         goes_on: impl Fn(&Run) -> bool,
     ) -> Result<Walked, Fault> {
         while self.tick < target && goes_on(&self.run) {
             let running = self.run.running();
-            let (taken, stepped) = self.some_ticks(opening, target - self.tick);
+            let (taken, stepped) = self.some_ticks(opening, target - self.tick, guide);
             self.tick = self.tick.saturating_add(taken);
             match stepped {
                 Ok(None) => {}
@@ -177,7 +188,12 @@ impl Rung {
     }
 
     /// Ticks within a phase, or the one that leads to the next.
-    fn some_ticks(&mut self, opening: &Opening, left: u64) -> (u64, Result<Option<End>, Fault>) {
+    fn some_ticks(
+        &mut self,
+        opening: &Opening,
+        left: u64,
+        guide: &mut Guide<'_>,
+    ) -> (u64, Result<Option<End>, Fault>) {
         let limit = stack_size_limit(opening.version);
         match &mut self.run {
             Run::Decode(kont, _) => {
@@ -189,8 +205,8 @@ impl Rung {
                     });
                     return (1, Ok(None));
                 }
-                let mut bytes = opening.kernel.as_slice();
-                let (taken, fault) = kont.run(&mut bytes, left.min(STRIDE));
+                let mut bytes = &*opening.kernel;
+                let (taken, fault) = kont.run(&mut bytes, left.min(STRIDE), guide);
                 (taken, fault.map_or(Ok(None), Err))
             }
             Run::Link(link) => {
@@ -228,13 +244,14 @@ impl Rung {
 }
 
 impl Opening {
-    /// The opening of a kernel; hashes of its blocks and how its runs begin are kept in these files.
-    pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, blocks: Saved, begins: Saved) -> Self {
+    /// The opening of a kernel; what its parsing came to and how its runs begin are kept in these
+    /// files.
+    pub(super) fn new(kernel: Vec<u8>, version: PvmVersion, decoded: Saved, begins: Saved) -> Self {
         let is_worth_it = kernel.len() >= LARGE && begins.is_on_disk();
         Self {
-            kernel,
+            kernel: kernel.into(),
             version,
-            blocks,
+            decoded,
             begins: is_worth_it.then_some(begins),
             kept: OnceLock::new(),
             writing: Mutex::default(),
@@ -243,8 +260,10 @@ impl Opening {
             end: OnceLock::new(),
             parts: OnceLock::new(),
             evaluation: OnceLock::new(),
+            parsed: OnceLock::new(),
+            recalled: OnceLock::new(),
+            noted: Mutex::default(),
             compiled: OnceLock::new(),
-            recalled: AtomicBool::new(false),
         }
     }
 
@@ -278,16 +297,61 @@ impl Opening {
         self.kept.get_or_init(load).as_ref()
     }
 
+    /// What parsing came to, from disk.
+    fn recalled(&self) -> Option<&Arc<Parsed>> {
+        let load = || {
+            let bytes = self.decoded.load()?;
+            let parsed = Parsed::from_bytes(Arc::clone(&self.kernel), &bytes).unwrap_or_default();
+            if parsed.is_none() {
+                tracing::warn!("what a kernel's parsing came to is not what is on disk: not used");
+            }
+            parsed.map(Arc::new)
+        };
+        self.recalled.get_or_init(load).as_ref()
+    }
+
+    /// What parsing came to; none when that is nothing.
+    fn parsed(&self) -> Result<Option<&Arc<Parsed>>, Fault> {
+        if self.parsed.get().is_none() {
+            if let Some(recalled) = self.recalled() {
+                return Ok(Some(recalled));
+            }
+            self.walk()?;
+            // Others wait for the hashes here, instead of computing them as well.
+            let mut noted = locked(&self.noted);
+            if let Some((functions, blocks)) = noted.take() {
+                let parsed = Parsed::new(Arc::clone(&self.kernel), functions, &blocks)?;
+                let parsed = self.parsed.get_or_init(|| parsed.map(Arc::new));
+                if let Some(parsed) = parsed
+                    && parsed.blocks() >= WORTH_KEEPING
+                {
+                    self.decoded.keep(&parsed.to_bytes());
+                }
+            }
+        }
+        Ok(self.parsed.get_or_init(|| None).as_ref())
+    }
+
     /// Goes through the whole opening.
     fn walk(&self) -> Result<(u64, End), Fault> {
         let mut rung = Self::first();
-        let mut walked = rung.parse(self, u64::MAX)?;
+        let known = self.parsed.get().and_then(Option::as_ref);
+        let mut walked;
+        if let Some(known) = known.or_else(|| self.recalled()) {
+            walked = rung.parse(self, u64::MAX, &mut Guide::Parsed(known))?;
+        } else {
+            let mut notes = Notes::default();
+            walked = rung.parse(self, u64::MAX, &mut Guide::Notes(&mut notes))?;
+            if let (Walked::There, Run::Decode(kont, _)) = (&walked, &rung.run)
+                && self.parsed.get().is_none()
+            {
+                *locked(&self.noted) = Some((notes.finish(), kont.allocations.clone()));
+            }
+        }
         let parsed = rung.tick;
         if let Walked::There = walked {
-            self.recall_blocks(&mut rung.run)?;
-            self.keep(rung.tick, &rung.run);
             let links = |run: &Run| matches!(run, Run::Decode(..) | Run::Link(_));
-            walked = rung.walk_while(self, u64::MAX, links)?;
+            walked = rung.walk_while(self, u64::MAX, &mut Guide::None, links)?;
         }
         self.parts.get_or_init(|| (parsed, rung.tick));
         if let Walked::There = walked {
@@ -322,80 +386,25 @@ impl Opening {
     /// The inside of the run at a tick up to the last one.
     pub(super) fn run_at(&self, tick: u64) -> Result<Run, Fault> {
         let (end, _) = self.end()?;
-        if self.kept().is_some() && self.evaluation.get().is_none() {
-            self.walk()?;
-        }
-        // From the end of parsing on, everything holds the parsed blocks: they are written to the
-        // tree once, before the containers part.
         let below = |tick: u64| {
             let rungs = locked(&self.rungs);
             let nearest = rungs.range(..=tick).next_back();
             nearest.map(|(_, rung)| rung.clone())
         };
+        let parsed = self.parsed()?;
         let mut rung = below(tick).unwrap_or_else(Self::first);
         if matches!(rung.run, Run::Decode(..)) {
-            rung.parse(self, tick.min(end))?;
+            let mut guide = parsed.map_or(Guide::None, Guide::Parsed);
+            rung.parse(self, tick.min(end), &mut guide)?;
+            // From the end of parsing on, everything holds the parsed blocks: they are written to
+            // the tree once, before the containers part.
             if rung.tick < tick {
-                self.hash_blocks(&mut rung.run)?;
                 rung.run.store(Style::Changed)?.hash()?;
                 locked(&self.rungs).insert(rung.tick, rung.clone());
-            } else {
-                self.take_known(&mut rung.run)?;
             }
         }
         rung.walk(self, tick)?;
         Ok(rung.run)
-    }
-
-    /// Takes what is known of the blocks of the parsed module, while it is being parsed once more.
-    fn take_known(&self, run: &mut Run) -> Result<(), Fault> {
-        let parsed = locked(&self.rungs)
-            .values()
-            .find_map(|rung| match &rung.run {
-                Run::Decode(kont, _) => kont.module().map(|module| module.allocations.clone()),
-                _ => None,
-            });
-        match (run, parsed) {
-            (Run::Decode(kont, _), Some(parsed)) if kont.module().is_none() => {
-                kont.allocations.take_known(&parsed)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the hashes of the parsed blocks from the folder, if they are there.
-    fn recall_blocks(&self, run: &mut Run) -> Result<(), Fault> {
-        let (Run::Decode(kont, _), Some(bytes)) = (run, self.blocks.load()) else {
-            return Ok(());
-        };
-        let (hashes, rest) = bytes.as_chunks::<32>();
-        let hashes: Vec<Hash> = hashes.iter().map(|hash| Hash(*hash)).collect();
-        kont.parsed_blocks(|allocations| {
-            if !rest.is_empty() || !allocations.agrees(&hashes)? {
-                tracing::warn!("hashes of a kernel's blocks on disk are not its own: not used");
-                return Ok(());
-            }
-            let waits = self.kept().is_some();
-            self.recalled.store(!waits, Ordering::Relaxed);
-            allocations.know_blocks(&hashes)
-        })
-    }
-
-    /// Hashes the parsed blocks, unless that was done, and keeps the hashes in the folder.
-    fn hash_blocks(&self, run: &mut Run) -> Result<(), Fault> {
-        let Run::Decode(kont, _) = run else {
-            return Ok(());
-        };
-        kont.parsed_blocks(|allocations| {
-            let Some(hashes) = allocations.unknown_blocks()? else {
-                return Ok(());
-            };
-            if hashes.len() >= WORTH_KEEPING {
-                let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-                self.blocks.keep(&bytes);
-            }
-            allocations.know_blocks(&hashes)
-        })
     }
 
     /// Keeps the inside of the run at a tick, after it was written to a tree.
@@ -416,12 +425,10 @@ impl Opening {
         rungs.entry(tick).or_insert(Rung { tick, run });
     }
 
-    /// The first state of evaluation; with everything in its tree when hashes are wanted. With the
-    /// hashes of the blocks from the folder the first run does not wait for that: its own first hash
-    /// takes a second, and it is there at once.
+    /// The first state of evaluation; with everything in its tree when hashes are wanted.
     pub(super) fn evaluation(&self, purpose: Purpose) -> Result<EvalState, Fault> {
         let (tick, _) = self.end()?;
-        if purpose == Purpose::Hashes && !self.recalled.swap(false, Ordering::Relaxed) {
+        if purpose == Purpose::Hashes {
             let mut run = self.run_at(tick)?;
             let tree: Tree = run.store(Style::Changed)?;
             tree.hash()?;

@@ -1,8 +1,8 @@
 //! Openings that runs share: in this process's memory, and on disk for the next one.
 //!
-//! On disk are, for each kernel and version, the hashes of the module's blocks, and the module as run
-//! mode compiles it with the native state that its runs begin with: a run needs nothing else until a
-//! state of it is asked for. The stand-in of mainnet's largest kernel takes some tens of megabytes;
+//! On disk are, for each kernel and version, what parsing came to, and the module as run mode compiles
+//! it with the native state that its runs begin with: a run needs nothing else until a state of it is
+//! asked for. The stand-in of mainnet's largest kernel takes some tens of megabytes;
 //! of sixteen files those not used for longest make room.
 //!
 //! Promises: the same answers with and without what is on disk; a file that is damaged, of another
@@ -21,8 +21,8 @@ use crate::wasm::run;
 
 /// Openings kept for other runs.
 const KEPT: usize = 4;
-/// Version of the files with hashes of blocks, and of what is hashed.
-const FORMAT: &[u8] = b"watchtower hashes of blocks 1";
+/// Version of the files that say what parsing came to, and of what they say.
+const FORMAT: &[u8] = b"watchtower parsed kernels 1";
 /// Files on disk: two for each kernel.
 const FILES: usize = 16;
 
@@ -36,7 +36,7 @@ static SHARED: LazyLock<Arc<Table>> = LazyLock::new(Arc::default);
 #[derive(Debug, Clone)]
 pub struct Openings {
     table: Arc<Table>,
-    blocks: Folder,
+    decoded: Folder,
     runs: Folder,
 }
 
@@ -57,7 +57,7 @@ impl Openings {
         let of_format = |format| Folder::new(folder.clone(), format).of_at_most(FILES);
         Self {
             table,
-            blocks: of_format(FORMAT),
+            decoded: of_format(FORMAT),
             runs: of_format(run::FORMAT.as_bytes()),
         }
     }
@@ -103,8 +103,9 @@ impl Openings {
         let Some(kernel) = state.durable.get(&key)? else {
             return Ok(None);
         };
-        let [blocks, run] = [&self.blocks, &self.runs].map(|files| files.of_kernel(&hash, version));
-        let opening = Arc::new(Opening::new(kernel, version, blocks, run));
+        let [decoded, run] =
+            [&self.decoded, &self.runs].map(|files| files.of_kernel(&hash, version));
+        let opening = Arc::new(Opening::new(kernel, version, decoded, run));
         if kept.len() >= KEPT {
             kept.remove(0);
         }
@@ -205,7 +206,7 @@ mod tests {
         let expected = answers(version, &Openings::default().afresh());
         in_new_process(version, "nothing there", &expected);
         let there = files(scratch.path());
-        assert_eq!(there.len(), 2, "hashes of blocks, and how runs begin");
+        assert_eq!(there.len(), 2, "what parsing came to, and how runs begin");
         in_new_process(version, "from the files", &expected);
         let proved = timeline(version, &kept.afresh())
             .prove(PERIOD + 120_000)
@@ -225,7 +226,7 @@ mod tests {
             let name = hex::decode(file.file_name().unwrap().to_str().unwrap()).unwrap();
             let name = Hash::try_from(name.as_slice()).unwrap();
             let other: Vec<u8> = whole[32..].iter().rev().copied().collect();
-            for folder in [&kept.blocks, &kept.runs] {
+            for folder in [&kept.decoded, &kept.runs] {
                 folder.keep(&name, &other);
                 in_new_process(version, "of others", &expected);
                 assert!(std::fs::read(file).unwrap() == whole);

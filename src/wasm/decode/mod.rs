@@ -6,7 +6,9 @@
 mod block;
 mod module;
 mod name;
+mod notes;
 mod opcode;
+mod parsed;
 mod run;
 mod section;
 mod simd;
@@ -14,6 +16,8 @@ mod state;
 mod stream;
 mod types;
 
+pub use notes::{Noted, Notes};
+pub use parsed::{Guide, Parsed};
 pub use state::*;
 pub use stream::Binary;
 use stream::Stream;

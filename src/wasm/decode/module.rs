@@ -6,7 +6,7 @@ use super::{
     Binary, BlockKont, CodeKont, DataKont, DecodeKont, ElemKont, Element, ExportKont, Field,
     FieldVec, Filling, FuncTypeKont, ImportKont, ModuleKont, Size, Stream, block, name, section,
 };
-use crate::wasm::ast::{Allocations, Func, Global, Instr, Module};
+use crate::wasm::ast::{Allocations, BlockLabel, Func, Global, Instr, Module};
 use crate::wasm::fault::{DecodeStep, Exception, Fault};
 use crate::wasm::lazy::LazyVec;
 
@@ -407,9 +407,27 @@ fn step_export(s: &mut Stream<'_>, mut element: Exports) -> Result<ModuleKont, F
 
 type Scan = Filling<Filling<Instr>>;
 
-fn instructions(allocations: &mut Allocations, block: i32) -> Result<Filling<Instr>, Fault> {
-    let block = allocations.blocks.get(block)?;
-    Ok(Filling::over(block.instructions.clone()))
+/// The instructions of a block, from the first one on.
+pub(super) fn instructions(
+    allocations: &mut Allocations,
+    block: i32,
+) -> Result<Filling<Instr>, Fault> {
+    let block = allocations.blocks.read(block)?;
+    Ok(Filling::over(block.instructions()?.clone()))
+}
+
+/// Joins the next function with its type; its body.
+pub(super) fn join(
+    types: &mut LazyVec<i32>,
+    bodies: &mut LazyVec<Func>,
+    done: &mut Filling<Func>,
+) -> Result<BlockLabel, Fault> {
+    let ftype = *types.get(done.offset)?;
+    let mut func = bodies.get(done.offset)?.clone();
+    func.ftype = ftype;
+    let body = func.body;
+    done.push(func)?;
+    Ok(body)
 }
 
 fn elaborate(
@@ -428,13 +446,9 @@ fn elaborate(
             });
         }
         None => {
-            let ftype = *types.get(done.offset)?;
-            let mut func = bodies.get(done.offset)?.clone();
-            func.ftype = ftype;
-            let body = func.body.0;
-            done.push(func)?;
+            let body = join(&mut types, &mut bodies, &mut done)?;
             let scan = if no_datas {
-                let entry = instructions(allocations, body)?;
+                let entry = instructions(allocations, body.0)?;
                 Some(Filling::over(LazyVec::singleton(entry)))
             } else {
                 None

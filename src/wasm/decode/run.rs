@@ -8,7 +8,7 @@
 use super::opcode::instruction;
 use super::types::{block_type, end};
 use super::{
-    Binary, BlockKont, ByteVectorKont, CodeKont, DataKont, DecodeKont, Element, Filling,
+    Binary, BlockKont, ByteVectorKont, CodeKont, DataKont, DecodeKont, Element, Filling, Guide,
     InstrBlockKont, LazyStack, ModuleKont, Stream,
 };
 use crate::wasm::ast::{Allocations, Block, BlockLabel, BlockType, Instr};
@@ -24,23 +24,49 @@ const PIECE: u64 = 1 << 16;
 impl DecodeKont {
     /// Takes at most `ticks` ticks, fewer when the module is parsed or the next tick raises, which
     /// is given back then; the state must not be used any more in that case.
-    pub fn run(&mut self, binary: &mut dyn Binary, ticks: u64) -> (u64, Option<Fault>) {
+    pub fn run(
+        &mut self,
+        binary: &mut dyn Binary,
+        ticks: u64,
+        guide: &mut Guide<'_>,
+    ) -> (u64, Option<Fault>) {
         let mut taken = 0;
         while taken < ticks && self.module().is_none() {
-            let (more, fault) = match self.glide(binary, ticks - taken) {
-                Ok((0, None)) => match self.step(binary) {
-                    Ok(()) => (1, None),
-                    Err(fault) => (0, Some(fault)),
-                },
-                Ok(glided) => glided,
-                Err(fault) => (0, Some(fault)),
-            };
+            if let Guide::Notes(notes) = guide {
+                notes.see(self, taken);
+            }
+            let (more, fault) = self.some(binary, ticks - taken, guide);
             taken += more;
             if fault.is_some() {
                 return (taken, fault);
             }
         }
         (taken, None)
+    }
+
+    /// A leap, ticks of a loop, or a single one; with what the next tick raises.
+    fn some(
+        &mut self,
+        binary: &mut dyn Binary,
+        ticks: u64,
+        guide: &Guide<'_>,
+    ) -> (u64, Option<Fault>) {
+        let leapt = match guide {
+            Guide::Parsed(parsed) => self.leap(parsed, ticks),
+            Guide::Notes(_) | Guide::None => Ok(0),
+        };
+        let glided = match leapt {
+            Ok(0) => self.glide(binary, ticks),
+            leapt => leapt.map(|ticks| (ticks, None)),
+        };
+        match glided {
+            Ok((0, None)) => match self.step(binary) {
+                Ok(()) => (1, None),
+                Err(fault) => (0, Some(fault)),
+            },
+            Ok(glided) => glided,
+            Err(fault) => (0, Some(fault)),
+        }
     }
 
     /// Ticks of one of the three loops, and what the next one raises; none when the next tick is no
@@ -60,11 +86,9 @@ impl DecodeKont {
                 ..
             }) => {
                 let mut stream = Stream::new(binary, self.stream_pos);
-                let mut body = Body::new(stack, &mut self.allocations)?;
-                let (taken, fault) = body.run(&mut stream, ticks);
-                *stack = body.settle()?;
+                let glided = glide_body(&mut stream, stack, &mut self.allocations, ticks);
                 self.stream_pos = stream.pos();
-                Ok((taken, fault))
+                glided
             }
             ModuleKont::Data(Element {
                 kont:
@@ -92,6 +116,19 @@ impl DecodeKont {
             _ => Ok((0, None)),
         }
     }
+}
+
+/// Ticks of an expression, fewer before its last one; and what the next one raises.
+pub(super) fn glide_body(
+    stream: &mut Stream<'_>,
+    stack: &mut LazyStack<InstrBlockKont>,
+    allocations: &mut Allocations,
+    ticks: u64,
+) -> Result<(u64, Option<Fault>), Fault> {
+    let mut body = Body::new(stack, allocations)?;
+    let glided = body.run(stream, ticks);
+    *stack = body.settle()?;
+    Ok(glided)
 }
 
 /// The body of a function, its stack and its open blocks at hand.
@@ -252,7 +289,11 @@ impl<'a> Body<'a> {
 type Scan = Filling<Filling<Instr>>;
 
 /// Looks at instructions for a use of data segments; the tick that finds one is a single tick.
-fn look(allocations: &mut Allocations, scan: &mut Scan, ticks: u64) -> Result<u64, Fault> {
+pub(super) fn look(
+    allocations: &mut Allocations,
+    scan: &mut Scan,
+    ticks: u64,
+) -> Result<u64, Fault> {
     let mut taken = 0;
     while taken < ticks && !scan.is_full() {
         let mut nested = Vec::new();
@@ -273,7 +314,7 @@ fn look(allocations: &mut Allocations, scan: &mut Scan, ticks: u64) -> Result<u6
         }
         let full = entry.is_full();
         for block in nested {
-            let instructions = allocations.blocks.get(block.0)?.instructions.clone();
+            let instructions = allocations.blocks.read(block.0)?.instructions()?.clone();
             scan.vector.append(Filling::over(instructions))?;
         }
         if found {
@@ -289,12 +330,16 @@ fn look(allocations: &mut Allocations, scan: &mut Scan, ticks: u64) -> Result<u6
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::crypto::Hash;
     use crate::merkle::Tree;
+    use crate::wasm::decode::{Notes, Parsed};
     use crate::wasm::encoding::{Stored, Style, Target};
     use crate::wasm::testing::binary;
 
-    fn hash(kont: &DecodeKont) -> crate::crypto::Hash {
+    fn hash(kont: &DecodeKont) -> Hash {
         let mut tree = Tree::empty();
         let mut kont = kont.clone();
         kont.store(&mut Target::new(&mut tree, Style::Changed))
@@ -302,7 +347,25 @@ mod tests {
         tree.hash().unwrap()
     }
 
-    /// Every state of the parser: by single ticks, by runs of every length, on good and bad modules.
+    /// What is known of a kernel after it was parsed, as another process reads it.
+    fn parsed(kernel: &[u8]) -> Option<Arc<Parsed>> {
+        let mut kont = DecodeKont::new("main");
+        let mut notes = Notes::default();
+        let mut bytes = kernel;
+        let (_, fault) = kont.run(&mut bytes, u64::MAX, &mut Guide::Notes(&mut notes));
+        if fault.is_some() {
+            return None;
+        }
+        let parsed = Parsed::new(kernel.into(), notes.finish(), &kont.allocations).unwrap()?;
+        let written = parsed.to_bytes();
+        let read = Parsed::from_bytes(kernel.into(), &written).unwrap();
+        let read = read.expect("it agrees with its kernel");
+        assert_eq!(read.to_bytes(), written);
+        Some(Arc::new(read))
+    }
+
+    /// Every state of the parser: by single ticks, by runs of every length, with what is known of
+    /// the kernel and without, on good and bad modules.
     fn check(kernel: &[u8]) -> usize {
         let mut hashes = Vec::new();
         let mut single = DecodeKont::new("main");
@@ -316,26 +379,48 @@ mod tests {
                 break Some(fault.to_string());
             }
         };
-        for stride in [1, 2, 7, 64, 1_000_000] {
-            let mut kont = DecodeKont::new("main");
-            let mut tick = 0;
-            loop {
-                let mut bytes = kernel;
-                let (taken, fault) = kont.run(&mut bytes, stride);
-                tick += taken as usize;
-                if let Some(fault) = fault {
-                    assert_eq!(Some(fault.to_string()), raised, "stride {stride}");
-                    assert_eq!(tick + 1, hashes.len(), "stride {stride}");
-                    break;
-                }
-                assert_eq!(hash(&kont), hashes[tick], "stride {stride}, tick {tick}");
-                if kont.module().is_some() {
-                    assert_eq!((tick + 1, &None), (hashes.len(), &raised));
-                    break;
-                }
+        let parsed = parsed(kernel);
+        for stride in [1, 2, 7, 20, 64, 1_000_000] {
+            check_runs(kernel, stride, &mut Guide::None, &hashes, raised.as_deref());
+            if let Some(parsed) = &parsed {
+                check_runs(kernel, stride, &mut Guide::Parsed(parsed), &hashes, None);
             }
         }
         hashes.len()
+    }
+
+    fn check_runs(
+        kernel: &[u8],
+        stride: u64,
+        guide: &mut Guide<'_>,
+        hashes: &[Hash],
+        raised: Option<&str>,
+    ) {
+        let mut kont = DecodeKont::new("main");
+        let mut tick = 0;
+        loop {
+            let mut bytes = kernel;
+            let (taken, fault) = kont.run(&mut bytes, stride, guide);
+            tick += taken as usize;
+            if let Some(fault) = fault {
+                assert_eq!(Some(&*fault.to_string()), raised, "stride {stride}");
+                assert_eq!(tick + 1, hashes.len(), "stride {stride}");
+                break;
+            }
+            assert_eq!(hash(&kont), hashes[tick], "stride {stride}, tick {tick}");
+            if kont.module().is_some() {
+                assert_eq!((tick + 1, None), (hashes.len(), raised));
+                break;
+            }
+        }
+        // A block that was not read yet is what its hash says.
+        let mut blocks = kont.allocations.blocks.clone();
+        for label in 0..blocks.len() {
+            let block = blocks.read(label).unwrap();
+            let known = block.tree().unwrap().hash().unwrap();
+            let mut read = Block::of(block.instructions().unwrap().clone());
+            assert_eq!(read.tree().unwrap().hash().unwrap(), known, "block {label}");
+        }
     }
 
     const TEXT: &str = r#"(module

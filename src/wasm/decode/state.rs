@@ -336,20 +336,6 @@ pub struct DecodeKont {
 }
 
 impl DecodeKont {
-    /// What the blocks of a parsed module are in: the parser and the module share them.
-    pub fn parsed_blocks(
-        &mut self,
-        change: impl FnOnce(&mut Allocations) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        if let ModuleKont::Stop(module) = &mut self.kont {
-            // Changed in place, not copied first.
-            self.allocations.blocks = LazyVec::default();
-            change(&mut module.allocations)?;
-            self.allocations.blocks = module.allocations.blocks.clone();
-        }
-        Ok(())
-    }
-
     /// The parser before its first tick; the name is part of the state.
     #[must_use]
     pub fn new(stream_name: &str) -> Self {

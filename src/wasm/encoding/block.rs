@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hashing::block_hash;
@@ -23,10 +24,6 @@ const KNOWN: usize = 1 << 16;
 const WORTH_A_THREAD: usize = 4_000;
 /// Blocks that a thread takes at once.
 const AT_ONCE: usize = 500;
-/// Blocks for each one that is quicker taken out of a tree than all are put in one.
-const UNBOUND: i32 = 8;
-/// Blocks of a module that are hashed to compare with hashes from elsewhere.
-const LOOKED_AT: usize = 1_000;
 
 thread_local! {
     static TREES: RefCell<HashMap<Instr, Tree>> = RefCell::new(HashMap::new());
@@ -73,11 +70,11 @@ fn whole(instructions: &LazyVec<Instr>) -> Result<Option<Tree>, Fault> {
 
 /// Makes the tree of a block.
 #[derive(Debug)]
-struct Instructions(LazyVec<Instr>);
+struct Instructions(Block);
 
 impl Maker for Instructions {
     fn make(&self) -> Result<Tree, TreeError> {
-        match whole(&self.0) {
+        match self.0.clone().instructions().and_then(|here| whole(here)) {
             Ok(Some(tree)) => Ok(tree),
             Err(Fault::Tree(error)) => Err(error),
             Ok(None) => unmade("instructions are missing".to_owned()),
@@ -100,14 +97,11 @@ impl Stored for Block {
         {
             return target.graft(&tree);
         }
-        target.store("instructions", &mut self.instructions)
+        target.store("instructions", self.instructions()?)
     }
 
     fn load(source: &Source) -> Result<Self, Fault> {
-        Ok(Self {
-            instructions: source.load("instructions")?,
-            hash: None,
-        })
+        source.load("instructions").map(Self::of)
     }
 
     fn tree(&mut self) -> Result<Tree, Fault> {
@@ -124,20 +118,20 @@ impl Stored for Block {
 fn by_hash(block: &mut Block) -> Result<Option<Tree>, Fault> {
     block.hash = hash_of(block)?;
     Ok(block.hash.map(|hash| {
-        let maker = Instructions(block.instructions.clone());
+        let maker = Instructions(block.clone());
         Tree::made_when_read(hash, Arc::new(maker))
     }))
 }
 
 /// The hash of a block whose instructions are all here.
 fn hash_of(block: &Block) -> Result<Option<Hash>, Fault> {
-    if block.hash.is_some() {
+    let (None, Some(instructions)) = (block.hash, block.here()) else {
         return Ok(block.hash);
-    }
-    if let Some(hash) = block_hash(&block.instructions)? {
+    };
+    if let Some(hash) = block_hash(instructions)? {
         return Ok(Some(hash));
     }
-    let tree = whole(&block.instructions)?;
+    let tree = whole(instructions)?;
     Ok(tree.map(|tree| tree.hash()).transpose()?)
 }
 
@@ -188,90 +182,16 @@ impl Allocations {
         Ok(())
     }
 
-    /// Takes what is known of blocks from the parsed module of the same kernel: here are its first
-    /// ones, of which some may get more instructions.
-    ///
-    /// # Errors
-    /// [`Fault`] when a block is not there.
-    pub fn take_known(&mut self, parsed: &Self) -> Result<(), Fault> {
-        let count = self.blocks.len();
-        let mut open = Vec::new();
-        let mut known = Vec::new();
-        let mut here = 0;
-        let pairs = self.blocks.loaded().zip(parsed.blocks.loaded());
-        for ((label, block), (other, whole)) in pairs.take(count as u32 as usize) {
-            if label != here || other != here {
-                return Ok(());
-            }
-            here += 1;
-            if block.instructions.len() != whole.instructions.len() {
-                open.push((label, block.clone()));
-            } else if let (None, Some(hash)) = (block.hash, whole.hash) {
-                known.push((label, hash));
-            }
-        }
-        let beyond = parsed.blocks.len().saturating_sub(count);
-        let is_written = parsed.blocks.changed().next().is_none();
-        if is_written && here == count && beyond <= count / UNBOUND {
-            let mut blocks = parsed.blocks.clone();
-            blocks.truncate(count);
-            for (label, block) in open {
-                blocks.set(label, block)?;
-            }
-            self.blocks = blocks;
-            return Ok(());
-        }
-        for (label, hash) in known {
-            self.blocks.write(label)?.hash = Some(hash);
-        }
-        Ok(())
-    }
-
-    /// Hashes of all blocks by label; none when they are known already or not all blocks are here.
+    /// Hashes of these blocks; none when not all of them are here.
     ///
     /// # Errors
     /// [`Fault`] of the tree.
-    pub fn unknown_blocks(&self) -> Result<Option<Vec<Hash>>, Fault> {
-        let blocks: Vec<&Block> = self.blocks.loaded().map(|(_, block)| block).collect();
-        let all_here = blocks.len() == self.blocks.len() as u32 as usize;
-        if !all_here || blocks.iter().all(|block| block.hash.is_some()) {
+    pub fn hashes(&self, labels: Range<i32>) -> Result<Option<Vec<Hash>>, Fault> {
+        let among = |(label, block)| labels.contains(&label).then_some(block);
+        let blocks: Vec<&Block> = self.blocks.loaded().filter_map(among).collect();
+        if blocks.len() != labels.len() {
             return Ok(None);
         }
         Ok(hashes_of(&blocks)?.into_iter().collect())
-    }
-
-    /// Whether these may be the hashes of the blocks, as far as some of them tell.
-    ///
-    /// # Errors
-    /// As [`Self::unknown_blocks`].
-    pub fn agrees(&self, hashes: &[Hash]) -> Result<bool, Fault> {
-        let Some(elements) = self.blocks.elements() else {
-            return Ok(false);
-        };
-        let blocks: Vec<&Block> = elements.map(|(_, block)| block).collect();
-        if blocks.len() != hashes.len() {
-            return Ok(false);
-        }
-        let stride = blocks.len().div_ceil(LOOKED_AT).max(1);
-        for (block, hash) in blocks.iter().zip(hashes).step_by(stride) {
-            if hash_of(block)? != Some(*hash) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes these for the hashes of the blocks: from now on no block is hashed again.
-    ///
-    /// # Errors
-    /// [`Fault`] when there are fewer blocks.
-    pub fn know_blocks(&mut self, hashes: &[Hash]) -> Result<(), Fault> {
-        for (label, hash) in (0..).zip(hashes) {
-            // What is written on is put in the tree again.
-            if self.blocks.get(label)?.hash.is_none() {
-                self.blocks.write(label)?.hash = Some(*hash);
-            }
-        }
-        Ok(())
     }
 }

@@ -156,7 +156,7 @@ impl Context<'_> {
         index: i32,
     ) -> Result<(), Fault> {
         let instance = lookup::module(self.registry, &frame.module)?;
-        let body = &mut instance.allocations.blocks.read(block.0)?.instructions;
+        let body = instance.allocations.blocks.read(block.0)?.instructions()?;
         if index == body.len() {
             return Ok(());
         }

@@ -19,10 +19,7 @@ fn constant(value: i32) -> Instr {
 fn run(blocks: Vec<Vec<Instr>>, locals: Vec<crate::wasm::ast::ValueType>) -> (u64, Vec<String>) {
     let mut instance = ModuleInst::default();
     for instructions in blocks {
-        let block = Block {
-            hash: None,
-            instructions: LazyVec::from_items(instructions),
-        };
+        let block = Block::of(LazyVec::from_items(instructions));
         instance.allocations.blocks.append(block).unwrap();
     }
     let func = FuncInst::Native {

@@ -75,7 +75,7 @@ fn blocks(instance: &mut ModuleInst) -> Result<Vec<Vec<Instr>>, Fault> {
     let blocks = &mut instance.allocations.blocks;
     let mut all = Vec::new();
     for index in 0..blocks.len() {
-        all.push(blocks.read(index)?.instructions.to_items()?);
+        all.push(blocks.read(index)?.instructions()?.to_items()?);
     }
     Ok(all)
 }

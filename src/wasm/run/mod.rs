@@ -464,7 +464,7 @@ impl Run {
                 if let std::collections::btree_map::Entry::Vacant(slot) = blocks.entry(scope.body.0)
                 {
                     let block = instance.allocations.blocks.read(scope.body.0)?;
-                    slot.insert(block.instructions.to_items()?);
+                    slot.insert(block.instructions()?.to_items()?);
                 }
                 next = scope.parent.map(|(parent, _)| parent);
             }
