@@ -218,11 +218,8 @@ impl Ledger {
         }
         self.take(from, amount)?;
         self.give(to, amount)?;
-        match from {
-            Holder::Spendable(Owner::Implicit(giver)) | Holder::Bond(giver, _) => {
-                self.forget_if_empty(giver);
-            }
-            _ => {}
+        if let Holder::Spendable(Owner::Implicit(giver)) | Holder::Bond(giver, _) = from {
+            self.forget_if_empty(giver);
         }
         Ok(vec![Movement { from, to, amount }])
     }
