@@ -160,6 +160,12 @@ impl Tree {
         self.0.hash()
     }
 
+    /// Whether it is as a commit left it, so that a directory lists in the order of its records.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self.0, Item::Distant(_))
+    }
+
     /// The same tree as a commit would leave it: directories list in the order of their records.
     ///
     /// # Errors

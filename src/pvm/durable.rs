@@ -159,6 +159,10 @@ impl Durable {
                 None => Nth::NoEntry,
             })
         };
+        if node.is_settled() {
+            // The one order there is. Nothing behind the entry is read: proofs hold no more.
+            return Ok((nth(&node)?, false));
+        }
         if self.listed.as_ref().is_none_or(|(listed, _)| listed != key) {
             // Hashing the node itself would change the order a run sees from then on; only the
             // names decide the order, so a directory of the same names is settled instead.

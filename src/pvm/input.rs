@@ -16,6 +16,9 @@ const TICKS_FROM_V4: u128 = 50_000_000_000_000;
 /// Outbox validity period from version 4 on.
 const VALIDITY_FROM_V4: i32 = 241_920;
 
+/// How the protocol under development names itself.
+const ALPHA: &[u8] = b"alpha_current";
+
 const EARLIER: &str = "Tezos_webassembly_interpreter.Input_buffer.Cannot_store_an_earlier_message";
 
 /// What the machine does with a message besides queueing it.
@@ -56,6 +59,8 @@ impl Kind {
             std::cmp::Ordering::Less => {
                 Self::Unreadable("Data_encoding__Binary_error_types.Read_error(1)")
             }
+            // The protocol under development migrates to the newest version.
+            std::cmp::Ordering::Equal if name == ALPHA => Self::Migration(PvmVersion::V6),
             std::cmp::Ordering::Equal => std::str::from_utf8(name)
                 .ok()
                 .and_then(Protocol::from_version_text)
@@ -155,6 +160,7 @@ mod tests {
             (vec![1, 1], &other),
             (name("oxford_018"), &Kind::Migration(PvmVersion::V2)),
             (name("u025_025"), &Kind::Migration(PvmVersion::V6)),
+            (name("alpha_current"), &Kind::Migration(PvmVersion::V6)),
             (name("mumbai_016"), &other),
             (name("nonsense"), &other),
             (name(""), &other),

@@ -198,7 +198,8 @@ fn rest(outcome: &mut LevelOutcome, observer: &mut dyn Observer) -> Result<(), L
     let state = &mut outcome.state;
     state.pad(u128::MAX);
     let before = state.phase.tag();
-    state.tick_at_rest(&mut outcome.edges)?;
+    state.mark_end_of_period(&mut outcome.edges)?;
+    state.tick_at_rest()?;
     if state.phase.tag() != before {
         observer.boundary(state);
     }

@@ -58,7 +58,7 @@ impl State {
     /// # Errors
     /// [`PvmError::NeedsEngine`] in `Snapshot` and inside a run; other [`PvmError`]s when the tree
     /// cannot be read.
-    pub fn tick_at_rest(&mut self, edges: &mut Edges) -> Result<Status, PvmError> {
+    pub fn tick_at_rest(&mut self) -> Result<Status, PvmError> {
         let status = match self.phase.clone() {
             Phase::Snapshot => return Err(PvmError::NeedsEngine("snapshot")),
             Phase::Running(running, _) => return Err(PvmError::NeedsEngine(running.tag())),
@@ -67,7 +67,7 @@ impl State {
                 self.phase = Phase::Stuck(Stuck::invalid_state("Collect is a input tick"));
                 Status::Failing
             }
-            Phase::Padding if self.is_expired() => self.end_period(edges)?,
+            Phase::Padding if self.is_expired() => self.end_period()?,
             Phase::Padding => Status::Running,
         };
         self.finish_tick(status)?;
@@ -91,10 +91,20 @@ impl State {
         Ok(Status::Running)
     }
 
-    fn end_period(&mut self, edges: &mut Edges) -> Result<Status, PvmError> {
-        if self.version()? >= PvmVersion::V6 && self.durable.has(Key::ACTIVATE_NDS)? {
+    /// Marks what the coming end of a period would do with a second storage. The tick itself does
+    /// not look: with the feature off the original does not either, and a proof shows what was read.
+    ///
+    /// # Errors
+    /// [`PvmError`] when the tree cannot be read.
+    pub fn mark_end_of_period(&mut self, edges: &mut Edges) -> Result<(), PvmError> {
+        let ends = matches!(self.phase, Phase::Padding) && self.is_expired();
+        if ends && self.version()? >= PvmVersion::V6 && self.durable.has(Key::ACTIVATE_NDS)? {
             edges.mark(Edge::SecondStorageRequested);
         }
+        Ok(())
+    }
+
+    fn end_period(&mut self) -> Result<Status, PvmError> {
         let asked = self.durable.has(Key::REBOOT)?;
         let (status, phase) = match (asked, self.reboot_counter) {
             (false, _) => (Status::Yielding, Phase::Collect),

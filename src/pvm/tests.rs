@@ -40,10 +40,9 @@ proptest! {
             state.set_input(info, &payload).unwrap();
             decoded.set_input(info, &payload).unwrap();
             prop_assert_eq!(state.hash().unwrap(), decoded.hash().unwrap());
-            let mut edges = Edges::default();
             state.pad(u128::MAX);
             while state.input_request() == InputRequest::Nothing
-                && state.tick_at_rest(&mut edges).is_ok()
+                && state.tick_at_rest().is_ok()
             {
                 state.pad(u128::MAX);
             }
@@ -90,7 +89,7 @@ proptest! {
             let _ = state.buffers.output.push(b"message");
             let _ = state.buffers.output.messages(1);
             let _ = state.pad(u128::MAX);
-            let _ = state.tick_at_rest(&mut Edges::default());
+            let _ = state.tick_at_rest();
             let _ = state.hash();
         }
     }
@@ -146,12 +145,12 @@ fn a_period_ends_once_its_ticks_are_spent() {
     assert_eq!(state.pad(3), 3);
     assert_eq!(state.pad(u128::MAX), 4);
     assert!(state.is_expired());
-    let status = state.tick_at_rest(&mut Edges::default()).unwrap();
+    let status = state.tick_at_rest().unwrap();
     assert_eq!((status, state.current_tick), (Status::Reboot, 10));
     assert_eq!(state.last_top_level_call, 10);
     assert_eq!(state.reboot_counter, 1000);
     assert!(matches!(
-        state.tick_at_rest(&mut Edges::default()),
+        state.tick_at_rest(),
         Err(PvmError::NeedsEngine("snapshot"))
     ));
 }

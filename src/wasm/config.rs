@@ -398,6 +398,22 @@ impl Config {
         }
     }
 
+    /// Whether the next tick makes the first call of this evaluation, and nothing else is left to do.
+    #[must_use]
+    pub fn makes_first_call(&self) -> bool {
+        let StepKont::Start { top, rest } = &self.step else {
+            return false;
+        };
+        let LabelKont::Stack(labels) = &top.labels else {
+            return false;
+        };
+        let instructions = &labels.top.code.instructions;
+        rest.is_empty()
+            && labels.rest.is_empty()
+            && instructions.len() == 1
+            && matches!(instructions.peek(0), Some(Admin::Invoke(_)))
+    }
+
     /// The request of an evaluation that waits for a reveal.
     #[must_use]
     pub const fn reveal_request(&self) -> Option<&RevealRequest> {

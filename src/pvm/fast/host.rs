@@ -94,7 +94,7 @@ impl Host {
                 durable: &mut self.effects.durable,
                 buffers: &mut self.effects.buffers,
                 listing: self.listing,
-                debug: &mut |text| debug(text),
+                debug: Some(&mut |text| debug(text)),
                 edges: &mut self.effects.edges,
             },
         )?;

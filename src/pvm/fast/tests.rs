@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::protocol::Level;
-use crate::pvm::{Edges, InputInfo, MetadataAlone, NoReference, Origination};
+use crate::pvm::{InputInfo, MetadataAlone, NoReference, Origination};
 
 pub(super) fn environment() -> Environment {
     Environment {
@@ -36,7 +36,7 @@ pub(super) fn snapshot(version: PvmVersion, kernel: &[u8]) -> State {
             .unwrap();
     }
     state.pad(u128::MAX);
-    state.tick_at_rest(&mut Edges::default()).unwrap();
+    state.tick_at_rest().unwrap();
     state
 }
 
@@ -111,6 +111,13 @@ fn traps_the_machine_may_see_otherwise_are_declined() {
         );
         assert!(matches!(declined(&body), Declined::Trap(_)), "{trap}");
     }
+}
+
+#[test]
+fn asking_for_more_table_than_there_may_be_costs_little() {
+    let grow = "(drop (table.grow (ref.null func) (i32.const -1)))".repeat(60);
+    let body = format!(r#"(table 2 9 funcref) (func (export "kernel_run") {grow} (call $mark))"#);
+    assert_eq!(flags(&run(&body).unwrap()), (true, false));
 }
 
 #[test]

@@ -19,6 +19,15 @@ pub trait Memory {
     /// # Errors
     /// [`PvmError`] when the engine keeps memory in a tree that cannot be read.
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), PvmError>;
+
+    /// Looks at bytes from `address` up to the end of the memory, for the sake of proofs alone: a
+    /// read that leaves the memory has read all bytes inside before it fails.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn touch_end(&self, _address: u64) -> Result<(), PvmError> {
+        Ok(())
+    }
 }
 
 /// Addresses are unsigned and do not wrap around.
@@ -42,6 +51,7 @@ pub(super) fn load(
         return Ok(Vec::new());
     }
     if address.saturating_add(length as u64) > memory.size() {
+        memory.touch_end(address)?;
         return Err(Code::MemoryInvalidAccess.into());
     }
     Ok(memory.read(address, length)?)

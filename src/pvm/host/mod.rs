@@ -101,6 +101,9 @@ pub struct RevealCall {
     pub max_bytes: i32,
 }
 
+/// Receives what kernels print; none where nobody listens.
+pub type Debug<'a> = Option<&'a mut dyn FnMut(&[u8])>;
+
 /// What a call works on.
 pub struct HostContext<'a> {
     /// The caller's memory 0.
@@ -112,7 +115,7 @@ pub struct HostContext<'a> {
     /// Order in which directories are listed.
     pub listing: ListingOrder,
     /// Receives what kernels print.
-    pub debug: &'a mut dyn FnMut(&[u8]),
+    pub debug: Debug<'a>,
     /// Receives marks.
     pub edges: &'a mut Edges,
 }

@@ -70,7 +70,7 @@ impl Machine {
             durable: &mut self.durable,
             buffers: &mut self.buffers,
             listing: self.listing,
-            debug: &mut |_| {},
+            debug: None,
             edges: &mut self.edges,
         };
         function.call(&arguments, &mut context).unwrap()

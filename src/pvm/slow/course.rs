@@ -76,6 +76,9 @@ pub struct Course {
     /// The same, with the inside of a kernel run in place, once asked for.
     exact: Option<Box<Rebuilt>>,
     purpose: Purpose,
+    /// Tick of the evaluation that run mode does not take.
+    declined: Option<u128>,
+    trap: Option<String>,
 }
 
 /// A machine with the inside of its kernel run.
@@ -101,6 +104,8 @@ impl Course {
             inside: Inside::Exact,
             exact: None,
             purpose,
+            declined: None,
+            trap: None,
         })
     }
 
@@ -114,6 +119,12 @@ impl Course {
     #[must_use]
     pub const fn phase(&self) -> &Phase {
         &self.machine.state.phase
+    }
+
+    /// The text of the last trap that ended a native evaluation.
+    #[must_use]
+    pub fn trap(&self) -> Option<&str> {
+        self.trap.as_deref()
     }
 
     /// Tick at which the present period began.
@@ -248,6 +259,8 @@ impl Course {
             inside,
             exact: None,
             purpose: self.purpose,
+            declined: self.declined,
+            trap: self.trap.clone(),
         })
     }
 
@@ -317,6 +330,16 @@ impl Course {
         })
     }
 
+    /// Goes on to where the state has another phase.
+    ///
+    /// # Errors
+    /// [`RunError`] when a tick on the way has no result.
+    pub fn finish_phase(&mut self, environment: &Environment) -> Result<(), RunError> {
+        let tag = self.phase().tag();
+        self.go(u128::MAX, environment, |phase| phase.tag() != tag)?;
+        Ok(())
+    }
+
     fn go(
         &mut self,
         target: u128,
@@ -365,6 +388,13 @@ impl Course {
             }
             _ => {}
         }
+        if self.machine.makes_first_call() && self.declined != Some(self.tick()) {
+            if let Some(native) = Native::of(&mut self.machine, self.purpose)? {
+                self.inside = Inside::Native(Box::new(native));
+                return Ok(());
+            }
+            self.declined = Some(self.tick());
+        }
         self.machine.some_ticks(until, environment)
     }
 
@@ -410,7 +440,7 @@ impl Course {
             End::Evaluates => self.evaluate(&opening),
             _ if expiry == last => self.stuck(Stuck::TooManyTicks),
             End::Stuck(error) => self.stuck(error),
-            End::CallsHost => self.materialise(environment),
+            End::CallsHost | End::Starts => self.materialise(environment),
         }
     }
 
@@ -435,6 +465,7 @@ impl Course {
                 let eval = opening.evaluation(self.purpose).map_err(fault)?;
                 self.machine.run = Some(super::machine::Run::Eval(eval));
                 self.inside = Inside::Exact;
+                self.declined = Some(begun);
             }
             Err(crate::wasm::run::RunError::Fault(other)) => return Err(fault(other)),
         }
@@ -457,7 +488,7 @@ impl Course {
                 self.machine.state.current_tick = until;
                 // The last ticks are single ones, among which the run may end.
                 let exact = native.machine(&self.machine, environment)?;
-                if exact.run.is_none() {
+                if !native.is_inside(&exact) {
                     self.machine = exact;
                     self.inside = Inside::Exact;
                 } else {
@@ -465,7 +496,12 @@ impl Course {
                     self.exact = Some(Box::new(Rebuilt { machine, tree }));
                 }
             }
-            Went::Padding => self.inside = Inside::Exact,
+            Went::Padding | Went::Started => self.inside = Inside::Exact,
+            Went::Trapped(text) => {
+                tracing::debug!(tick = %self.tick(), trap = text, "the kernel trapped");
+                self.trap = Some(text);
+                self.inside = Inside::Exact;
+            }
             Went::Raised(error) => return self.stuck(error),
             Went::Declined => self.materialise(environment)?,
         }

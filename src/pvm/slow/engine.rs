@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::{Level, PvmVersion};
-    use crate::pvm::{Edges, InputInfo, MetadataAlone, Origination, Phase, Stuck};
+    use crate::pvm::{InputInfo, MetadataAlone, Origination, Phase, Stuck};
     use crate::wasm::testing::binary;
 
     const ENDLESS: &str = r#"(module (memory (export "mem") 1)
@@ -122,7 +122,7 @@ mod tests {
             state.set_input(info, payload).unwrap();
         }
         state.pad(u128::MAX);
-        state.tick_at_rest(&mut Edges::default()).unwrap();
+        state.tick_at_rest().unwrap();
         let reveals = Arc::new(MetadataAlone([7; 24]));
         (state, Environment::without_fast(reveals))
     }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::merkle::TreeError;
 use crate::protocol::PvmVersion;
 use crate::pvm::host::{
-    self, HostContext, HostFunction, HostOutcome as Done, HostValue, Memory, RevealCall,
+    self, Debug, HostContext, HostFunction, HostOutcome as Done, HostValue, Memory, RevealCall,
 };
 use crate::pvm::{Buffers, Durable, Edges, ListingOrder, PvmError};
 use crate::wasm::ast::{FuncType, Num, NumType, ValueType};
@@ -49,7 +49,7 @@ pub(super) struct Host<'a> {
     pub(super) durable: &'a mut Durable,
     pub(super) buffers: &'a mut Buffers,
     pub(super) listing: ListingOrder,
-    pub(super) debug: &'a mut dyn FnMut(&[u8]),
+    pub(super) debug: Debug<'a>,
     pub(super) edges: &'a mut Edges,
 }
 
@@ -86,6 +86,10 @@ impl Memory for Guest<'_> {
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), PvmError> {
         let memory = self.0.get_mut();
         memory.write_range(address, bytes).map_err(to_pvm)
+    }
+
+    fn touch_end(&self, address: u64) -> Result<(), PvmError> {
+        self.0.borrow_mut().touch_end(address).map_err(to_pvm)
     }
 }
 
@@ -197,7 +201,10 @@ impl HostFunctions for Host<'_> {
             durable: self.durable,
             buffers: self.buffers,
             listing: self.listing,
-            debug: self.debug,
+            debug: self
+                .debug
+                .as_mut()
+                .map(|debug| &mut **debug as &mut dyn FnMut(&[u8])),
             edges: self.edges,
         };
         let done = function.call(&values, &mut context).map_err(to_fault)?;

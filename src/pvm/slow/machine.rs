@@ -6,6 +6,7 @@ use crate::crypto::Hash;
 use crate::merkle::Tree;
 use crate::protocol::PvmVersion;
 use crate::pvm::durable::VALUE;
+use crate::pvm::host::Debug;
 use crate::pvm::key::Key;
 use crate::pvm::stuck::Exception as Text;
 use crate::pvm::{
@@ -28,6 +29,11 @@ const ENTRYPOINT: &str = "kernel_run";
 
 /// Ticks between two looks at what is around the machine.
 const AT_ONCE: u32 = 1 << 16;
+
+/// Who receives what the kernel prints, for a shorter time.
+fn lent<'a>(debug: &'a mut Debug<'_>) -> Debug<'a> {
+    debug.as_mut().map(|debug| &mut **debug as _)
+}
 
 /// Why a tick has no result.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +287,7 @@ impl Machine {
     /// # Errors
     /// [`SlowError`]; an exception of the machine is not one, but a stuck state.
     pub fn tick(&mut self) -> Result<Status, SlowError> {
-        self.tick_with(&mut |_| {})
+        self.tick_heard(None)
     }
 
     /// One tick of evaluation; `debug` receives what the kernel prints.
@@ -289,13 +295,17 @@ impl Machine {
     /// # Errors
     /// As [`Self::tick`].
     pub fn tick_with(&mut self, debug: &mut dyn FnMut(&[u8])) -> Result<Status, SlowError> {
+        self.tick_heard(Some(debug))
+    }
+
+    fn tick_heard(&mut self, debug: Debug<'_>) -> Result<Status, SlowError> {
         let version = self.state.version()?;
         let status = match (&self.run, &self.state.phase) {
             (None, Phase::Snapshot) => {
                 self.begin(Run::Decode(DecodeKont::new(MAIN), None));
                 Status::Running
             }
-            (None, _) => return Ok(self.state.tick_at_rest(&mut self.edges)?),
+            (None, _) => return Ok(self.state.tick_at_rest()?),
             (Some(_), _) if self.state.is_expired() => self.stuck(Stuck::TooManyTicks),
             (Some(_), _) => self.tick_run(version, debug)?,
         };
@@ -303,8 +313,8 @@ impl Machine {
         Ok(status)
     }
 
-    /// Ticks up to `until`, at most some thousands of them, and none in another phase once the
-    /// inside of a kernel run was left; reveals are answered.
+    /// Ticks up to `until`, at most some thousands of them, and none beyond the end of the inside of
+    /// a kernel run or where run mode can go on; reveals are answered.
     pub(super) fn some_ticks(
         &mut self,
         until: u128,
@@ -312,9 +322,10 @@ impl Machine {
     ) -> Result<(), RunError> {
         let mut debug = |text: &[u8]| (environment.debug)(text);
         let inside = self.run.is_some();
-        for _ in 0..AT_ONCE {
+        for taken in 0..AT_ONCE {
             let left = until.saturating_sub(self.state.current_tick);
-            if left == 0 || (inside && self.run.is_none()) {
+            if left == 0 || (inside && self.run.is_none()) || (taken > 0 && self.makes_first_call())
+            {
                 return Ok(());
             }
             match self.expects() {
@@ -333,31 +344,56 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether the next tick calls the start function or the kernel's entry.
+    pub(super) fn makes_first_call(&self) -> bool {
+        match &self.run {
+            Some(Run::Eval(eval)) => eval.config.makes_first_call(),
+            Some(Run::Init(init)) => init.calls_start(),
+            _ => false,
+        }
+    }
+
     /// Ticks that only count down or copy, all at once; the number taken.
     fn skip(&mut self, left: u128) -> Result<u64, RunError> {
-        let Some(Run::Eval(eval)) = &mut self.run else {
-            return Ok(0);
+        let (config, registry) = match &mut self.run {
+            Some(Run::Eval(EvalState { config, registry })) => (config, registry),
+            Some(Run::Init(InitState {
+                kont: InitKont::Eval(config),
+                registry,
+                ..
+            })) => (config, registry),
+            _ => return Ok(0),
         };
         let budget = u128::try_from(self.state.ticks_left()).unwrap_or(0);
         let left = u64::try_from(left.min(budget)).unwrap_or(u64::MAX);
-        let EvalState { config, registry } = eval;
         let taken = crate::wasm::run::skip(config, registry, left);
         let taken = taken.map_err(|fault| gave_up(fault.into()))?;
         self.state.current_tick = self.state.current_tick.saturating_add(u128::from(taken));
         Ok(taken)
     }
 
-    /// The guest's memory, in the last state of an evaluation.
+    /// The guest's memory in the last state of an evaluation, and the text of the trap there.
     #[cfg(test)]
-    pub(in crate::pvm) fn memory_at_end(&mut self) -> Option<Vec<u8>> {
+    pub(in crate::pvm) fn memory_at_end(&mut self) -> Option<(Vec<u8>, Option<String>)> {
         let Some(Run::Eval(eval)) = &mut self.run else {
             return None;
         };
-        if !matches!(eval.config.step, StepKont::Result(_) | StepKont::Trapped(_)) {
-            return None;
-        }
+        let trap = match &eval.config.step {
+            StepKont::Result(_) => None,
+            StepKont::Trapped(text) => Some(text.clone()),
+            _ => return None,
+        };
         let instance = eval.registry.read(&ModuleKey(MAIN.into())).ok()?;
-        instance.memories.read(0).ok()?.chunks.to_vec().ok()
+        Some((instance.memories.read(0).ok()?.chunks.to_vec().ok()?, trap))
+    }
+
+    /// The host function that the next tick calls, by its name in the machine.
+    #[cfg(test)]
+    pub(super) fn calls(&self) -> Option<&str> {
+        match self.run.as_ref().and_then(called_host) {
+            Some(FuncInst::Host { name, .. }) => Some(name),
+            _ => None,
+        }
     }
 
     fn begin(&mut self, run: Run) {
@@ -378,16 +414,12 @@ impl Machine {
     }
 
     /// One tick inside a kernel run; an exception leaves the storage as it was before.
-    fn tick_run(
-        &mut self,
-        version: PvmVersion,
-        debug: &mut dyn FnMut(&[u8]),
-    ) -> Result<Status, SlowError> {
+    fn tick_run(&mut self, version: PvmVersion, debug: Debug<'_>) -> Result<Status, SlowError> {
         let Some(run) = self.run.take() else {
             return Err(PvmError::NeedsEngine("run").into());
         };
         let running = run.running();
-        let before = calls_host(&run).then(|| self.state.durable.clone());
+        let before = called_host(&run).map(|_| self.state.durable.clone());
         let stepped = match run {
             Run::Decode(kont, kernel) => self.tick_decode(kont, kernel),
             Run::Link(link) => self.tick_link(link, version),
@@ -459,18 +491,18 @@ impl Machine {
         &mut self,
         mut init: InitState,
         version: PvmVersion,
-        debug: &mut dyn FnMut(&[u8]),
+        mut debug: Debug<'_>,
     ) -> Result<Status, Fault> {
         let limit = stack_size_limit(version);
         if let InitKont::Stop = init.kont {
             return self.start_kernel(init, limit);
         }
-        init.step(&mut self.host(debug), limit)?;
+        init.step(&mut self.host(lent(&mut debug)), limit)?;
         self.run = Some(Run::Init(init));
         Ok(Status::Running)
     }
 
-    pub(super) fn host<'a>(&'a mut self, debug: &'a mut dyn FnMut(&[u8])) -> Host<'a> {
+    pub(super) fn host<'a>(&'a mut self, debug: Debug<'a>) -> Host<'a> {
         Host {
             durable: &mut self.state.durable,
             buffers: &mut self.state.buffers,
@@ -491,11 +523,7 @@ impl Machine {
         }
     }
 
-    fn tick_eval(
-        &mut self,
-        mut eval: EvalState,
-        debug: &mut dyn FnMut(&[u8]),
-    ) -> Result<Status, Fault> {
+    fn tick_eval(&mut self, mut eval: EvalState, mut debug: Debug<'_>) -> Result<Status, Fault> {
         match &eval.config.step {
             StepKont::Trapped(_) => self.state.mark_trap().map_err(to_fault)?,
             StepKont::Result(_) => self.state.mark_success().map_err(to_fault)?,
@@ -503,7 +531,7 @@ impl Machine {
                 eval::step(
                     &mut eval.config,
                     &mut eval.registry,
-                    &mut self.host(debug),
+                    &mut self.host(lent(&mut debug)),
                     Moment::Run,
                 )?;
                 self.run = Some(Run::Eval(eval));
@@ -573,25 +601,18 @@ pub(super) const fn stack_size_limit(version: PvmVersion) -> i32 {
     }
 }
 
-/// Whether the next tick calls a host function, which may change the storage and then raise.
-fn calls_host(run: &Run) -> bool {
-    let config = match run {
-        Run::Eval(eval) => &eval.config,
-        _ => return false,
+/// The host function that the next tick calls, which may change the storage and then raise.
+fn called_host(run: &Run) -> Option<&FuncInst> {
+    let Run::Eval(eval) = run else {
+        return None;
     };
-    matches!(
-        &config.step,
+    match &eval.config.step {
         StepKont::Next {
-            step: LabelStep::CraftFrame(
-                _,
-                InvokeKont::Start {
-                    func: FuncInst::Host { .. },
-                    ..
-                }
-            ),
+            step: LabelStep::CraftFrame(_, InvokeKont::Start { func, .. }),
             ..
-        }
-    )
+        } => Some(func).filter(|func| matches!(func, FuncInst::Host { .. })),
+        _ => None,
+    }
 }
 
 /// The error a state is stuck with after an exception in a phase.

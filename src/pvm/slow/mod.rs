@@ -14,6 +14,8 @@ mod native;
 mod opening;
 mod openings;
 mod prove;
+#[cfg(test)]
+mod tests;
 
 pub use course::{Course, Ended, OpeningTicks, Stop};
 pub use describe::{Description, FrameDescription};

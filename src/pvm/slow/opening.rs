@@ -40,6 +40,9 @@ const WORTH_KEEPING: usize = 1_000;
 const LARGE: usize = 1 << 13;
 /// Ticks that are taken at once.
 const STRIDE: u64 = 1 << 40;
+/// Ticks of a start function that belong to the opening. A longer one, which may be endless, is run
+/// natively by each run, within the ticks of its period and by the stop signal.
+const START: u64 = 1 << 16;
 
 /// How an opening ends.
 #[derive(Debug, Clone)]
@@ -48,8 +51,12 @@ pub(super) enum End {
     Evaluates,
     /// Stuck.
     Stuck(Stuck),
-    /// The next tick calls a host function: what it does depends on the rest of the state.
+    /// The next tick calls a host function, which sees the rest of the state. Not much comes after
+    /// it: while a module is initialised, host functions have no memory, so the call raises; that of
+    /// the metadata, which needs none, leaves a wait that the tick after it raises on.
     CallsHost,
+    /// The next tick calls a start function that takes long.
+    Starts,
 }
 
 /// The inside of a run, and how many ticks of the run led there.
@@ -231,8 +238,13 @@ impl Rung {
             },
             Run::Init(init) => {
                 let mut host = NoHost::default();
-                let (taken, fault) = init.run(left, &mut host, limit);
+                let starts = init.calls_start();
+                let most = if starts { left.min(START) } else { left };
+                let (taken, fault) = init.run(most, &mut host, limit);
                 match fault {
+                    None if starts && taken == START && !matches!(init.kont, InitKont::Stop) => {
+                        (0, Ok(Some(End::Starts)))
+                    }
                     Some(_) if host.called => (taken, Ok(Some(End::CallsHost))),
                     Some(fault) => (taken, Err(fault)),
                     None => (taken, Ok(None)),

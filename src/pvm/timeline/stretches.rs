@@ -118,7 +118,8 @@ impl Timeline {
                 self.opening(course, found)?;
             }
             Phase::Running(running, _) => {
-                course.finish_run(u128::MAX, &self.environment)?;
+                let running = self.running(running, course)?;
+                course.finish_phase(&self.environment)?;
                 let doing = match running {
                     Running::Decode => Doing::Decode,
                     Running::Link => Doing::Link,
@@ -133,6 +134,17 @@ impl Timeline {
             }
         }
         Ok(true)
+    }
+
+    /// What the inside of a run works on: within an opening the phase does not say it.
+    fn running(&self, running: Running, course: &mut Course) -> Result<Running, RunError> {
+        if running == Running::Eval {
+            return Ok(running);
+        }
+        match course.exact(&self.environment)?.state().phase {
+            Phase::Running(running, _) => Ok(running),
+            _ => Ok(running),
+        }
     }
 
     /// What comes before evaluation, where it is known by its parts.

@@ -21,6 +21,14 @@ pub trait GuestMemory {
     /// # Errors
     /// [`Fault`] when the range is not inside or a chunk cannot be read.
     fn write_range(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// Loads what is there from `address` to the end, where loading leaves a trace.
+    ///
+    /// # Errors
+    /// [`Fault`] when a chunk cannot be read.
+    fn touch_end(&mut self, _address: u64) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 impl GuestMemory for MemoryInst {
@@ -34,6 +42,15 @@ impl GuestMemory for MemoryInst {
 
     fn write_range(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
         self.chunks.write(signed(address), bytes)
+    }
+
+    /// Byte by byte and to the last one, as in `load_bytes` of `partial_memory.ml`.
+    fn touch_end(&mut self, address: u64) -> Result<(), Fault> {
+        let left = self.bound().saturating_sub(signed(address));
+        if left > 0 {
+            self.chunks.slice(signed(address), left)?;
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,9 @@ use crate::wasm::fault::{EvalStep, Exception, Fault};
 use crate::wasm::instance::{FuncInst, ModuleKey, Ref, Value};
 use crate::wasm::lazy::LazyVec;
 
+/// What an evaluation tick on a wait for a reveal raises.
+pub(crate) const REVEAL_STEP: &str = "The reveal tick cannot be evaluated as is";
+
 fn default_value(ty: ValueType) -> Value {
     match ty {
         ValueType::Num(NumType::I32) => Value::Num(Num::I32(0)),
@@ -30,7 +33,7 @@ impl Context<'_> {
         match kont {
             InvokeKont::Start { func, code } => self.begin(caller, func, code),
             InvokeKont::RevealTick { .. } => Err(Fault::Raised(Exception::EvalStep(
-                EvalStep::Invoke("The reveal tick cannot be evaluated as is"),
+                EvalStep::Invoke(REVEAL_STEP),
             ))),
             InvokeKont::Stop { remaining, .. } if remaining <= 0 => Err(Fault::Raised(
                 Exception::EvalStep(EvalStep::Invoke("Inv_stop cannot reduce")),

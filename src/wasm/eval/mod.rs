@@ -20,6 +20,7 @@ mod table;
 mod tests;
 
 pub use host::{GuestMemory, HostFunctions, HostOutcome, Memories};
+pub(crate) use invoke::REVEAL_STEP;
 pub use reveal::reveal_step;
 
 use crate::wasm::config::{

@@ -46,8 +46,15 @@ impl InitState {
 }
 
 impl InitState {
-    /// Takes at most `ticks` ticks, fewer when the module is initialised or the next tick raises,
-    /// which is given back then; the state must not be used any more in that case.
+    /// Whether the next tick calls the start function, before which nothing was called.
+    #[must_use]
+    pub fn calls_start(&self) -> bool {
+        matches!(&self.kont, InitKont::Eval(config) if config.makes_first_call())
+    }
+
+    /// Takes at most `ticks` ticks, fewer when the start function is about to be called, when the
+    /// module is initialised, or when the next tick raises, which is given back then; the state must
+    /// not be used any more in that case.
     pub fn run(
         &mut self,
         ticks: u64,
@@ -56,6 +63,9 @@ impl InitState {
     ) -> (u64, Option<Fault>) {
         let mut taken = 0;
         while taken < ticks && !matches!(self.kont, InitKont::Stop) {
+            if taken > 0 && self.calls_start() {
+                break;
+            }
             let skipped = match &mut self.kont {
                 InitKont::Eval(config) => run::skip(config, &mut self.registry, ticks - taken),
                 _ => Ok(0),

@@ -306,6 +306,7 @@ fn host_calls_leave_their_arguments_behind() {
             (call $ask (i32.const 100) (i32.const 9))
             i32.add
             (block (call $ask (i32.const 65530) (i32.const 2)) drop)
+            (drop (call $ask (i32.const -1) (i32.const 0)))
             drop)"#,
     );
 }
