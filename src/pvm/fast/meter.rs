@@ -201,6 +201,26 @@ impl Globals {
         ]);
     }
 
+    /// Takes ticks for each new element after a growth, whose result stays on top of the stack; one
+    /// that was refused is cheap, however much was asked for.
+    fn charge_grown<'a>(&self, state: &mut MiddlewareReaderState<'a>) {
+        state.extend([
+            Operator::GlobalGet {
+                global_index: self.result,
+            },
+            Operator::I32Const { value: -1 },
+            Operator::I32Ne,
+            Operator::If {
+                blockty: BlockType::Empty,
+            },
+            Operator::GlobalGet {
+                global_index: self.count,
+            },
+        ]);
+        self.charge_elements(state);
+        state.extend([Operator::Drop, Operator::End]);
+    }
+
     /// Adds to the depth of calls.
     fn deepen<'a>(&self, by: i32, state: &mut MiddlewareReaderState<'a>) {
         let global_index = self.depth;
@@ -267,9 +287,9 @@ impl<'a> FunctionMiddleware<'a> for FunctionMeter {
             }
             Operator::TableGrow { table } => {
                 let limit = self.sizes.elements.get(table as usize).copied();
-                globals.charge_elements(state);
                 let size = Operator::TableSize { table };
                 globals.grow(limit.unwrap_or(u64::MAX >> 1), size, operator, state);
+                globals.charge_grown(state);
             }
             Operator::Call { .. } | Operator::CallIndirect { .. } => {
                 let Some(limit) = self.limits.depth else {

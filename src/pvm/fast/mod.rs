@@ -14,6 +14,8 @@ mod host;
 mod meter;
 mod plan;
 #[cfg(test)]
+mod shaped;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -204,7 +206,8 @@ fn link(
 
 /// How a run went.
 struct Finished {
-    trapped: bool,
+    /// The trap that ended it, in the engine's words.
+    trap: Option<String>,
     /// Most ticks that evaluation took.
     ticks: u128,
     effects: Effects,
@@ -285,19 +288,16 @@ impl Run {
             return Err(Declined::Ticks(self.budget).into());
         }
         let effects = host.effects.clone();
-        let trapped = result.is_err();
-        if let Err(error) = result {
-            self.trapped(error)?;
-        }
+        let trap = result.err().map(|error| self.trapped(error)).transpose()?;
         Ok(Finished {
-            trapped,
+            trap,
             ticks,
             effects,
         })
     }
 
-    /// Whether the machine sees a trap, too.
-    fn trapped(&mut self, error: RuntimeError) -> Result<(), Declined> {
+    /// The text of a trap that the machine sees, too.
+    fn trapped(&mut self, error: RuntimeError) -> Result<String, Declined> {
         let message = error.message();
         let is_trap = matches!(
             message.as_str(),
@@ -312,7 +312,7 @@ impl Run {
         match self.global(DEPTH)?.get(&mut self.store) {
             Value::I32(MEMORY_FAILED) => Err(Declined::Memory),
             Value::I32(depth) if depth > DEPTH_V0.cast_signed() => Err(Declined::Depth(DEPTH_V0)),
-            _ => Ok(()),
+            _ => Ok(message),
         }
     }
 }
@@ -321,7 +321,7 @@ impl Run {
 fn ended(mut state: State, finished: Finished, length: i64) -> Result<Period, RunError> {
     state.durable = finished.effects.durable;
     state.buffers = finished.effects.buffers;
-    if finished.trapped {
+    if finished.trap.is_some() {
         state.mark_trap()?;
     } else {
         state.mark_success()?;

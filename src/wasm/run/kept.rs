@@ -352,7 +352,10 @@ fn has_all(program: &Program, beginning: &Beginning, mut op: Op) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wasm::testing::{binary, evaluation};
+    use crate::wasm::testing::{Random, binary, evaluation};
+
+    /// Environment variable with a number of damaged modules for a long run.
+    const CAMPAIGN: &str = "WATCHTOWER_DAMAGED_MODULES";
 
     const TEXT: &str = r#"(module
         (import "host" "ask" (func $ask (param i32 i32) (result i32)))
@@ -405,6 +408,50 @@ mod tests {
             damaged[at] ^= 1 << (at % 8);
             let _ = Compiled::from_bytes(&damaged);
         }
+    }
+
+    /// One to four changes: of a bit, a byte, a number; a piece twice, taken out, or cut off.
+    fn damaged(whole: &[u8], random: &mut Random) -> Vec<u8> {
+        let mut bytes = whole.to_vec();
+        for _ in 0..1 + random.next() % 4 {
+            let length = bytes.len() as u64;
+            let at = (random.next() % length) as usize;
+            let end = bytes.len().min(at + 1 + (random.next() % 12) as usize);
+            match random.next() % 8 {
+                0..=2 => bytes[at] ^= 1 << (random.next() % 8),
+                3 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][(random.next() % 5) as usize],
+                4 => bytes[at..end].fill([0, 0xff][(random.next() % 2) as usize]),
+                5 => bytes.extend_from_within(at..end),
+                6 => drop(bytes.drain(at..end)),
+                _ if random.one_in(8) => bytes.truncate(at + 1),
+                _ => {
+                    let piece = bytes[at..end].to_vec();
+                    drop(bytes.splice(at..at, piece));
+                }
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn random_damage_is_refused_or_read_to_something_sound() {
+        let (compiled, beginning) = sample();
+        let whole = compiled.to_bytes(&beginning).unwrap();
+        let rounds = std::env::var(CAMPAIGN).ok();
+        let rounds = rounds.and_then(|rounds| rounds.parse().ok());
+        let mut read = 0_u64;
+        for seed in 0..rounds.unwrap_or(2_000) {
+            let bytes = damaged(&whole, &mut Random(seed));
+            let Ok((compiled, beginning)) = Compiled::from_bytes(&bytes) else {
+                continue;
+            };
+            read += 1;
+            let again = compiled.to_bytes(&beginning).unwrap();
+            let (same, begins) = Compiled::from_bytes(&again).unwrap();
+            assert_eq!(same.program, compiled.program, "seed {seed}");
+            assert_eq!(begins, beginning, "seed {seed}");
+        }
+        eprintln!("{read} read");
     }
 
     #[test]

@@ -33,6 +33,8 @@ fn config(random: &mut Random) -> wasm_smith::Config {
         tail_call_enabled: false,
         threads_enabled: false,
         extended_const_enabled: false,
+        // One is there for the export.
+        max_memories: 0,
         max_memory32_bytes: 1 << 17,
         max_table_elements: 20,
         table_max_size_required: true,
@@ -59,7 +61,7 @@ fn seeds() -> std::ops::Range<u64> {
         .and_then(|count| count.parse().ok());
     match count {
         Some(count) => 1_000_000..1_000_000 + count,
-        None => 0..120,
+        None => 0..60,
     }
 }
 
