@@ -162,7 +162,7 @@ fn write(mut env: FunctionEnvMut<'_, Host>, a: i32, b: i32, c: i32, d: i32, e: i
         durable: &mut host.durable,
         buffers: &mut host.buffers,
         listing: ListingOrder::Run,
-        debug: &mut |_| {},
+        debug: None,
         edges: &mut host.edges,
     };
     let arguments = [a, b, c, d, e].map(HostValue::I32);
@@ -189,9 +189,7 @@ fn snapshot(kernel: &[u8]) -> State {
         state.set_input(info, payload).expect("in memory");
     }
     state.pad(u128::MAX);
-    state
-        .tick_at_rest(&mut Edges::default())
-        .expect("in memory");
+    state.tick_at_rest().expect("in memory");
     state
 }
 
