@@ -414,6 +414,9 @@ mod tests {
     fn damaged(whole: &[u8], random: &mut Random) -> Vec<u8> {
         let mut bytes = whole.to_vec();
         for _ in 0..1 + random.next() % 4 {
+            if bytes.is_empty() {
+                break;
+            }
             let length = bytes.len() as u64;
             let at = (random.next() % length) as usize;
             let end = bytes.len().min(at + 1 + (random.next() % 12) as usize);
