@@ -31,11 +31,11 @@ const CAMPAIGN: &str = "WATCHTOWER_RANDOM_KERNELS";
 const FIRST_SEED: &str = "WATCHTOWER_RANDOM_SEED";
 
 /// Kernels that take more ticks than this, opening included, are left out.
-const LONGEST: u128 = 50_000;
+const LONGEST: u128 = 80_000;
 
 /// In a campaign some may nest calls as deep as the machine allows.
 fn longest() -> u128 {
-    number(CAMPAIGN).map_or(LONGEST, |_| 180 * LONGEST)
+    number(CAMPAIGN).map_or(LONGEST, |_| 110 * LONGEST)
 }
 
 /// A module that imports every host function of a version, for the generator to choose from.
@@ -689,5 +689,6 @@ fn random_kernels_are_the_same_on_four_engines() {
     }
     eprintln!("{tally:#?}");
     assert!(failed.is_empty(), "kernels of seeds {failed:?}");
-    assert!(tally.natively > 15 && tally.by_the_fourth > 15, "{tally:?}");
+    let enough = tally.natively > 15 && tally.by_the_fourth > 15;
+    assert!(enough || number(CAMPAIGN).is_some(), "{tally:?}");
 }

@@ -25,10 +25,10 @@ const KEYS: [&str; 14] = [
     "",
     "/",
 ];
-const SLOT: i32 = 320;
+const SLOT: i32 = 24;
 /// A key of the longest length and of one more, and where bytes to write come from.
 const LONG: i32 = SLOT * 14;
-const SOURCE: i32 = LONG + SLOT;
+const SOURCE: i32 = LONG + 320;
 
 const I32: u8 = 0x7f;
 const I64: u8 = 0x7e;
