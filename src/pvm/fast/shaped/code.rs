@@ -183,7 +183,7 @@ impl Writer<'_> {
 
     fn key(&mut self) -> Vec<i32> {
         if self.random.one_in(12) {
-            return vec![LONG, self.pick(&[249, 250, 251, 252])];
+            return vec![LONG, self.pick(&[239, 240, 241, 242])];
         }
         let most = if self.random.one_in(3) { 14 } else { 5 };
         let key = self.below(most);
