@@ -11,7 +11,7 @@ use super::carrier::{
 };
 use super::entry::{Entry, EntryError};
 use super::intention::{Intention, Wanted};
-use crate::l1::{Block, BlockId, BlockRef, Client, Fault, L1Error};
+use crate::l1::{Block, BlockId, BlockRef, Client, Fault, L1Error, Status};
 use crate::protocol::operation::Form;
 use crate::protocol::{BlockHash, Level, Mutez, RollupAddress, Timestamp};
 use crate::signer::{Gate, KeyError, Moment, Refusal, SignError};
@@ -334,8 +334,36 @@ fn form(constants: &crate::l1::ChainConstants) -> Form {
     constants.form()
 }
 
-/// How a draft fares in the next block.
+/// How a draft fares in the next block. A refusal is worth a second opinion where there is one: an
+/// endpoint that lies about our moves must not keep them back. Where both refuse, both are as
+/// trustworthy as before.
 pub(super) async fn simulate(client: &Client, draft: &Draft, at: Option<At>) -> Observation {
+    let first = simulate_once(client, draft, at).await;
+    // An endpoint that does not answer refuses nothing, and all were asked.
+    let is_refused = !is_fine(&first) && !matches!(first, Observation::NotSimulated(..));
+    if !is_refused || client.health().len() < 2 {
+        return first;
+    }
+    client.doubt();
+    let second = simulate_once(client, draft, at).await;
+    if is_fine(&second) {
+        return second;
+    }
+    client.doubt();
+    first
+}
+
+/// Whether all of it would be applied.
+fn is_fine(seen: &Observation) -> bool {
+    let Observation::Simulated(_, results) = seen else {
+        return false;
+    };
+    results
+        .iter()
+        .all(|result| result.status == Status::Applied)
+}
+
+async fn simulate_once(client: &Client, draft: &Draft, at: Option<At>) -> Observation {
     let block = at.map_or(BlockId::Head, |at| BlockId::Hash(at.head.hash));
     match client.simulate(block, &draft.operation, draft.form).await {
         Ok(results) => Observation::Simulated(draft.id, results),

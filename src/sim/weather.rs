@@ -47,6 +47,8 @@ pub struct Weather {
     pub unsynced: bool,
     /// Injections answer a hash but the operation is lost.
     pub loses_operations: bool,
+    /// Simulations say that no refutation would be taken.
+    pub refuses_refutations: bool,
 }
 
 /// A part of a node that does not answer.

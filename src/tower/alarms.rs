@@ -47,6 +47,12 @@ pub(super) const PROOF_REJECTED: &str = "proof rejected";
 pub(super) const CLOCK_IN_DANGER: &str = "clock in danger";
 /// Something is wrong with an operation, the key or the account.
 pub(super) const OPERATION: &str = "operation";
+/// A game of ours began.
+pub(super) const GAME_OPENED: &str = "game opened";
+/// A game of ours was won.
+pub(super) const GAME_WON: &str = "game won";
+/// Our bond came home.
+pub(super) const BOND_RECOVERED: &str = "bond recovered";
 /// A game of ours was lost or drawn.
 pub(super) const GAME_LOST: &str = "game lost";
 /// Sending was stopped, or goes on.

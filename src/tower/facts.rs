@@ -15,12 +15,7 @@ pub(super) fn fact_of(row: &OperationRow) -> Vec<Fact> {
     let Ok(Value::Object(detail)) = serde_json::from_str(&row.detail) else {
         return Vec::new();
     };
-    let mut facts: Vec<_> = detail
-        .get("unstaked")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|staker| staker.as_str()?.parse().ok())
+    let mut facts: Vec<_> = accounts(detail.get("unstaked"))
         .map(|staker| Fact::Unstaked { staker })
         .collect();
     if let Some(level) = detail
@@ -35,6 +30,17 @@ pub(super) fn fact_of(row: &OperationRow) -> Vec<Fact> {
         });
     }
     facts
+}
+
+/// Who lost or took a bond by an operation.
+pub(super) fn unstaked(row: &OperationRow) -> Vec<PublicKeyHash> {
+    let detail = serde_json::from_str::<Value>(&row.detail).unwrap_or_default();
+    accounts(detail.get("unstaked")).collect()
+}
+
+fn accounts(list: Option<&Value>) -> impl Iterator<Item = PublicKeyHash> {
+    let list = list.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|account| account.as_str()?.parse().ok())
 }
 
 /// The detail of a cementation.
@@ -55,7 +61,7 @@ pub(super) fn add_unstaked(detail: &mut Map<String, Value>, stakers: &[PublicKey
     }
 }
 
-/// Adds the money that the end of a game moved.
+/// Adds the money that the end of a game moved; that it moved none, too.
 pub(super) fn add_settlement(detail: &mut Map<String, Value>, settlement: &Settlement) {
     let lists = [
         ("rewarded", &settlement.rewards),
@@ -66,19 +72,29 @@ pub(super) fn add_settlement(detail: &mut Map<String, Value>, settlement: &Settl
             .iter()
             .map(|(account, amount)| json!({"account": account, "mutez": amount.0.to_string()}));
         let amounts: Vec<_> = amounts.collect();
-        if !amounts.is_empty() {
+        if detail.contains_key("result") || !amounts.is_empty() {
             detail.insert(name.into(), amounts.into());
         }
     }
 }
 
-/// What operations moved of an account's money: rewards, and bonds taken.
-pub(super) fn settled(rows: &[OperationRow], account: &PublicKeyHash) -> [Mutez; 2] {
+/// What operations moved of an account's money: rewards, and bonds taken. A row of an older journal
+/// that tells how a game ended and not what it moved counts a whole `stake` as lost where the account
+/// lost: it may have been none, for an account slashed before, but what is lost is never too little.
+pub(super) fn settled(rows: &[OperationRow], account: &PublicKeyHash, stake: Mutez) -> [Mutez; 2] {
     let mut sums = [Mutez(0); 2];
     for row in rows {
         let Ok(detail) = serde_json::from_str::<Value>(&row.detail) else {
             continue;
         };
+        let says_amounts = detail.get("rewarded").is_some() || detail.get("punished").is_some();
+        if detail.get("result").is_some() && !says_amounts {
+            if accounts(detail.get("unstaked")).any(|loser| loser == *account) {
+                let [_, lost] = &mut sums;
+                *lost = Mutez(lost.0.saturating_add(stake.0));
+            }
+            continue;
+        }
         for (sum, name) in sums.iter_mut().zip(["rewarded", "punished"]) {
             let list = detail.get(name).and_then(Value::as_array);
             for entry in list.into_iter().flatten() {
@@ -124,11 +140,38 @@ mod tests {
             add_settlement(&mut detail, &settlement);
             row(detail)
         };
+        let stake = Mutez(10_000);
         // Two games won against one liar: only the first one pays.
         let rows = [won(vec![(me, Mutez(5_000))]), won(Vec::new())];
-        assert_eq!(settled(&rows, &me), [Mutez(5_000), Mutez(0)]);
-        assert_eq!(settled(&rows, &other), [Mutez(0), Mutez(20_000)]);
-        assert_eq!(settled(&[row(Map::new())], &me), [Mutez(0); 2]);
+        assert_eq!(settled(&rows, &me, stake), [Mutez(5_000), Mutez(0)]);
+        assert_eq!(settled(&rows, &other, stake), [Mutez(0), Mutez(20_000)]);
+        assert_eq!(settled(&[row(Map::new())], &me, stake), [Mutez(0); 2]);
+        // Lost once more by one who had nothing left to lose.
+        let mut nothing = Map::new();
+        nothing.insert("result".into(), "loser".into());
+        add_unstaked(&mut nothing, &[other]);
+        add_settlement(&mut nothing, &Settlement::default());
+        assert_eq!(settled(&[row(nothing)], &other, stake), [Mutez(0); 2]);
+    }
+
+    #[test]
+    fn a_game_lost_in_an_older_journal_counts_a_whole_stake() {
+        let (me, other) = (PublicKeyHash::Tz1([3; 20]), PublicKeyHash::Tz4([4; 20]));
+        let ended = |result: &str, losers: &[PublicKeyHash]| {
+            let mut detail = Map::new();
+            detail.insert("result".into(), result.into());
+            add_unstaked(&mut detail, losers);
+            row(detail)
+        };
+        let stake = Mutez(10_000);
+        let of = |rows: &[OperationRow]| settled(rows, &me, stake);
+        assert_eq!(of(&[ended("loser", &[me])]), [Mutez(0), stake]);
+        assert_eq!(of(&[ended("draw", &[me, other])]), [Mutez(0), stake]);
+        assert_eq!(of(&[ended("loser", &[other])]), [Mutez(0); 2]);
+        // A bond that its owner takes back is not lost.
+        let mut back = Map::new();
+        add_unstaked(&mut back, &[me]);
+        assert_eq!(of(&[row(back)]), [Mutez(0); 2]);
     }
 
     #[test]

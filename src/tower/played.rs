@@ -30,6 +30,7 @@ pub(super) struct Played {
 /// The course of one game.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Course {
+    opener: Player,
     start: Level,
     inbox_level: Level,
     turn: Player,
@@ -170,6 +171,7 @@ fn seat(stakers: &Stakers, account: &PublicKeyHash) -> Option<Player> {
 impl Course {
     fn opened(refuter: Player, parent: &Commitment, defended: &Commitment, start: Level) -> Self {
         Self {
+            opener: refuter,
             start,
             inbox_level: defended.inbox_level,
             turn: refuter,
@@ -207,6 +209,11 @@ impl Course {
             state,
             ..self
         })
+    }
+
+    /// Who opened it.
+    pub(super) const fn opener(&self) -> Player {
+        self.opener
     }
 
     /// Level of the opening.

@@ -146,6 +146,23 @@ impl Arena {
         if let Some(account) = mute {
             return Some(format!("nobody heard that {account} was slashed"));
         }
+        let of_games = report.games.iter().find_map(|game| {
+            let opponent = game.opponent.to_string();
+            let is_won = report.slashed.contains(&game.opponent);
+            let missed = |rule: &str, severity| !is_told(rule, Some(severity), &opponent);
+            if missed("game-opened", "warning") {
+                return Some(format!("nobody heard of the game with {opponent}"));
+            }
+            (is_won && missed("game-won", "notice"))
+                .then(|| format!("nobody heard that the game with {opponent} was won"))
+        });
+        if of_games.is_some() {
+            return of_games;
+        }
+        let is_home = !report.games.is_empty() && !report.is_bonded;
+        if is_home && !is_told("bond-recovered", Some("notice"), "") {
+            return Some("nobody heard that the bond is back".into());
+        }
         // So short a clock cannot hold the moves of a game.
         let is_short = self.drill.lengths.timeout < 12 && report.dissections > 0;
         if is_short && !is_told("clock-in-danger", Some("critical"), "") {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::memory::digest;
+use super::memory::{asserts_nothing, digest};
 use super::{Brake, Memory, Moment, Policy, Refusal, Turn};
 use crate::crypto::PublicKey;
 use crate::protocol::operation::{Action, Content, Form, Operation, Refutation};
@@ -134,7 +134,9 @@ impl Case<'_> {
                         .zip(Some(turn))
                 });
                 match signed {
-                    Some((signed, turn)) if signed != digest(refutation) => {
+                    Some((signed, turn))
+                        if signed != digest(refutation) && !asserts_nothing(refutation) =>
+                    {
                         Err(Refusal::OtherMove {
                             index,
                             rollup: *rollup,

@@ -56,6 +56,19 @@ pub struct Memory {
     signatures: BTreeMap<Timestamp, u32>,
 }
 
+/// Whether a move asserts nothing: layer 1 takes an empty dissection only where it does not look at
+/// moves any more, the opponent having lost its stake. Should that stake come back with a branch of
+/// the chain, the turn still waits for its real answer.
+pub(super) fn asserts_nothing(refutation: &Refutation) -> bool {
+    matches!(
+        refutation,
+        Refutation::Move {
+            step: Step::Dissection(chunks),
+            ..
+        } if chunks.is_empty()
+    )
+}
+
 /// What makes a move the same as another: all of it but fee, counter and limits.
 pub(super) fn digest(refutation: &Refutation) -> Hash {
     let mut writer = Writer::new();
@@ -105,7 +118,7 @@ impl Memory {
                     opponent,
                     refutation,
                 } => {
-                    if let Some(turn) = turn {
+                    if let Some(turn) = turn.filter(|_| !asserts_nothing(refutation)) {
                         self.moves
                             .entry((*rollup, *opponent, turn))
                             .or_insert_with(|| digest(refutation));

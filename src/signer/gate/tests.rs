@@ -8,7 +8,8 @@ use super::*;
 use crate::codec::Micheline;
 use crate::crypto::{Curve, Hash, SecretKey};
 use crate::protocol::operation::{
-    Action, Content, Contract, Kind, Origination, PvmKind, Refutation, Stakers, Step,
+    Action, Content, Contract, DissectionChunk, Kind, Origination, PvmKind, Refutation, Stakers,
+    Step,
 };
 use crate::protocol::{
     BlockHash, Commitment, CommitmentHash, Counter, Gas, Level, Mutez, Protocol, RollupAddress,
@@ -82,6 +83,21 @@ fn play(tick: u128) -> Action {
         opponent: OPPONENT,
         refutation: Refutation::Move {
             choice: Tick(tick),
+            step: Step::Dissection(vec![DissectionChunk {
+                state: Some(StateHash([4; 32])),
+                tick: Tick(tick),
+            }]),
+        },
+    }
+}
+
+/// A move for an opponent who has lost already.
+fn play_nothing() -> Action {
+    Action::Refute {
+        rollup: OURS,
+        opponent: OPPONENT,
+        refutation: Refutation::Move {
+            choice: Tick(1),
             step: Step::Dissection(Vec::new()),
         },
     }
@@ -417,6 +433,26 @@ async fn the_rate_cap_at_its_edge() {
         Refusal::Rate { signed, cap }
     );
     assert!(admit(&gate, &fifth, turn(1), moment(3700)).is_ok());
+}
+
+/// A forfeit was taken, a reorganisation brought the opponent's stake back: the turn has one answer.
+#[tokio::test]
+async fn what_asserts_nothing_binds_nothing() {
+    let mut gate = gate();
+    let nothing = operation(&gate, 1, 1, vec![play_nothing()]);
+    gate_signs(&mut gate, &nothing).await;
+    let real = operation(&gate, 1, 2, vec![play(1)]);
+    gate_signs(&mut gate, &real).await;
+    assert!(admit(&gate, &nothing, turn(1), moment(0)).is_ok());
+    let other = operation(&gate, 1, 3, vec![play(2)]);
+    assert!(matches!(
+        admit(&gate, &other, turn(1), moment(0)).unwrap_err(),
+        Refusal::OtherMove { index: 0, .. }
+    ));
+}
+
+async fn gate_signs(gate: &mut Gate, operation: &Operation) {
+    sign(gate, operation, 0).await.unwrap();
 }
 
 #[tokio::test]

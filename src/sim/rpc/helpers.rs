@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, blocks, flag, query, scripts, version};
-use crate::protocol::operation::{Form, Operation, SignedOperation};
+use crate::protocol::operation::{Action, Content, Form, Operation, SignedOperation};
 use crate::protocol::{ChainId, Level, Mutez, OperationHash, Protocol};
 use crate::sim::apply::Pending;
 use crate::sim::block::{Block, timestamp_text};
@@ -102,6 +102,10 @@ fn run(
     let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
     let protocol = context.protocol;
     let refused = |errors: Trace| Reply::refused(&errors, protocol);
+    let is_refutation = |content: &Content| matches!(content.action, Action::Refute { .. });
+    if view.weather.refuses_refutations && signed.operation.contents.iter().any(is_refutation) {
+        return Err(refused(RuleError::WrongTurn {}.into()));
+    }
     validate(&context, form, &signed, signatures).map_err(refused)?;
     let hash = signed.hash(form).map_err(Reply::bad_request)?;
     Ok(applied(view, context, &signed, hash).0)

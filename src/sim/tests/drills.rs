@@ -312,9 +312,11 @@ const SCENARIOS: &[(&str, &[&str])] = &[
         &[
             "endpoint_hides_disputes",
             "endpoint_contradicts_itself",
+            "endpoint_refuses_moves",
             "node_hides_disputes",
             "node_contradicts_itself",
             "node_hides_games",
+            "node_lacks_games",
             "node_hides_bonds",
             "node_invents_final_moves",
         ],

@@ -43,6 +43,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Looks after which what failed is tried again.
 const SLOW: u32 = 8;
 
+/// Looks between the end of everything and ours: time to tell people of it.
+const PARTING: u32 = 20;
+
 /// What the loop tells the player, in the order of the chain.
 #[derive(Debug, Clone)]
 pub(in crate::tower) enum Tidings {
@@ -82,6 +85,8 @@ pub(in crate::tower) struct Player {
     pub(super) brake: Option<String>,
     /// Looks taken so far.
     pub(super) looks: u32,
+    /// Since which of them everything is done, if it is.
+    pub(super) finishing: Option<u32>,
     /// Whether the hands could not carry what is wanted.
     pub(super) is_failing: bool,
     /// Set to stop computations when everything stops.
@@ -219,6 +224,11 @@ impl Player {
             self.is_due = true;
         }
         self.looks = self.looks.wrapping_add(1);
+        let is_over = |since: u32| self.looks.wrapping_sub(since) >= PARTING;
+        if self.finishing.is_some_and(is_over) {
+            self.tell(PlayNews::Finished);
+            self.stop.cancel();
+        }
         let is_failing = self.is_failing || self.tables.values().any(Table::is_waiting);
         if self.looks.is_multiple_of(SLOW) {
             for table in self.tables.values_mut() {
@@ -298,10 +308,7 @@ impl Player {
             && self.done.is_empty()
             && !tables.any(|table| table.is_waiting() || table.is_asking());
         self.show(&brief, count);
-        if is_finished {
-            self.tell(PlayNews::Finished);
-            self.stop.cancel();
-        }
+        self.finishing = is_finished.then(|| self.finishing.unwrap_or(self.looks));
     }
 
     async fn think_of(
@@ -336,10 +343,9 @@ impl Player {
             .max(self.hands.is_standing_by().then_some(Hold::StandBy));
         let table = self.tables.get_mut(&rollup)?;
         table.is_retrying = false;
-        let operations = table
-            .ended_candidates(&seen)
-            .then(|| self.reader.operations(&rollup));
-        let operations = operations.and_then(Result::ok).unwrap_or_default();
+        let is_news = table.ended_candidates(&seen) || table.is_bond_moved(of_rollup);
+        let operations = is_news.then(|| self.reader.operations(&rollup));
+        let operations = operations.and_then(Result::ok);
         let mut outcome = table.think(
             &super::table::Moment {
                 brief,
@@ -351,7 +357,7 @@ impl Player {
                 hold,
                 chain: &self.chain,
             },
-            &operations,
+            operations.as_deref(),
             &self.reader,
         );
         if outcome.is_doubtful {

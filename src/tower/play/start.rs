@@ -149,6 +149,7 @@ pub(in crate::tower) async fn start(setting: Setting<'_>) -> Result<Option<Runni
         given: None,
         brake: None,
         looks: 0,
+        finishing: None,
         is_failing: false,
         interrupts,
         asked,

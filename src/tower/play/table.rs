@@ -27,13 +27,18 @@ use crate::operation::Wanted;
 use crate::protocol::{CommitmentHash, Game, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
-use crate::tower::facts::settled;
+use crate::tower::facts::{settled, unstaked};
 use crate::tower::policy::{
     Answer, Choices, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame, Situation, Task,
     Wish, derive,
 };
 
 mod shown;
+
+/// Blocks after which a bond that came home is no news any more.
+const RECENT: u32 = 1000;
+/// The stake where the journal does not tell it: every public network's.
+const USUAL_STAKE: Mutez = Mutez(10_000_000_000);
 
 use shown::position_news;
 
@@ -110,6 +115,8 @@ pub(super) struct Table {
     /// What was wanted when that could last be told.
     pub(super) wanted: Vec<Wanted>,
     pub(super) dals: DalSnapshots,
+    /// Whether our bond was here, when that was last looked at.
+    bonded: Option<bool>,
 }
 
 impl Table {
@@ -149,11 +156,14 @@ impl Table {
             prepared: BTreeSet::new(),
             wanted: Vec::new(),
             dals: DalSnapshots::new(),
+            bonded: None,
         };
         for (game, end) in reader.games(&rollup)? {
             table.take_game(reader, game, end.map(|(_, ending)| ending))?;
         }
-        table.settle(&reader.operations(&rollup)?);
+        let stakes = reader.constants()?.into_iter().filter_map(|row| row.stake);
+        let stake = stakes.max().unwrap_or(USUAL_STAKE);
+        table.settle(&reader.operations(&rollup)?, stake);
         Ok(table)
     }
 
@@ -211,8 +221,8 @@ impl Table {
     }
 
     /// Adds up the money that all operations on the rollup moved.
-    fn settle(&mut self, operations: &[OperationRow]) {
-        [self.won, self.lost] = settled(operations, &self.me);
+    fn settle(&mut self, operations: &[OperationRow], stake: Mutez) {
+        [self.won, self.lost] = settled(operations, &self.me, stake);
     }
 
     /// Whether something is to be tried again although nothing new is seen.
@@ -390,7 +400,7 @@ impl Table {
     pub(super) fn think(
         &mut self,
         moment: &Moment<'_>,
-        operations: &[OperationRow],
+        operations: Option<&[OperationRow]>,
         reader: &Reader,
     ) -> Outcome {
         let mut outcome = Outcome::default();
@@ -400,6 +410,10 @@ impl Table {
             place: moment.brief.tip,
             mode: moment.mode,
         };
+        if let Some(operations) = operations {
+            self.note_money(moment, operations, &mut outcome);
+        }
+        let operations = operations.unwrap_or_default();
         self.note_games(moment, at, operations, &mut outcome);
         let consents = self.consents_of(moment.of_rollup);
         let hold = moment
@@ -480,6 +494,69 @@ impl Table {
             .collect()
     }
 
+    /// The alarm of a game that began.
+    fn opened(&self, moment: &Moment<'_>, game: &SeenGame, seat: Player) -> Alarm {
+        let opponent = game.stakers.account(seat.opponent());
+        let course = moment.of_rollup.played.course(&game.stakers);
+        let by = match course.map(|course| course.opener() == seat) {
+            Some(true) => "opened by us",
+            Some(false) => "opened by the opponent",
+            None => "now known here",
+        };
+        let (turn, of) = match game.game.turn == seat {
+            true => ("our", seat),
+            false => ("the opponent's", seat.opponent()),
+        };
+        Alarm {
+            severity: Severity::Warning,
+            ..self.alarm(
+                alarms::GAME_OPENED,
+                Some(game.game.start_level),
+                format!("{opponent} {}", game.game.start_level),
+                format!(
+                    "a game against {opponent} about inbox level {} began at level {}, {by}: {} mutez of ours are at stake, it is {turn} turn until level {}, our clock has {} blocks in all",
+                    game.game.inbox_level,
+                    game.game.start_level,
+                    moment.seen.constants.rollup.stake_amount,
+                    game.clock.deadline(of),
+                    game.clock.stored(seat),
+                ),
+            )
+        }
+    }
+
+    /// Whether our bond is elsewhere than when this was last asked.
+    pub(super) fn is_bond_moved(&self, of_rollup: &RollupBrief) -> bool {
+        self.bonded != Some(of_rollup.stakes.is_bonded(&self.me))
+    }
+
+    /// Money as the operations have it, and whether a bond came home by one of them.
+    fn note_money(
+        &mut self,
+        moment: &Moment<'_>,
+        operations: &[OperationRow],
+        outcome: &mut Outcome,
+    ) {
+        self.bonded = Some(moment.of_rollup.stakes.is_bonded(&self.me));
+        self.settle(operations, moment.seen.constants.rollup.stake_amount);
+        let news = moment.brief.tip.level.minus(RECENT).unwrap_or(Level::ZERO);
+        let back = operations
+            .iter()
+            .filter(|row| row.level > news && row.kind == "recover_bond")
+            .filter(|row| unstaked(row).contains(&self.me));
+        for row in back {
+            outcome.alarms.push(Alarm {
+                severity: Severity::Notice,
+                ..self.alarm(
+                    alarms::BOND_RECOVERED,
+                    Some(row.level),
+                    row.level.to_string(),
+                    format!("our bond is back on {} since level {}", self.me, row.level),
+                )
+            });
+        }
+    }
+
     fn note_games(
         &mut self,
         moment: &Moment<'_>,
@@ -504,6 +581,9 @@ impl Table {
             }
             outcome.entries.extend(at.position(game));
             if let Some(seat) = game.seat(&self.me) {
+                if before.is_none() {
+                    outcome.alarms.push(self.opened(moment, game, seat));
+                }
                 outcome.news.push(position_news(
                     name,
                     game,
@@ -519,19 +599,31 @@ impl Table {
             .filter(|name| !there.contains(name))
             .copied()
             .collect();
-        if !gone.is_empty() {
-            self.settle(operations);
-        }
         for name in gone {
             self.games.remove(&name);
             self.dals.remove(&name);
             let end = at.ended(name, operations);
-            let (ending, reason) = (end.ending, end.reason.clone());
+            let (ending, reason, level) = (end.ending, end.reason.clone(), end.level);
             outcome.entries.push(PlayEntry::End(end));
             self.count_end(&name, ending);
             let Some(opponent) = opponent(&name, &self.me) else {
                 continue;
             };
+            if ending == Ending::Loser(opponent) {
+                outcome.alarms.push(Alarm {
+                    severity: Severity::Notice,
+                    ..self.alarm(
+                        alarms::GAME_WON,
+                        Some(level),
+                        format!("{opponent} {}", name.start),
+                        format!(
+                            "the game against {opponent} from level {} was won at level {level} ({}): the opponent's bond is gone",
+                            name.start,
+                            reason.as_deref().unwrap_or("by a move"),
+                        ),
+                    )
+                });
+            }
             if matches!(ending, Ending::Draw) || ending == Ending::Loser(self.me) {
                 outcome.alarms.push(self.alarm(
                     alarms::GAME_LOST,
