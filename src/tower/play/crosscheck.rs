@@ -446,7 +446,7 @@ mod tests {
         let told = |shown: &SeenGame| {
             let mut seen = seen(vec![shown.clone()]);
             let found = world.hold(&mut seen);
-            assert_eq!(seen.games, [truth.clone()]);
+            assert_eq!(seen.games, std::slice::from_ref(&truth));
             found.into_iter().map(|one| one.subject).collect::<Vec<_>>()
         };
         assert_eq!(told(&truth), Vec::<String>::new());
