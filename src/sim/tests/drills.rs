@@ -316,7 +316,6 @@ const SCENARIOS: &[(&str, &[&str])] = &[
             "node_hides_disputes",
             "node_contradicts_itself",
             "node_hides_games",
-            "node_lacks_games",
             "node_hides_bonds",
             "node_invents_final_moves",
         ],

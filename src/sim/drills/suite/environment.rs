@@ -5,7 +5,7 @@ use crate::protocol::Level;
 use crate::sim::actors::Strategy;
 use crate::sim::chain::Abandoned;
 use crate::sim::scenario::Event;
-use crate::sim::weather::{Carriage, Failing, Weather, WrongGames};
+use crate::sim::weather::{Carriage, Weather, WrongGames};
 
 const fn lie() -> Strategy {
     wrong(7, END, 1)
@@ -262,18 +262,6 @@ pub(super) fn malice() -> Vec<Drill> {
             "the only endpoint shows no games",
             WrongGames::Hidden,
         ),
-        drill(
-            "node_lacks_games",
-            "the only endpoint does not answer what is played",
-            lie(),
-        )
-        .under(vec![Weather {
-            failing: Some(Failing {
-                path: "/games".into(),
-                status: 404,
-            }),
-            ..Weather::default()
-        }]),
         alone(
             "node_hides_bonds",
             "the only endpoint shows that nobody has a bond",
