@@ -343,7 +343,8 @@ pub(super) struct DrillArgs {
     /// As JSON, one object per line
     #[arg(long)]
     pub(super) json: bool,
-    /// Keep the data directory of the drill here, for `games`, `explain` and `evidence`: one drill
+    /// Keep what the drill writes here: `--data-dir <DIR>/data` then shows it to `games`, `explain` and
+    /// `evidence`; one drill
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
 }
