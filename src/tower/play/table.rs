@@ -27,20 +27,17 @@ use crate::operation::Wanted;
 use crate::protocol::{CommitmentHash, Game, Level, Mutez, Player, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::chain_facts::ChainFacts;
-use crate::tower::facts::{settled, unstaked};
+use crate::tower::facts::settled;
 use crate::tower::policy::{
     Answer, Choices, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame, Situation, Task,
     Wish, derive,
 };
 
+mod noted;
 mod shown;
 
-/// Blocks after which a bond that came home is no news any more.
-const RECENT: u32 = 1000;
 /// The stake where the journal does not tell it: every public network's.
 const USUAL_STAKE: Mutez = Mutez(10_000_000_000);
-
-use shown::position_news;
 
 /// Everything that a plan is made from.
 #[derive(Clone, Copy)]
@@ -492,153 +489,6 @@ impl Table {
             .iter()
             .map(|(hash, (_, consent))| (*hash, consent.clone()))
             .collect()
-    }
-
-    /// The alarm of a game that began.
-    fn opened(&self, moment: &Moment<'_>, game: &SeenGame, seat: Player) -> Alarm {
-        let opponent = game.stakers.account(seat.opponent());
-        let course = moment.of_rollup.played.course(&game.stakers);
-        let by = match course.map(|course| course.opener() == seat) {
-            Some(true) => "opened by us",
-            Some(false) => "opened by the opponent",
-            None => "now known here",
-        };
-        let (turn, of) = match game.game.turn == seat {
-            true => ("our", seat),
-            false => ("the opponent's", seat.opponent()),
-        };
-        Alarm {
-            severity: Severity::Warning,
-            ..self.alarm(
-                alarms::GAME_OPENED,
-                Some(game.game.start_level),
-                format!("{opponent} {}", game.game.start_level),
-                format!(
-                    "a game against {opponent} about inbox level {} began at level {}, {by}: {} mutez of ours are at stake, it is {turn} turn until level {}, our clock has {} blocks in all",
-                    game.game.inbox_level,
-                    game.game.start_level,
-                    moment.seen.constants.rollup.stake_amount,
-                    game.clock.deadline(of),
-                    game.clock.stored(seat),
-                ),
-            )
-        }
-    }
-
-    /// Whether our bond is elsewhere than when this was last asked.
-    pub(super) fn is_bond_moved(&self, of_rollup: &RollupBrief) -> bool {
-        self.bonded != Some(of_rollup.stakes.is_bonded(&self.me))
-    }
-
-    /// Money as the operations have it, and whether a bond came home by one of them.
-    fn note_money(
-        &mut self,
-        moment: &Moment<'_>,
-        operations: &[OperationRow],
-        outcome: &mut Outcome,
-    ) {
-        self.bonded = Some(moment.of_rollup.stakes.is_bonded(&self.me));
-        self.settle(operations, moment.seen.constants.rollup.stake_amount);
-        let news = moment.brief.tip.level.minus(RECENT).unwrap_or(Level::ZERO);
-        let back = operations
-            .iter()
-            .filter(|row| row.level > news && row.kind == "recover_bond")
-            .filter(|row| unstaked(row).contains(&self.me));
-        for row in back {
-            outcome.alarms.push(Alarm {
-                severity: Severity::Notice,
-                ..self.alarm(
-                    alarms::BOND_RECOVERED,
-                    Some(row.level),
-                    row.level.to_string(),
-                    format!("our bond is back on {} since level {}", self.me, row.level),
-                )
-            });
-        }
-    }
-
-    fn note_games(
-        &mut self,
-        moment: &Moment<'_>,
-        at: At,
-        operations: &[OperationRow],
-        outcome: &mut Outcome,
-    ) {
-        let mut there = BTreeSet::new();
-        for game in &moment.seen.games {
-            let name = record::name(moment.rollup, game);
-            there.insert(name);
-            let known = Known {
-                position: game.position(&moment.rollup),
-                last_turn: game.clock.last_turn,
-            };
-            let before = self.games.insert(name, known);
-            let is_same = before.is_some_and(|before| {
-                before.position == known.position && before.last_turn == known.last_turn
-            });
-            if is_same {
-                continue;
-            }
-            outcome.entries.extend(at.position(game));
-            if let Some(seat) = game.seat(&self.me) {
-                if before.is_none() {
-                    outcome.alarms.push(self.opened(moment, game, seat));
-                }
-                outcome.news.push(position_news(
-                    name,
-                    game,
-                    seat,
-                    moment.brief.tip.level,
-                    before.is_none(),
-                ));
-            }
-        }
-        let gone: Vec<_> = self
-            .games
-            .keys()
-            .filter(|name| !there.contains(name))
-            .copied()
-            .collect();
-        for name in gone {
-            self.games.remove(&name);
-            self.dals.remove(&name);
-            let end = at.ended(name, operations);
-            let (ending, reason, level) = (end.ending, end.reason.clone(), end.level);
-            outcome.entries.push(PlayEntry::End(end));
-            self.count_end(&name, ending);
-            let Some(opponent) = opponent(&name, &self.me) else {
-                continue;
-            };
-            if ending == Ending::Loser(opponent) {
-                outcome.alarms.push(Alarm {
-                    severity: Severity::Notice,
-                    ..self.alarm(
-                        alarms::GAME_WON,
-                        Some(level),
-                        format!("{opponent} {}", name.start),
-                        format!(
-                            "the game against {opponent} from level {} was won at level {level} ({}): the opponent's bond is gone",
-                            name.start,
-                            reason.as_deref().unwrap_or("by a move"),
-                        ),
-                    )
-                });
-            }
-            if matches!(ending, Ending::Draw) || ending == Ending::Loser(self.me) {
-                outcome.alarms.push(self.alarm(
-                    alarms::GAME_LOST,
-                    Some(moment.brief.tip.level),
-                    format!("{opponent} {}", name.start),
-                    format!("the game against {opponent} ended with our stake slashed"),
-                ));
-            }
-            outcome.news.push(PlayNews::Ended {
-                game: name,
-                opponent,
-                ending,
-                reason,
-            });
-        }
     }
 
     /// Orders for what must be computed.
