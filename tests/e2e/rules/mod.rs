@@ -120,7 +120,7 @@ const SCENARIOS: &[Scenario] = &[
         play: poor,
     },
     Scenario {
-        name: "a node that tells impossible games",
+        name: "a node that tells impossible games, with a journal that lacks the moves",
         rules: &["WatchtowerGameNotPlayable"],
         play: unplayable,
     },
@@ -424,6 +424,19 @@ fn unplayable() -> Option<Record> {
         ..Weather::default()
     }];
     let (mut arena, mut record) = served(&drill, Mode::Defend, as_it_is);
+    until(&mut arena, &mut record, "watchtower_games{");
+    arena.stop();
+    // A journal of before moves were kept: what the node tells of a game cannot be held to them.
+    let journal = rusqlite::Connection::open(arena.data().join("journal.sqlite")).unwrap();
+    let changed = journal.execute(
+        "UPDATE rollup_operation SET detail = json_remove(detail, '$.refutation', '$.choice')
+         WHERE kind = 'refute'",
+        [],
+    );
+    assert!(changed.is_ok_and(|count| count > 0));
+    drop(journal);
+    arena.start(Mode::Defend);
+    arena.settle();
     until(&mut arena, &mut record, "watchtower_games_not_playable");
     record.pass(2);
     arena.stop();
