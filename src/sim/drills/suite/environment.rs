@@ -151,14 +151,20 @@ pub(super) fn endpoints() -> Vec<Drill> {
                 ..good()
             },
         ),
-        before_a_good_one(
+        // Where two are configured, two have to agree before the first stake.
+        drill(
             "endpoint_down",
-            "one endpoint has nothing but 503 to say",
+            "one endpoint of three has nothing but 503 to say",
+            lie(),
+        )
+        .under(vec![
             Weather {
                 status: Some(503),
                 ..good()
             },
-        ),
+            good(),
+            good(),
+        ]),
         alone(
             "endpoint_answers_502",
             "one request in four fails at a gateway",
