@@ -15,6 +15,31 @@ fn origination(ticks_per_snapshot: u64) -> Origination {
     }
 }
 
+/// A period of so many ticks whose one level without messages is read: the kernel's snapshot.
+pub(super) fn loaded(version: PvmVersion, kernel: &[u8], period: u64) -> State {
+    let origination = Origination {
+        version,
+        ticks_per_snapshot: period,
+        outbox_validity_period: 10,
+        outbox_message_limit: 100,
+    };
+    let mut state = State::originate(&origination, kernel).unwrap();
+    for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
+        let level = Level::new(1);
+        let info = InputInfo { level, counter };
+        state.set_input(info, payload).unwrap();
+    }
+    state.pad(u128::MAX);
+    state
+}
+
+/// The same, about to run the kernel.
+pub(super) fn about_to_run(version: PvmVersion, kernel: &[u8], period: u64) -> State {
+    let mut state = loaded(version, kernel, period);
+    state.tick_at_rest().unwrap();
+    state
+}
+
 fn message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(vec![0, 1]),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::protocol::Level;
-use crate::pvm::{InputInfo, MetadataAlone, NoReference, Origination};
+use crate::pvm::tests::about_to_run;
+use crate::pvm::{MetadataAlone, NoReference};
 
 pub(super) fn environment() -> Environment {
     Environment {
@@ -22,22 +22,7 @@ pub(super) fn assemble(text: &str) -> Vec<u8> {
 
 /// A state about to run this kernel.
 pub(super) fn snapshot(version: PvmVersion, kernel: &[u8]) -> State {
-    let origination = Origination {
-        version,
-        ticks_per_snapshot: 50_000_000_000_000,
-        outbox_validity_period: 10,
-        outbox_message_limit: 100,
-    };
-    let mut state = State::originate(&origination, kernel).unwrap();
-    for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
-        let level = Level::new(1);
-        state
-            .set_input(InputInfo { level, counter }, payload)
-            .unwrap();
-    }
-    state.pad(u128::MAX);
-    state.tick_at_rest().unwrap();
-    state
+    about_to_run(version, kernel, 50_000_000_000_000)
 }
 
 const HOST: &str = r#"

@@ -100,8 +100,9 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::protocol::{Level, PvmVersion};
-    use crate::pvm::{InputInfo, MetadataAlone, Origination, Phase, Stuck};
+    use crate::protocol::PvmVersion;
+    use crate::pvm::tests::about_to_run;
+    use crate::pvm::{MetadataAlone, Phase, Stuck};
     use crate::wasm::testing::binary;
 
     const ENDLESS: &str = r#"(module (memory (export "mem") 1)
@@ -109,20 +110,7 @@ mod tests {
 
     /// An endless kernel in a period of so many ticks, about to run.
     fn endless(period: u64) -> (State, Environment) {
-        let origination = Origination {
-            version: PvmVersion::V5,
-            ticks_per_snapshot: period,
-            outbox_validity_period: 10,
-            outbox_message_limit: 100,
-        };
-        let mut state = State::originate(&origination, &binary(ENDLESS)).unwrap();
-        for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
-            let level = Level::new(1);
-            let info = InputInfo { level, counter };
-            state.set_input(info, payload).unwrap();
-        }
-        state.pad(u128::MAX);
-        state.tick_at_rest().unwrap();
+        let state = about_to_run(PvmVersion::V5, &binary(ENDLESS), period);
         let reveals = Arc::new(MetadataAlone([7; 24]));
         (state, Environment::without_fast(reveals))
     }

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::crypto::Hash;
-use crate::protocol::{Level, PvmVersion};
+use crate::protocol::PvmVersion;
 use crate::pvm::{
-    Declined, Environment, InputInfo, MetadataAlone, NotJudgeable, Origination, Phase,
-    ReferenceEngine, RunError, Running, State, Stuck,
+    Declined, Environment, MetadataAlone, NotJudgeable, Phase, ReferenceEngine, RunError, Running,
+    State, Stuck, tests,
 };
 use crate::wasm::testing::binary;
 
@@ -35,21 +35,7 @@ fn kernel(rounds: u32, then: &str) -> Vec<u8> {
 
 /// The kernel, about to run in a period of so many ticks.
 fn about_to_run(kernel: &[u8], period: u64) -> State {
-    let origination = Origination {
-        version: PvmVersion::V5,
-        ticks_per_snapshot: period,
-        outbox_validity_period: 10,
-        outbox_message_limit: 100,
-    };
-    let mut state = State::originate(&origination, kernel).unwrap();
-    for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
-        let level = Level::new(1);
-        let info = InputInfo { level, counter };
-        state.set_input(info, payload).unwrap();
-    }
-    state.pad(u128::MAX);
-    state.tick_at_rest().unwrap();
-    state
+    tests::about_to_run(PvmVersion::V5, kernel, period)
 }
 
 fn environment() -> Environment {
@@ -257,24 +243,11 @@ fn a_proof_of_the_first_key_does_not_show_all_keys() {
 #[test]
 fn the_end_of_a_period_shows_no_request_for_a_second_storage() {
     let length = |version: PvmVersion| {
-        let origination = Origination {
-            version,
-            ticks_per_snapshot: 1_000,
-            outbox_validity_period: 10,
-            outbox_message_limit: 100,
-        };
-        let mut state = State::originate(&origination, b"kernel").unwrap();
+        let mut state = tests::loaded(version, b"kernel", 1_000);
         for name in 0..40 {
             let key = format!("/kernel/env/{name}").parse().unwrap();
             state.durable.set(&key, b"beside it").unwrap();
         }
-        for (counter, payload) in (0..).zip([&[0, 1][..], &[0, 2]]) {
-            let level = Level::new(1);
-            state
-                .set_input(InputInfo { level, counter }, payload)
-                .unwrap();
-        }
-        state.pad(u128::MAX);
         let tree = state.encode().unwrap().settled().unwrap();
         let (proof, _) = prove(&tree, &Input::None).unwrap();
         proof.encode().unwrap().len()

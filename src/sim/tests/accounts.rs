@@ -3,12 +3,10 @@
 use serde_json::json;
 
 use super::pool::changed;
-use super::{claim, genesis, short, with_rollup};
+use super::{claim, genesis, ids, short, why_failed, with_rollup};
 use crate::protocol::operation::{Action, Content};
 use crate::protocol::{Mutez, Protocol, RollupAddress};
-use crate::sim::errors::Trace;
 use crate::sim::ledger::{Account, Owner};
-use crate::sim::receipts::Status;
 use crate::sim::scenario::Scenario;
 
 /// The account that has little.
@@ -40,10 +38,6 @@ fn pay(scenario: &Scenario, to: u32, amount: u64) -> Action {
     }
 }
 
-fn ids(trace: &Trace) -> Vec<&'static str> {
-    trace.0.iter().map(crate::sim::RuleError::id).collect()
-}
-
 /// Why the operation does not enter a node, or fails in a block; nothing when it takes effect.
 fn told(scenario: &mut Scenario, by: u32, actions: Vec<Action>, fee: u64) -> Vec<&'static str> {
     let set = |content: &mut Content| content.fee = Mutez(fee);
@@ -52,15 +46,7 @@ fn told(scenario: &mut Scenario, by: u32, actions: Vec<Action>, fee: u64) -> Vec
         return ids(&refused);
     }
     scenario.advance().unwrap();
-    let included = scenario.chain().head().operations.last().unwrap().clone();
-    let failed = included
-        .receipts
-        .iter()
-        .find_map(|receipt| match &receipt.status {
-            Status::Failed(trace) => Some(ids(trace)),
-            _ => None,
-        });
-    failed.unwrap_or_default()
+    why_failed(scenario)
 }
 
 #[test]

@@ -19,7 +19,9 @@ mod weather;
 use super::actors::{Period, Truth};
 use super::chain::Chain;
 use super::context::Context;
+use super::errors::Trace;
 use super::parameters::Parameters;
+use super::receipts::Status;
 use super::scenario::{Scenario, Setup};
 use crate::crypto::blake2b_concat;
 use crate::protocol::{
@@ -61,6 +63,22 @@ pub(super) fn context_at(
 pub(super) fn rollup_at(protocol: Protocol, level: u16) -> (Context, RollupAddress) {
     let (context, rollup, _) = context_at(protocol, level);
     (context, rollup)
+}
+
+/// What a refusal is called.
+pub(super) fn ids(trace: &Trace) -> Vec<&'static str> {
+    trace.0.iter().map(super::RuleError::id).collect()
+}
+
+/// Why the first content of the head's last operation that failed did; nothing when all took effect.
+pub(super) fn why_failed(scenario: &Scenario) -> Vec<&'static str> {
+    let included = scenario.chain().head().operations.last().unwrap();
+    let mut receipts = included.receipts.iter();
+    let failed = receipts.find_map(|receipt| match &receipt.status {
+        Status::Failed(trace) | Status::Backtracked(_, Some(trace)) => Some(ids(trace)),
+        _ => None,
+    });
+    failed.unwrap_or_default()
 }
 
 pub(super) fn genesis(context: &Context, rollup: &RollupAddress) -> CommitmentHash {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{claim, context_at, genesis, short, with_rollup};
+use super::{claim, context_at, genesis, ids, short, why_failed, with_rollup};
 use crate::codec::Micheline;
 use crate::crypto::{PublicKey, Signature};
 use crate::protocol::operation::{
@@ -14,16 +14,11 @@ use crate::protocol::{
 };
 use crate::sim::accounts::Person;
 use crate::sim::acts::content;
-use crate::sim::errors::Trace;
 use crate::sim::ledger::Owner;
 use crate::sim::receipts::{Shown, Status};
 use crate::sim::rules::{cement, stake};
 use crate::sim::scenario::{Scenario, Setup};
 use crate::sim::validate::bls_suite;
-
-fn ids(trace: &Trace) -> Vec<&'static str> {
-    trace.0.iter().map(crate::sim::RuleError::id).collect()
-}
 
 fn world(protocol: Protocol) -> Scenario {
     with_rollup(short(protocol)).0
@@ -33,15 +28,7 @@ fn world(protocol: Protocol) -> Scenario {
 fn in_block(scenario: &mut Scenario, by: u32, actions: Vec<Action>) -> Vec<&'static str> {
     scenario.sign_and_inject(by, actions).unwrap();
     scenario.advance().unwrap();
-    let included = scenario.chain().head().operations.last().unwrap().clone();
-    let failed = included
-        .receipts
-        .iter()
-        .find_map(|receipt| match &receipt.status {
-            Status::Failed(trace) | Status::Backtracked(_, Some(trace)) => Some(ids(trace)),
-            _ => None,
-        });
-    failed.unwrap_or_default()
+    why_failed(scenario)
 }
 
 /// Why these bytes do not enter a node.

@@ -11,9 +11,7 @@ use super::record::name;
 use crate::game;
 use crate::journal::{Alarm, GameName, Severity};
 use crate::protocol::operation::Stakers;
-use crate::protocol::{
-    Clock, DalCell, DalContent, DalSlot, DalSnapshot, HistoryCell, Level, RollupAddress,
-};
+use crate::protocol::{Clock, DalSnapshot, HistoryCell, Level, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::played::{Course, Played, Surroundings};
 use crate::tower::policy::SeenGame;
@@ -153,7 +151,7 @@ fn one(
         .get(&named)
         .cloned()
         .or_else(|| shown.map(|game| game.game.dal_snapshot.clone()))
-        .unwrap_or_else(empty);
+        .unwrap_or_else(DalSnapshot::empty);
     let (game, clock) = course.game(Surroundings {
         inbox,
         dal: dal.clone(),
@@ -190,21 +188,6 @@ fn are_alike(shown: &Clock, made: &Clock, is_migrated: bool) -> bool {
     let differ = |shown: i32, made: i32| i64::from(shown).saturating_sub(i64::from(made));
     let [alice, bob] = [differ(shown.alice, made.alice), differ(shown.bob, made.bob)];
     shown.last_turn == made.last_turn && alice == bob && (alice == 0 || is_migrated)
-}
-
-/// The history that has no slots yet.
-const fn empty() -> DalSnapshot {
-    DalSnapshot::Cell(DalCell {
-        index: 0,
-        content: DalContent::Unpublished {
-            slot: DalSlot {
-                level: Level::ZERO,
-                index: 0,
-            },
-            attestation_lag: None,
-        },
-        back_pointers: Vec::new(),
-    })
 }
 
 /// What is first seen of the data-availability histories of games.
