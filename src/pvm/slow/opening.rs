@@ -322,12 +322,18 @@ impl Opening {
         self.recalled.get_or_init(load).as_ref()
     }
 
+    /// What parsing came to, if that was found out here or by an earlier process.
+    fn known(&self) -> Option<&Arc<Parsed>> {
+        let here = self.parsed.get().and_then(Option::as_ref);
+        here.or_else(|| self.recalled())
+    }
+
     /// What parsing came to; none when that is nothing.
     fn parsed(&self) -> Result<Option<&Arc<Parsed>>, Fault> {
+        if let Some(known) = self.known() {
+            return Ok(Some(known));
+        }
         if self.parsed.get().is_none() {
-            if let Some(recalled) = self.recalled() {
-                return Ok(Some(recalled));
-            }
             self.walk()?;
             // Others wait for the hashes here, instead of computing them as well.
             let mut noted = locked(&self.noted);
@@ -347,9 +353,8 @@ impl Opening {
     /// Goes through the whole opening.
     fn walk(&self) -> Result<(u64, End), Fault> {
         let mut rung = Self::first();
-        let known = self.parsed.get().and_then(Option::as_ref);
         let mut walked;
-        if let Some(known) = known.or_else(|| self.recalled()) {
+        if let Some(known) = self.known() {
             walked = rung.parse(self, u64::MAX, &mut Guide::Parsed(known))?;
         } else {
             let mut notes = Notes::default();
