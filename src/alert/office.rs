@@ -17,7 +17,7 @@ use super::token::Tokens;
 use crate::journal::{
     Entry, Journal, JournalError, LogFilter, LogKind, LogRow, NotificationRow, Reader,
 };
-use crate::protocol::{Dialected, RollupAddress};
+use crate::protocol::{Dialected, Level, RollupAddress};
 
 /// Kinds of rows that rules look at.
 const READ: [LogKind; 3] = [LogKind::Alarm, LogKind::Reorganisation, LogKind::Operation];
@@ -85,6 +85,9 @@ impl Office {
         let journal = Journal::open(journal)?;
         let reader = journal.reader()?;
         let plan = Plan::from(settings);
+        // Read before the desk: an acknowledgement in between is only taken in twice, while one
+        // that is older than a worsening must not be taken in after it.
+        let acknowledged = reader.newest()?;
         let desk = Desk::from_journal(&reader, plan.clone(), now)?;
         let links = settings.public_url.as_ref().map(|url| Links {
             tokens: tokens.clone(),
@@ -97,7 +100,7 @@ impl Office {
             desk,
             links,
             rollups: BTreeMap::new(),
-            acknowledged: 0,
+            acknowledged,
             is_stale: false,
         })
     }
@@ -118,7 +121,14 @@ impl Office {
         standing: Option<&Standing>,
         now: i64,
     ) -> Result<Vec<Job>, JournalError> {
+        // What was taken in or handed out and came to nothing is in the journal still.
+        self.turned(standing, now)
+            .inspect_err(|_| self.is_stale = true)
+    }
+
+    fn turned(&mut self, standing: Option<&Standing>, now: i64) -> Result<Vec<Job>, JournalError> {
         if self.is_stale {
+            self.acknowledged = self.reader.newest()?;
             self.desk = Desk::from_journal(&self.reader, self.plan.clone(), now)?;
             self.is_stale = false;
         }
@@ -194,8 +204,13 @@ impl Office {
         if let Some(last) = rows.last() {
             self.desk.mark_read(last.seq);
         }
+        let has_operations = rows.iter().any(|row| row.kind == LogKind::Operation);
+        let head = match has_operations {
+            true => self.head(standing)?,
+            false => None,
+        };
         for row in &rows {
-            if row.kind == LogKind::Operation && !is_fresh(row, standing) {
+            if row.kind == LogKind::Operation && !is_fresh(row, head) {
                 continue;
             }
             if let Some(signal) = signal_of(row) {
@@ -203,6 +218,14 @@ impl Office {
             }
         }
         Ok(())
+    }
+
+    /// The newest block known. Until a tower that starts has seen one, it is the journal's: what
+    /// happened just before the last end is news still.
+    fn head(&self, standing: Option<&Standing>) -> Result<Option<Level>, JournalError> {
+        let told = standing.and_then(|standing| standing.head.max(standing.tip));
+        let journalled = self.reader.head()?.map(|block| block.level);
+        Ok(told.max(journalled))
     }
 
     fn job(&mut self, row: NotificationRow, now: i64) -> Result<Job, JournalError> {
@@ -264,8 +287,7 @@ impl Office {
     }
 }
 
-fn is_fresh(row: &LogRow, standing: Option<&Standing>) -> bool {
-    let head = standing.and_then(|standing| standing.head.max(standing.tip));
+fn is_fresh(row: &LogRow, head: Option<Level>) -> bool {
     match (head, row.level) {
         (Some(head), Some(level)) => level.saturating_add(HISTORY) >= i64::from(head.get()),
         _ => false,

@@ -426,6 +426,10 @@ impl Reader {
     /// # Errors
     /// [`JournalError`].
     pub fn log(&self, filter: &LogFilter) -> Result<Vec<LogRow>, JournalError> {
+        // All kinds as of one moment: who goes on after the last row of an answer would otherwise
+        // never see a row of a kind asked first that was written while the others were asked.
+        let moment = self.connection.unchecked_transaction();
+        let moment = moment.map_err(|error| self.context.database(&error))?;
         let dialects = self.rollups()?;
         let dialect_of = |address: &[u8; 20]| {
             dialects
@@ -470,6 +474,7 @@ impl Reader {
                 })
             })?);
         }
+        drop(moment);
         rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
         if let Some(limit) = filter.limit {
             rows.truncate(limit as usize);

@@ -361,6 +361,51 @@ fn the_log_is_one_record_in_the_order_of_writing() {
     );
 }
 
+/// One who goes on after the last row that was shown, while others write, is shown every row.
+#[test]
+fn whoever_follows_the_log_misses_no_row() {
+    const PAIRS: usize = 400;
+    let scratch = Scratch::new();
+    let journal = Journal::open(&scratch.path()).unwrap();
+    seeded(&journal);
+    let reader = journal.reader().unwrap();
+    let mut after = reader.newest().unwrap();
+    let writing = std::thread::spawn(move || {
+        for pair in 0..PAIRS {
+            let alarm = Alarm {
+                rollup: None,
+                level: None,
+                severity: Severity::Warning,
+                kind: "node",
+                subject: pair.to_string(),
+                message: String::new(),
+            };
+            let run = Entry::RunStarted {
+                version: pair.to_string(),
+                command: "follow".into(),
+            };
+            journal.write(vec![Entry::Alarm(alarm), run]).unwrap();
+        }
+    });
+    let mut seen = 0;
+    let mut is_over = false;
+    while !is_over {
+        is_over = writing.is_finished();
+        let rows = reader.log(&LogFilter {
+            kinds: vec![LogKind::Alarm, LogKind::Run],
+            after,
+            ..LogFilter::default()
+        });
+        for row in rows.unwrap() {
+            assert_eq!(row.seq, after + 1, "a row was passed over");
+            after = row.seq;
+            seen += 1;
+        }
+    }
+    writing.join().unwrap();
+    assert_eq!(seen, 2 * PAIRS);
+}
+
 mod play {
     use super::*;
     use crate::protocol::operation::Stakers;

@@ -23,8 +23,8 @@ use watchtower::serve::{
     Watched, router, serve,
 };
 
-const ROLLUP: RollupAddress = RollupAddress([3; 20]);
-const STAKER: &str = "tz1VSUr8wwNhLAzempoch5d6hLRiTh8Cjcjb";
+pub(crate) const ROLLUP: RollupAddress = RollupAddress([3; 20]);
+pub(crate) const STAKER: &str = "tz1VSUr8wwNhLAzempoch5d6hLRiTh8Cjcjb";
 
 struct World {
     folder: tempfile::TempDir,
@@ -35,7 +35,8 @@ struct World {
     stop: CancellationToken,
 }
 
-fn journal_of_a_liar(path: &std::path::Path) {
+/// Of these the last operation takes the bonds.
+pub(crate) fn journal_of_a_liar(path: &std::path::Path, unstaked: &[&str]) {
     let genesis = Commitment::genesis(StateHash([5; 32]), Level::new(1));
     let block = |level: u16| BlockHash([u8::try_from(level).unwrap(); 32]);
     let blocks = (1..=14).map(|level| {
@@ -103,7 +104,7 @@ fn journal_of_a_liar(path: &std::path::Path) {
             position: 0,
             kind: "timeout".into(),
             source: staker,
-            detail: "{\"unstaked\":[]}".into(),
+            detail: serde_json::json!({ "unstaked": unstaked }).to_string(),
         }),
         Entry::Alarm(Alarm {
             rollup: Some(ROLLUP),
@@ -160,7 +161,7 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(Journal::FILE);
-        journal_of_a_liar(&path);
+        journal_of_a_liar(&path, &[]);
         let (view, watching) = watch::channel(Arc::new(View {
             tick_at: jiff::Timestamp::now().as_millisecond(),
             seen_level: Some(14),

@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use watchtower::alert::Desk;
 use watchtower::alert::{
     Channel, Channels, EndpointStanding, Heartbeat, Hook, Kind, Located, Office, Plan, Preset,
-    Service, Settings, Standing, Tokens,
+    RollupStanding, Service, Settings, Standing, Tokens, Unverified,
 };
 use watchtower::journal::{Alarm, Entry, Journal, Severity};
+use watchtower::protocol::Level;
 
+use crate::api::{ROLLUP, STAKER, journal_of_a_liar};
 use crate::receiver::Receiver;
 use crate::secret;
 
@@ -189,6 +191,62 @@ async fn an_alert_is_told_once_and_escalates_until_somebody_answers() {
     assert_eq!(case.acknowledged.as_deref(), Some("ann"));
     // And it stays so over a restart.
     assert_eq!(world.office().desk().case(1).unwrap(), case);
+}
+
+/// Somebody took care of a warning; what came of it is told as if nobody had, after a restart too.
+#[tokio::test]
+async fn an_answer_does_not_hold_for_what_became_worse_since() {
+    let mut world = World::new().await;
+    let mut office = world.office();
+    let near = |world: &World, blocks| Standing {
+        rollups: vec![RollupStanding {
+            address: ROLLUP,
+            reached: Level::new(9),
+            was_caught_up: true,
+            blocked: None,
+            unverified: Some(Unverified {
+                level: Level::new(8),
+                blocks,
+                window: 100,
+            }),
+            games: Vec::new(),
+            brake: None,
+        }],
+        ..world.well()
+    };
+    world.settle_with(&mut office, &near(&world, 40)).await;
+    let raised = occasions(&world.first);
+    assert_eq!(raised.len(), 1, "{raised:?}");
+    assert!(office.acknowledge(1, "ann", world.now).unwrap());
+    world.settle_with(&mut office, &near(&world, 10)).await;
+    let worse = occasions(&world.first);
+    assert!(
+        matches!(&*worse, [one] if one.starts_with("worsened: ")),
+        "{worse:?}"
+    );
+    drop(office);
+    let mut office = world.office();
+    world.pass(16);
+    world.settle_with(&mut office, &near(&world, 10)).await;
+    let again = occasions(&world.second);
+    assert!(
+        matches!(&*again, [one] if one.starts_with("escalated: ")),
+        "{again:?}"
+    );
+}
+
+/// A tower that starts does not know the head yet.
+#[tokio::test]
+async fn what_happened_just_before_the_end_is_news_after_the_restart() {
+    let world = World::new().await;
+    let mut office = world.office();
+    journal_of_a_liar(&world.journal(), &[STAKER]);
+    world.settle(&mut office).await;
+    let told = occasions(&world.first);
+    assert!(
+        told.iter().any(|told| told.contains(STAKER)),
+        "nobody heard of the bond: {told:?}"
+    );
 }
 
 #[tokio::test]
