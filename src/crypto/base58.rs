@@ -139,6 +139,8 @@ prefixes! {
     TZ3 = "tz3", [0x06, 0xa1, 0xa4], 20;
     /// Hash of a BLS12-381 key.
     TZ4 = "tz4", [0x06, 0xa1, 0xa6], 20;
+    /// Hash of an ML-DSA-44 key.
+    TZ5 = "tz5", [0x06, 0xa1, 0xa9], 20;
     /// Originated contract.
     KT1 = "KT1", [0x02, 0x5a, 0x79], 20;
     /// Ed25519 public key.

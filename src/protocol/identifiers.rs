@@ -227,8 +227,8 @@ impl RollupAddress {
 #[error("not a rollup address (sr1… or scr1…): {0}")]
 pub struct RollupTextError(#[source] pub Base58Error);
 
-/// Hash of a public key: an account. Ordered by curve (tz1, tz2, tz3, tz4), then by bytes, which
-/// is the order that names alice and bob in a game.
+/// Hash of a public key: an account. Ordered by curve (tz1 to tz5), then by bytes, which is the order
+/// that names alice and bob in a game.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PublicKeyHash {
     /// Ed25519, `tz1…`.
@@ -239,13 +239,16 @@ pub enum PublicKeyHash {
     Tz3([u8; 20]),
     /// BLS12-381, `tz4…`.
     Tz4([u8; 20]),
+    /// ML-DSA-44, `tz5…`: since Ushuaia, where a network enables it. Such accounts are read, as they may
+    /// act in any block; their keys are not.
+    Tz5([u8; 20]),
 }
 
 /// A text is not an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyHashError {
-    /// It does not start with tz1 to tz4.
-    #[error("{0:?} is not an account: expected tz1…, tz2…, tz3… or tz4…")]
+    /// It does not start with tz1 to tz5.
+    #[error("{0:?} is not an account: expected tz1… to tz5…")]
     UnknownCurve(String),
     /// It does, but is damaged.
     #[error(transparent)]
@@ -259,6 +262,7 @@ impl PublicKeyHash {
             Self::Tz2(hash) => (Prefix::TZ2, 1, hash),
             Self::Tz3(hash) => (Prefix::TZ3, 2, hash),
             Self::Tz4(hash) => (Prefix::TZ4, 3, hash),
+            Self::Tz5(hash) => (Prefix::TZ5, 4, hash),
         }
     }
 
@@ -293,6 +297,7 @@ impl PublicKeyHash {
             1 => Ok(Self::Tz2(hash)),
             2 => Ok(Self::Tz3(hash)),
             3 => Ok(Self::Tz4(hash)),
+            4 => Ok(Self::Tz5(hash)),
             other => Err(start.invalid("public key hash", format!("unknown curve tag {other}"))),
         }
     }
@@ -320,6 +325,7 @@ impl FromStr for PublicKeyHash {
             Some("tz2") => Ok(Self::Tz2(decode(Prefix::TZ2, text)?)),
             Some("tz3") => Ok(Self::Tz3(decode(Prefix::TZ3, text)?)),
             Some("tz4") => Ok(Self::Tz4(decode(Prefix::TZ4, text)?)),
+            Some("tz5") => Ok(Self::Tz5(decode(Prefix::TZ5, text)?)),
             _ => Err(PublicKeyHashError::UnknownCurve(text.into())),
         }
     }
@@ -373,9 +379,24 @@ mod tests {
         );
     }
 
+    /// An address of the protocol's own tests.
+    #[test]
+    fn accounts_of_the_newest_curve_are_read() {
+        let text = "tz5fxSJrMeVsmEAVDencuUcpgRe3Kw7CwPFe";
+        let account: PublicKeyHash = text.parse().unwrap();
+        assert!(matches!(account, PublicKeyHash::Tz5(_)));
+        assert_eq!(account.to_string(), text);
+        let mut writer = Writer::new();
+        account.write(&mut writer);
+        let bytes = writer.into_bytes();
+        assert_eq!((bytes.len(), bytes[0]), (21, 4));
+        assert_eq!(PublicKeyHash::read(&mut Reader::new(&bytes)), Ok(account));
+    }
+
     #[test]
     fn accounts_order_by_curve_first() {
         assert!(PublicKeyHash::Tz1([0xff; 20]) < PublicKeyHash::Tz2([0; 20]));
         assert!(PublicKeyHash::Tz3([1; 20]) < PublicKeyHash::Tz3([2; 20]));
+        assert!(PublicKeyHash::Tz4([0xff; 20]) < PublicKeyHash::Tz5([0; 20]));
     }
 }

@@ -162,6 +162,13 @@ decimal_quantity! {
     /// An amount of money: 1 tez = 1,000,000 mutez.
     Mutez(u64)
 }
+impl Mutez {
+    /// Whether the protocol can hold as much: its amounts are below 2^63.
+    #[must_use]
+    pub const fn is_money(self) -> bool {
+        self.0 <= i64::MAX as u64
+    }
+}
 decimal_quantity! {
     /// Replay number of a manager operation.
     Counter(u64)

@@ -195,7 +195,18 @@ impl State {
     /// # Errors
     /// [`PvmError`] never, in practice: the tree is in memory.
     pub fn originate(origination: &Origination, kernel: &[u8]) -> Result<Self, PvmError> {
-        let base = Self::initial(origination.version)?;
+        Self::originate_on(Self::initial(origination.version)?, origination, kernel)
+    }
+
+    /// The state after this kernel was installed in an initial state, of which `base` may show a part.
+    ///
+    /// # Errors
+    /// [`PvmError`] when what is needed of the tree is not there.
+    pub fn originate_on(
+        base: Tree,
+        origination: &Origination,
+        kernel: &[u8],
+    ) -> Result<Self, PvmError> {
         let mut durable = Durable::new(Self::durable_of(&base)?);
         durable.set(&Key::REBOOT.key(), &[])?;
         durable.set(&Key::KERNEL.key(), kernel)?;

@@ -38,6 +38,8 @@ pub(crate) struct Pending {
     pub fees: Mutez,
     /// Gas used so far.
     pub milligas: u64,
+    /// Internal operations so far: the protocol numbers them through the whole block.
+    pub nonce: u16,
 }
 
 /// What one content carries along while it and its internal operations are applied.
@@ -48,7 +50,7 @@ struct Batch {
     signature: u64,
     /// Contracts and rollups originated by the operation so far.
     originated: i32,
-    /// Internal operations emitted by the content so far.
+    /// Internal operations emitted in the block so far.
     nonce: u16,
     /// Gas left to the content.
     milligas: u64,
@@ -57,6 +59,17 @@ struct Batch {
 }
 
 impl Pending {
+    /// Nothing done yet on this state.
+    pub(crate) const fn on(context: Context) -> Self {
+        Self {
+            context,
+            messages: Vec::new(),
+            fees: Mutez(0),
+            milligas: 0,
+            nonce: 0,
+        }
+    }
+
     /// Applies a valid operation; what fails is in its receipts.
     pub(crate) fn apply(
         &mut self,
@@ -105,7 +118,7 @@ impl Pending {
         operation: OperationHash,
         bytes: u64,
     ) -> Vec<Receipt> {
-        let before = (self.context.clone(), self.messages.len());
+        let before = (self.context.clone(), self.messages.len(), self.nonce);
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut originated = 0;
         let mut failed = false;
@@ -128,8 +141,9 @@ impl Pending {
             receipts.push(receipt);
         }
         if failed {
-            (self.context, _) = before.clone();
+            self.context = before.0;
             self.messages.truncate(before.1);
+            self.nonce = before.2;
             for receipt in &mut receipts {
                 receipt.status.backtrack();
                 for (_, status) in &mut receipt.internal {
@@ -152,7 +166,7 @@ impl Pending {
             signature,
             source: content.source,
             originated: *originated,
-            nonce: 0,
+            nonce: self.nonce,
             milligas: content.gas_limit.0.saturating_mul(1000),
             storage: 0,
         };
@@ -163,6 +177,7 @@ impl Pending {
         };
         let (internal, all_applied) = self.apply_internal(&mut batch, queue);
         *originated = batch.originated;
+        self.nonce = batch.nonce;
         let mut receipt = Receipt {
             fees: Vec::new(),
             status: Status::Applied(external),
@@ -243,6 +258,11 @@ impl Pending {
                     ..Effects::default()
                 })
             }
+            // Internal operations carry no money here, and none may be paid nothing.
+            Destination::Contract(Contract::Implicit(account)) if emitted.value.is_unit() => {
+                let contract = account.to_string();
+                Err(RuleError::EmptyTransaction { contract }.into())
+            }
             Destination::Contract(contract) => {
                 let value = Some(&emitted.value).filter(|value| !value.is_unit());
                 let argument = (value, emitted.of_type.as_ref());
@@ -305,9 +325,7 @@ impl Pending {
                 )
             }
             Action::AddMessages { messages } => {
-                for message in messages {
-                    self.add_message(&Message::External(message.clone()))?;
-                }
+                self.add_external_messages(messages)?;
                 Effects::default()
             }
             Action::ExecuteOutboxMessage {
@@ -530,15 +548,25 @@ impl Pending {
         Ok(())
     }
 
+    /// All are written before the first is added.
+    fn add_external_messages(&mut self, messages: &[Vec<u8>]) -> Result<(), Trace> {
+        let external = messages.iter().cloned().map(Message::External);
+        let written: Vec<_> = external
+            .map(|message| serialized(&message))
+            .collect::<Result<_, _>>()?;
+        written.into_iter().try_for_each(|bytes| self.add(bytes))
+    }
+
     fn add_message(&mut self, message: &Message) -> Result<(), Trace> {
+        self.add(serialized(message)?)
+    }
+
+    fn add(&mut self, message: Vec<u8>) -> Result<(), Trace> {
         let limit = self.context.parameters.messages_per_level as usize;
         if self.messages.len() > limit.saturating_add(1) {
             return Err(RuleError::InboxLevelReachedMessageLimit {}.into());
         }
-        let bytes = message
-            .serialize()
-            .map_err(|_| RuleError::InboxMessageEncoding {})?;
-        self.messages.push(bytes);
+        self.messages.push(message);
         Ok(())
     }
 
@@ -629,6 +657,12 @@ fn refute(
             game::play(context, rollup, player, opponent, *choice, step)
         }
     }
+}
+
+fn serialized(message: &Message) -> Result<Vec<u8>, RuleError> {
+    message
+        .serialize()
+        .map_err(|_| RuleError::InboxMessageEncoding {})
 }
 
 fn failed(errors: Trace) -> Receipt {

@@ -94,7 +94,7 @@ rule_errors! {
     Temporary "smart_rollup_commitment_disputed" Disputed { } "two commitments with stakers stand on the next level";
     Temporary "smart_rollup_no_valid_commitment_to_cement" NoValidCommitmentToCement { } "no commitment with a staker stands on the next level";
     Temporary "smart_rollup_parent_not_lcc" ParentNotLcc { } "the predecessor is not the last cemented commitment";
-    Temporary "smart_rollup_invalid_commitment_to_cement" InvalidCommitmentToCement { } "another commitment is the one to cement";
+    Permanent "smart_rollup_invalid_commitment_to_cement" InvalidCommitmentToCement { valid_candidate: CommitmentHash, invalid_candidate: CommitmentHash } "{valid_candidate} is the commitment to cement, not {invalid_candidate}";
     Permanent "smart_rollup_empty_whitelist" EmptyWhitelist { } "an empty whitelist";
     Permanent "smart_rollup_invalid_parameters_type" InvalidParametersType { } "layer 1 may not send messages of this type";
     Permanent "smart_rollup_whitelist_disabled" WhitelistDisabled { } "private rollups are not enabled";
@@ -164,11 +164,12 @@ rule_errors! {
     Temporary "gas_exhausted.block" GasExhaustedBlock { } "the block is full";
     Permanent "gas_limit_too_high" GasLimitTooHigh { } "gas limit over the protocol's";
     Permanent "storage_limit_too_high" StorageLimitTooHigh { } "storage limit over the protocol's";
-    Permanent "contract.empty_transaction" EmptyTransaction { contract: String } "Transactions of 0ꜩ towards a contract without code are forbidden ({contract}).";
-    Permanent "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
+    Branch "contract.empty_transaction" EmptyTransaction { contract: String } "Transactions of 0ꜩ towards a contract without code are forbidden ({contract}).";
+    Temporary "michelson_v1.runtime_error" RuntimeError { contract_handle: String, contract_code: String } "contract {contract_handle} failed";
     Temporary "michelson_v1.script_rejected" ScriptRejected { location: i32, with: Value } "the contract refused its argument";
     Permanent "michelson_v1.bad_contract_parameter" BadContractParameter { contract: String } "{contract} cannot take this argument";
     Permanent "context.storage_error" StorageError { missing_key: Vec<String>, function: &'static str } "Missing key '{}'." [missing_key.join("/")];
+    Permanent "context.storage_error" StorageExists { existing_key: Vec<String> } "Existing key '{}'." [existing_key.join("/")];
     // Delegates.
     Permanent "contract.manager.unregistered_delegate" UnregisteredDelegate { hash: PublicKeyHash } "The provided public key (with hash {hash}) is not registered as valid delegate key.";
     Temporary "delegate.already_active" AlreadyActiveDelegate { } "The delegate is still active, no need to refresh it";
@@ -199,7 +200,7 @@ rule_errors! {
     Permanent "michelson_v1.duplicate_map_keys" DuplicateMapKeys { location: usize, item: Value } "a map has each key once";
     Permanent "michelson_v1.unordered_set_literal" UnorderedSetValues { location: usize, value: Value } "the values of a set go up";
     Permanent "michelson_v1.duplicate_set_values_in_literal" DuplicateSetValues { location: usize, value: Value } "a set has each value once";
-    Permanent "michelson_v1.typechecking_too_many_recursive_calls" TooManyRecursiveCalls { } "an expression nested too deep";
+    Temporary "michelson_v1.typechecking_too_many_recursive_calls" TooManyRecursiveCalls { } "an expression nested too deep";
     Permanent "michelson_v1.unexpected_forged_value" UnexpectedForgedValue { location: usize } "a value that only code makes, at {location}";
     Permanent "operations.invalid_transfer_to_smart_rollup_from_implicit_account" InvalidTransferToRollup { } "Invalid sender for transfer operation to smart rollup. Only originated contracts are allowed.";
     Permanent "michelson_v1.forbidden_zero_amount_ticket" ForbiddenZeroTicket { } "a ticket of nothing";
@@ -212,11 +213,14 @@ rule_errors! {
     Permanent "validate.operation.missing_bls_proof" MissingBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of a BLS key {public_key} from {source} should contain a proof of possession.";
     Permanent "validate.operation.incorrect_bls_proof" IncorrectBlsProof { kind: &'static str, public_key: String, proof: String } "Reveal of a BLS key {public_key} contains an incorrect proof of possession {proof}.";
     Permanent "validate.operation.unused_bls_proof" UnusedBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of key {public_key} from {source} contains an unused proof of possession.";
+    Permanent "validate.operation.tz5_account_disabled" Tz5AccountDisabled { } "tz5 accounts are disabled";
     Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
     Permanent "operation.invalid_signature" InvalidSignature { } "The operation signature is invalid";
     Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
     Branch "operation.cannot_parse" CannotParse { } "The operation cannot be parsed";
     Permanent "operation.contents_list_error" ContentsListError { message: String } "An operation contents list has an unexpected shape: {message}";
+    // The plugin's, in front of blocks and mempools.
+    Temporary "block_validation_plugin.sc_rollup_refute_dal_proof_future_published_level" FuturePublishedLevel { published_level: Level, level: Level } "Smart-rollup refutation rejected: its DAL page proof has published_level {published_level}, which is greater than the current level {level}.";
     // What this chain does not judge; no node answers these ids.
     Permanent "simulated_chain.not_supported" NotSupported { what: String } "{what} is not judged by this simulated chain";
     // The shell's, without protocol prefix.
@@ -265,6 +269,14 @@ impl RuleError {
         )
     }
 
+    /// Whether it said nothing but its id until Paris.
+    const fn is_bare_before_quebec(&self) -> bool {
+        matches!(
+            self,
+            Self::InconsistentSources { .. } | Self::InconsistentCounters { .. }
+        )
+    }
+
     /// The node's JSON for it under `protocol`.
     #[must_use]
     pub fn json(&self, protocol: Protocol) -> Value {
@@ -276,7 +288,9 @@ impl RuleError {
         let mut object = Map::new();
         object.insert("kind".into(), self.kind().text().into());
         object.insert("id".into(), id.into());
-        object.extend(self.fields());
+        if !(self.is_bare_before_quebec() && protocol < Protocol::Quebec) {
+            object.extend(self.fields());
+        }
         Value::Object(object)
     }
 }
@@ -380,6 +394,14 @@ mod tests {
             error.json(Protocol::Ushuaia).to_string(),
             r#"{"kind":"temporary","id":"proto.025-PsUshuai.smart_rollup_bad_inbox_level","expected":40,"provided":41}"#
         );
+        let error = RuleError::InconsistentCounters {
+            source: PublicKeyHash::Tz1([0; 20]),
+            previous_counter: Decimal(1),
+            wrong_counter: Decimal(3),
+        };
+        let fields = |protocol| error.json(protocol).as_object().map(Map::len);
+        assert_eq!(fields(Protocol::ParisC), Some(2));
+        assert_eq!(fields(Protocol::Quebec), Some(5));
         let error = RuleError::Failure { msg: "no".into() };
         assert_eq!(
             error.json(Protocol::Mumbai).to_string(),

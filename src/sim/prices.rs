@@ -143,7 +143,7 @@ pub(crate) fn signature_price(protocol: Protocol, source: &PublicKeyHash, bytes:
     }
     let per_byte = bytes.saturating_add(bytes / 8);
     let curve = match source {
-        PublicKeyHash::Tz1(_) => per_byte.saturating_add(65_800),
+        PublicKeyHash::Tz1(_) | PublicKeyHash::Tz5(_) => per_byte.saturating_add(65_800),
         PublicKeyHash::Tz2(_) => per_byte.saturating_add(51_600),
         PublicKeyHash::Tz3(_) if protocol <= Protocol::Nairobi => per_byte.saturating_add(990_000),
         PublicKeyHash::Tz3(_) => per_byte.saturating_add(341_000),

@@ -181,3 +181,16 @@ impl Rollup {
             .count()
     }
 }
+
+/// Where the protocol's storage keeps what belongs to an account.
+#[must_use]
+pub(crate) fn stored_as(account: &PublicKeyHash) -> (&'static str, String) {
+    let (curve, hash) = match account {
+        PublicKeyHash::Tz1(hash) => ("ed25519", hash),
+        PublicKeyHash::Tz2(hash) => ("secp256k1", hash),
+        PublicKeyHash::Tz3(hash) => ("p256", hash),
+        PublicKeyHash::Tz4(hash) => ("bls", hash),
+        PublicKeyHash::Tz5(hash) => ("mldsa44", hash),
+    };
+    (curve, hex::encode(hash))
+}

@@ -18,14 +18,15 @@ use super::contracts::{Script, relay_argument};
 use super::ledger::{Account, Owner};
 use super::mempool::Class;
 use super::parameters::Parameters;
+use super::rules::originate;
 use super::truth::Preimages;
 use super::validate::bls_suite;
 use super::weather::Carriage;
 use crate::codec::Micheline;
 use crate::crypto::{Dialect, blake2b, blake2b_20};
 use crate::protocol::operation::{
-    Action, Content, Contract, Entrypoint, Operation, Origination, Parameters as Argument, PvmKind,
-    Refutation, SignedOperation, Stakers,
+    Action, Content, Contract, Entrypoint, Form, Operation, Origination, Parameters as Argument,
+    PvmKind, Refutation, SignedOperation, Stakers,
 };
 use crate::protocol::{
     CommitmentHash, ContractHash, Counter, Level, Mutez, OperationHash, Protocol, PublicKeyHash,
@@ -636,13 +637,27 @@ impl Scenario {
 
     fn origination(&self, kernel: &str) -> Result<Origination, ActError> {
         let unit_or_bytes = json!({"prim": "bytes"});
+        let kernel = hex::decode(kernel).map_err(malformed)?;
         Ok(Origination {
             pvm: PvmKind::Wasm,
-            kernel: hex::decode(kernel).map_err(malformed)?,
-            origination_proof: self.chain.speaks_before_oxford().then(Vec::new),
+            origination_proof: self.origination_proof(&kernel)?,
+            kernel,
             parameters_type: Micheline::from_json(&unit_or_bytes).map_err(malformed)?,
             whitelist: None,
         })
+    }
+
+    /// What an origination proves of its kernel, where it must; the older dialect's is not looked at.
+    fn origination_proof(&self, kernel: &[u8]) -> Result<Option<Vec<u8>>, ActError> {
+        match self.chain.form() {
+            Form::Modern(protocol) if protocol < Protocol::Oxford => {
+                originate::prove(protocol, kernel)
+                    .map(Some)
+                    .map_err(malformed)
+            }
+            Form::Modern(_) => Ok(None),
+            Form::Scr1 => Ok(Some(Vec::new())),
+        }
     }
 
     fn call(&self, argument: Micheline) -> Result<Action, ActError> {

@@ -9,7 +9,7 @@ use super::ledger::{Account, Owner};
 use super::prices::{manager_price, signature_price};
 use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
-use crate::protocol::operation::{Action, Content, Form, Refutation, SignedOperation};
+use crate::protocol::operation::{Action, Content, Contract, Form, Refutation, SignedOperation};
 use crate::protocol::{Mutez, Protocol, PublicKeyHash};
 
 /// Whether the signature counts: simulation has none.
@@ -48,10 +48,11 @@ pub(crate) fn validate(
     })?;
     let source = first.source;
     check_batch(contents, source)?;
+    check_curve(source)?;
     let account = context
         .ledger
         .account(Owner::Implicit(source))
-        .filter(|account| account.balance > Mutez(0) || account.frozen_bonds() > Mutez(0))
+        .filter(|account| account.balance > Mutez(0) || account.stays_empty())
         .ok_or(RuleError::EmptyImplicitContract { implicit: source })?;
     check_counter(account, first)?;
     let key = key_of(account, first)?;
@@ -102,6 +103,14 @@ fn check_batch(contents: &[Content], source: PublicKeyHash) -> Result<(), RuleEr
         previous = Some(content.counter.0);
     }
     Ok(())
+}
+
+/// Accounts of the newest curve, which mainnet does not enable.
+const fn check_curve(account: PublicKeyHash) -> Result<(), RuleError> {
+    match account {
+        PublicKeyHash::Tz5(_) => Err(RuleError::Tz5AccountDisabled {}),
+        _ => Ok(()),
+    }
 }
 
 fn check_counter(account: &Account, first: &Content) -> Result<(), RuleError> {
@@ -203,6 +212,10 @@ fn check_kind(context: &Context, content: &Content) -> Result<(), Trace> {
             public_key,
             proof.as_ref(),
         )?),
+        Action::Transaction {
+            destination: Contract::Implicit(account),
+            ..
+        } => Ok(check_curve(*account)?),
         Action::AddMessages { messages } if messages.is_empty() => {
             Err(RuleError::AddZeroMessages {}.into())
         }

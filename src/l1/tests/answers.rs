@@ -530,3 +530,24 @@ proptest! {
         let _ = effects(document.to_string().as_bytes(), form, &interest());
     }
 }
+
+/// Where a network enables the newest curve, its accounts act in blocks like all others.
+#[test]
+fn accounts_of_the_newest_curve_do_not_hide_a_block() {
+    let new = PublicKeyHash::Tz5([5; 20]);
+    let form = Form::Modern(Protocol::Ushuaia);
+    let mut sent = messages(&["a"], "applied");
+    sent["source"] = json!(new);
+    let inner = internal(&kt1(), &ROLLUP.to_string(), None, "applied");
+    let mut called = call("applied", vec![inner]);
+    called["source"] = json!(new);
+    let found = read(
+        &[operation(1, vec![sent, called])],
+        form,
+        &Interest::default(),
+    );
+    let Contribution::Transfer { source, .. } = &found.as_ref().unwrap().contributions[1] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(*source, new);
+}

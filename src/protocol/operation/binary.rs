@@ -11,12 +11,25 @@ use crate::protocol::{
     Commitment, CommitmentHash, Counter, Gas, Mutez, PublicKeyHash, RollupAddress, StorageBytes,
 };
 
+/// Most bytes of a whitelist, its length included (`sc_rollup_whitelist_repr.ml`).
+const MAX_WHITELIST: usize = 4094;
+
 /// Bytes of a BLS signature.
 const BLS_SIGNATURE: usize = 96;
 
 fn n64(reader: &mut Reader<'_>, what: &'static str) -> Result<u64, DecodeError> {
     let start = reader.clone();
     u64::try_from(reader.n(what)?).map_err(|_| start.invalid(what, "number over 64 bits"))
+}
+
+/// Money as the protocol holds it: below 2^63.
+fn mutez(reader: &mut Reader<'_>, what: &'static str) -> Result<Mutez, DecodeError> {
+    let start = reader.clone();
+    let amount = Mutez(n64(reader, what)?);
+    match amount.is_money() {
+        true => Ok(amount),
+        false => Err(start.invalid(what, "over 2^63 - 1 mutez")),
+    }
 }
 
 fn public_key(reader: &mut Reader<'_>) -> Result<PublicKey, DecodeError> {
@@ -50,7 +63,11 @@ fn write_accounts(accounts: &[PublicKeyHash], writer: &mut Writer) {
 }
 
 fn read_accounts(reader: &mut Reader<'_>) -> Result<Vec<PublicKeyHash>, DecodeError> {
+    let start = reader.clone();
     let mut items = reader.sized("whitelist")?;
+    if start.left().saturating_sub(reader.left()) > MAX_WHITELIST {
+        return Err(start.invalid("whitelist", format!("over {MAX_WHITELIST} bytes")));
+    }
     let mut accounts = Vec::new();
     while !items.is_empty() {
         accounts.push(PublicKeyHash::read(&mut items)?);
@@ -102,7 +119,7 @@ impl Content {
         let source = PublicKeyHash::read(reader)?;
         Ok(Self {
             source,
-            fee: Mutez(n64(reader, "fee")?),
+            fee: mutez(reader, "fee")?,
             counter: Counter(n64(reader, "counter")?),
             gas_limit: Gas(n64(reader, "gas limit")?),
             storage_limit: StorageBytes(n64(reader, "storage limit")?),
@@ -333,7 +350,7 @@ impl Action {
                 },
             },
             Kind::Transaction => Self::Transaction {
-                amount: Mutez(n64(reader, "amount")?),
+                amount: mutez(reader, "amount")?,
                 destination: Contract::read(reader)?,
                 parameters: reader.option("parameters", |reader| {
                     Ok(Parameters {

@@ -18,7 +18,7 @@ pub enum Contract {
 
 /// A text is neither an account nor a contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a contract: expected KT1… or tz1… to tz4…")]
+#[error("{0:?} is not a contract: expected KT1… or tz1… to tz5…")]
 pub struct ContractTextError(pub String);
 
 impl Contract {
@@ -86,6 +86,16 @@ pub struct Parameters {
     pub entrypoint: Entrypoint,
     /// The argument.
     pub value: Micheline,
+}
+
+impl Parameters {
+    /// Whether they are those of a transaction without any. The protocol then forgets that they were
+    /// there: what it shows, prices and expects to be signed has none (`transaction_case` of
+    /// `operation_repr.ml`).
+    #[must_use]
+    pub fn say_nothing(&self) -> bool {
+        self.entrypoint == Entrypoint::default() && self.value.is_unit()
+    }
 }
 
 /// Name of an entrypoint: 1 to 31 bytes.

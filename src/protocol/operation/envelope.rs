@@ -1,8 +1,10 @@
 //! The envelope around contents: branch before, signature after; hash and size.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use super::{Content, Form, FormError};
+use super::{Action, Content, Form, FormError, Parameters};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Signature, blake2b};
 use crate::protocol::json::{Fields, JsonError};
@@ -52,20 +54,45 @@ impl Operation {
         Ok(writer.into_bytes())
     }
 
-    /// What a signer signs: the unsigned bytes behind the watermark of operations.
+    /// The operation as the protocol understands it, whatever its bytes spelled out.
+    fn understood(&self) -> Cow<'_, Self> {
+        let says_nothing = |content: &Content| match &content.action {
+            Action::Transaction { parameters, .. } => {
+                parameters.as_ref().is_some_and(Parameters::say_nothing)
+            }
+            _ => false,
+        };
+        if !self.contents.iter().any(says_nothing) {
+            return Cow::Borrowed(self);
+        }
+        let mut operation = self.clone();
+        for content in &mut operation.contents {
+            if says_nothing(content)
+                && let Action::Transaction { parameters, .. } = &mut content.action
+            {
+                *parameters = None;
+            }
+        }
+        Cow::Owned(operation)
+    }
+
+    /// What a signer signs, and the protocol expects to be signed: the unsigned bytes behind the
+    /// watermark of operations.
     ///
     /// # Errors
     /// [`FormError`] when a content does not fit the form.
     pub fn to_sign(&self, form: Form) -> Result<Vec<u8>, FormError> {
         let mut bytes = vec![Self::WATERMARK];
-        bytes.extend(self.to_bytes(form)?);
+        bytes.extend(self.understood().to_bytes(form)?);
         Ok(bytes)
     }
 
-    /// Number of unsigned bytes; none where it has no such form.
+    /// Number of unsigned bytes, as the protocol prices them; none where it has no such form.
     #[must_use]
     pub fn size(&self, form: Form) -> u64 {
-        self.to_bytes(form).map_or(0, |bytes| bytes.len() as u64)
+        self.understood()
+            .to_bytes(form)
+            .map_or(0, |bytes| bytes.len() as u64)
     }
 
     /// Reads unsigned bytes, all of them.

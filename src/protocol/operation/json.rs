@@ -8,7 +8,7 @@ use super::{Action, Content, Form, FormError, Kind, Origination, Parameters, Pvm
 use crate::codec::Micheline;
 use crate::crypto::Dialect;
 use crate::protocol::json::{Fields, JsonError};
-use crate::protocol::{Commitment, Dialected, PublicKeyHash, RollupAddress};
+use crate::protocol::{Commitment, Dialected, Mutez, PublicKeyHash, RollupAddress};
 
 /// The kernel's field: its name changed with the labels.
 const fn kernel_field(dialect: Dialect) -> &'static str {
@@ -51,7 +51,7 @@ impl Content {
         let source = fields.parsed("source")?;
         Ok(Self {
             source,
-            fee: fields.parsed("fee")?,
+            fee: mutez(fields, "fee")?,
             counter: fields.parsed("counter")?,
             gas_limit: fields.parsed("gas_limit")?,
             storage_limit: fields.parsed("storage_limit")?,
@@ -92,7 +92,8 @@ impl Action {
             } => {
                 put("amount", amount.to_string().into());
                 put("destination", destination.to_string().into());
-                if let Some(Parameters { entrypoint, value }) = parameters {
+                let spoken = parameters.as_ref().filter(|said| !said.say_nothing());
+                if let Some(Parameters { entrypoint, value }) = spoken {
                     let entrypoint = entrypoint.name();
                     put(
                         "parameters",
@@ -184,9 +185,13 @@ impl Action {
                 },
             },
             Kind::Transaction => Self::Transaction {
-                amount: fields.parsed("amount")?,
+                amount: mutez(fields, "amount")?,
                 destination: fields.parsed("destination")?,
-                parameters: fields.optional("parameters").map(parameters).transpose()?,
+                parameters: fields
+                    .optional("parameters")
+                    .map(parameters)
+                    .transpose()?
+                    .filter(|parameters| !parameters.say_nothing()),
             },
             Kind::Delegation => Self::Delegation {
                 delegate: match fields.optional("delegate") {
@@ -235,6 +240,14 @@ impl Action {
                 },
             },
         })
+    }
+}
+
+fn mutez(fields: Fields<'_>, field: &str) -> Result<Mutez, JsonError> {
+    let amount: Mutez = fields.parsed(field)?;
+    match amount.is_money() {
+        true => Ok(amount),
+        false => Err(fields.error(field, "is over 2^63 - 1 mutez")),
     }
 }
 

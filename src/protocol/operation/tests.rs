@@ -219,6 +219,76 @@ fn the_older_dialect_names_and_shapes_differ() {
     );
 }
 
+fn transaction(amount: &str, parameters: serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "kind": "transaction", "source": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4", "fee": "1",
+        "counter": "2", "gas_limit": "3", "storage_limit": "0", "amount": amount,
+        "destination": "tz1gCe1sFpppbGGVwCt5jLRqDS9FD1W4Qca4", "parameters": parameters,
+    })
+}
+
+#[test]
+fn parameters_that_say_nothing_are_forgotten() {
+    let unit = serde_json::json!({"prim": "Unit"});
+    let nothing = serde_json::json!({"entrypoint": "default", "value": unit});
+    let plain = content(transaction("5", nothing));
+    assert!(matches!(
+        plain.action,
+        Action::Transaction {
+            parameters: None,
+            ..
+        }
+    ));
+    let other = serde_json::json!({"entrypoint": "root", "value": unit});
+    let said = content(transaction("5", other));
+    assert_eq!(
+        said.to_json(FORM).unwrap()["parameters"]["entrypoint"],
+        "root"
+    );
+    // Bytes may spell them out: they are kept, for the hash, but not what is to be signed.
+    let of = |content: &Content| Operation {
+        branch: crate::protocol::BlockHash([7; 32]),
+        contents: vec![content.clone()],
+    };
+    let mut bytes = of(&plain).to_bytes(FORM).unwrap();
+    assert_eq!(bytes.pop(), Some(0));
+    bytes.extend([0xff, 0, 0, 0, 0, 2, 3, 11]);
+    let spelled = Operation::from_bytes(FORM, &bytes).unwrap();
+    assert_eq!(spelled.to_bytes(FORM).unwrap(), bytes);
+    assert_eq!(spelled.to_sign(FORM), of(&plain).to_sign(FORM));
+    assert_eq!(spelled.size(FORM), of(&plain).size(FORM));
+    assert_eq!(spelled.to_json(FORM), of(&plain).to_json(FORM));
+}
+
+#[test]
+fn amounts_and_lists_end_where_the_protocols_do() {
+    let null = serde_json::Value::Null;
+    let most = content(transaction("9223372036854775807", null.clone()));
+    check_bytes(&hex::encode(most.to_bytes(FORM).unwrap()));
+    let over = transaction("9223372036854775808", null);
+    assert!(Content::from_json(&over, FORM).is_err());
+    let mut over = most;
+    if let Action::Transaction { amount, .. } = &mut over.action {
+        *amount = Mutez(1 << 63);
+    }
+    let bytes = over.to_bytes(FORM).unwrap();
+    assert!(Content::read(FORM, &mut Reader::new(&bytes)).is_err());
+    for (members, is_read) in [(194, true), (195, false)] {
+        let origination = Origination {
+            pvm: PvmKind::Wasm,
+            kernel: Vec::new(),
+            origination_proof: None,
+            parameters_type: Micheline::unit(),
+            whitelist: Some(vec![PublicKeyHash::Tz1([3; 20]); members]),
+        };
+        let mut content = over.clone();
+        content.action = Action::Originate(Box::new(origination));
+        let bytes = content.to_bytes(FORM).unwrap();
+        let read = Content::read(FORM, &mut Reader::new(&bytes));
+        assert_eq!(read.is_ok(), is_read, "{members}");
+    }
+}
+
 pub(crate) fn any_form() -> impl Strategy<Value = Form> {
     prop_oneof![
         proptest::sample::select(&Protocol::ALL[..]).prop_map(Form::Modern),
@@ -240,7 +310,11 @@ proptest! {
             let again = content.to_bytes(form).unwrap();
             prop_assert_eq!(Content::read(form, &mut Reader::new(&again)), Ok(content.clone()));
             let json = content.to_json(form).unwrap();
-            prop_assert_eq!(Content::from_json(&json, form), Ok(content));
+            let mut understood = content;
+            if let Action::Transaction { parameters, .. } = &mut understood.action {
+                parameters.take_if(|said| said.say_nothing());
+            }
+            prop_assert_eq!(Content::from_json(&json, form), Ok(understood));
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Chain, ChainError, Config};
 use crate::crypto::{blake2b, blake2b_concat};
 use crate::inbox::{self, Info, InternalMessage, LevelMessages, Message};
-use crate::protocol::{BlockHash, ContextHash, Level, Mutez, OperationHash, Protocol, Timestamp};
+use crate::protocol::{BlockHash, ContextHash, Level, OperationHash, Protocol, Timestamp};
 use crate::sim::apply::Pending;
 use crate::sim::block::{self, Block, Header, Rules};
 use crate::sim::context::Context;
@@ -26,9 +26,7 @@ impl Chain {
         let protocol = context.protocol;
         let mut pending = Pending {
             messages: opening_messages(predecessor, protocol),
-            context,
-            fees: Mutez(0),
-            milligas: 0,
+            ..Pending::on(context)
         };
         let operations = self.fill(&mut pending);
         pending.pay_baker(self.config.baker);

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::Chain;
 use crate::crypto::blake2b;
-use crate::protocol::OperationHash;
 use crate::protocol::operation::SignedOperation;
+use crate::protocol::{OperationHash, Protocol};
 use crate::sim::block::Block;
 use crate::sim::errors::{Decimal, RuleError, Trace};
 use crate::sim::fees::Thresholds;
 use crate::sim::mempool::{Class, Waiting};
+use crate::sim::rules::filter::future_page;
 use crate::sim::validate::{Signatures, Valid, validate};
 use crate::sim::weather::Carriage;
 
@@ -135,15 +136,29 @@ impl Chain {
 
     /// The filter in front of operations that were not injected here (`pre_filter`).
     fn filtered(&self, waiting: Waiting) -> Waiting {
-        if waiting.pays(&self.mempool.thresholds, 1) {
-            return waiting;
-        }
+        let refusal = match self.future_page(&waiting.signed) {
+            Some(future) => future,
+            None if waiting.pays(&self.mempool.thresholds, 1) => return waiting,
+            None => RuleError::FeesTooLow {},
+        };
+        let refusal = Trace::from(refusal);
         Waiting {
-            class: Class::Refused,
-            error: Some(RuleError::FeesTooLow {}.into()),
+            class: Class::of(&refusal),
+            error: Some(refusal),
             valid: None,
             ..waiting
         }
+    }
+
+    /// A proof about a page of a level that the next block does not reach.
+    fn future_page(&self, signed: &SignedOperation) -> Option<RuleError> {
+        let level = self.level().next()?;
+        let is_looked_for = self.context().protocol >= Protocol::Tallinn;
+        let published_level = is_looked_for.then(|| future_page(signed, level))??;
+        Some(RuleError::FuturePublishedLevel {
+            published_level,
+            level,
+        })
     }
 
     /// Notes an arrival; whether the network loses the operation.

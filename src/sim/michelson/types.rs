@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DEPTH, Expr, Node};
+use crate::protocol::Protocol;
 use crate::sim::errors::RuleError;
 
 /// Types without arguments. Those a rollup may exchange come first.
@@ -124,14 +125,15 @@ impl Type {
     }
 
     /// Whether rollups and layer 1 may exchange values of it (`validate_ty`): nothing that moves
-    /// money, no code, nothing in storage. What a contract takes is its own affair.
-    pub(crate) fn is_exchanged(&self) -> bool {
+    /// money, no code, nothing in storage. What a contract takes is its own affair, and until Paris
+    /// none could be told.
+    pub(crate) fn is_exchanged(&self, protocol: Protocol) -> bool {
         match self {
             Self::Plain(name) => PLAIN.iter().take(EXCHANGED).any(|known| known == name),
-            Self::One("contract", _) => true,
-            Self::One(_, inner) => inner.is_exchanged(),
+            Self::One("contract", _) => protocol >= Protocol::Quebec,
+            Self::One(_, inner) => inner.is_exchanged(protocol),
             Self::Two("big_map" | "lambda", ..) | Self::Sapling(..) => false,
-            Self::Two(_, one, other) => one.is_exchanged() && other.is_exchanged(),
+            Self::Two(_, one, other) => one.is_exchanged(protocol) && other.is_exchanged(protocol),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, blocks, flag, query, scripts, version};
 use crate::protocol::operation::{Action, Content, Form, Operation, SignedOperation};
-use crate::protocol::{ChainId, Level, Mutez, OperationHash, Protocol};
+use crate::protocol::{ChainId, Level, OperationHash, Protocol};
 use crate::sim::apply::Pending;
 use crate::sim::block::{Block, timestamp_text};
 use crate::sim::context::Context;
@@ -108,28 +108,22 @@ fn run(
     }
     validate(&context, form, &signed, signatures).map_err(refused)?;
     let hash = signed.hash(form).map_err(Reply::bad_request)?;
-    Ok(applied(view, context, &signed, hash).0)
+    Ok(applied(view, &mut Pending::on(context), &signed, hash))
 }
 
-/// The receipts of a valid operation, and the state it leaves.
+/// The receipts of a valid operation.
 fn applied(
     view: View<'_>,
-    context: Context,
+    pending: &mut Pending,
     signed: &SignedOperation,
     hash: OperationHash,
-) -> (Value, Context) {
-    let mut pending = Pending {
-        context,
-        messages: Vec::new(),
-        fees: Mutez(0),
-        milligas: 0,
-    };
+) -> Value {
     let form = view.chain.form_of(pending.context.protocol);
     let included = pending.apply(signed, form, hash);
     let dialect = view.chain.config().dialect;
     let mut object = included.content_json(dialect, Shown::Receipts);
     object.remove("branch");
-    (Value::Object(object), pending.context)
+    Value::Object(object)
 }
 
 /// Applies signed operations one after the other, as a block would: all are validated in the state
@@ -140,7 +134,7 @@ fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Resu
         .ok_or_else(|| Reply::bad_request("not a list"))?;
     let before = next(context)?;
     let refused = |errors: Trace| Reply::refused(&errors, before.protocol);
-    let mut after = before.clone();
+    let mut after = Pending::on(before.clone());
     let mut all = Vec::new();
     let mut managers = BTreeMap::new();
     for json in operations {
@@ -162,9 +156,7 @@ fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Resu
             };
             return Err(refused(restriction.into()));
         }
-        let (shown, state) = applied(view, after, &signed, hash);
-        all.push(shown);
-        after = state;
+        all.push(applied(view, &mut after, &signed, hash));
     }
     Ok(all.into())
 }

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, query};
 use crate::crypto::Dialect;
-use crate::protocol::operation::Stakers;
+use crate::protocol::operation::{PvmKind, Stakers};
 use crate::protocol::{Commitment, CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress};
 use crate::sim::context::Context;
 use crate::sim::dialect;
 use crate::sim::errors::RuleError;
-use crate::sim::rollup::{Rollup, StakerIndex};
+use crate::sim::rollup::{Rollup, StakerIndex, stored_as};
 use crate::sim::rules::{cement, game, originate};
 use crate::sim::weather::{Weather, WrongGames};
 
@@ -35,13 +35,18 @@ pub(super) fn answer(
         Dialect::Scr1 => "sc_rollup",
     };
     match rest {
+        // A node lists what its storage holds from the end.
         ["all"] => Reply::Ok(
             context
                 .rollups
                 .keys()
+                .rev()
                 .map(|address| json!(address))
                 .collect(),
         ),
+        ["all", "origination_proof"] if context.protocol < Protocol::Oxford => {
+            origination_proof(context.protocol, request)
+        }
         ["all", "inbox"] => Reply::Ok(inbox(view, context)),
         [kind, address, leaf @ ..] if *kind == one => {
             let Ok(address) = dialect::incoming_text(address, dialect).parse::<RollupAddress>()
@@ -99,6 +104,24 @@ fn refused(context: &Context, error: RuleError) -> Reply {
     Reply::refused(&error.into(), context.protocol)
 }
 
+/// The proof that an origination of a kernel must carry.
+fn origination_proof(protocol: Protocol, request: &Request<'_>) -> Reply {
+    let body: Value = match serde_json::from_slice(request.body) {
+        Ok(body) => body,
+        Err(problem) => return Reply::bad_request(problem),
+    };
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+    let kernel = match hex::decode(text("kernel")) {
+        Ok(kernel) if text("kind") == PvmKind::Wasm.name() => kernel,
+        Ok(_) => return Reply::bad_request("Failed to parse the request body: no such kind"),
+        Err(problem) => return Reply::bad_request(problem),
+    };
+    match originate::prove(protocol, &kernel) {
+        Ok(proof) => Reply::Ok(hex::encode(proof).into()),
+        Err(error) => Reply::refused(&error.into(), protocol),
+    }
+}
+
 fn inbox(view: View<'_>, context: &Context) -> Value {
     let mut inbox = context.inbox.to_json(Dialect::Modern);
     view.weather.falsify_inbox(context.level, &mut inbox);
@@ -118,13 +141,7 @@ impl Asked<'_> {
             ["stakers"] if self.weather.wrong_games == Some(WrongGames::Deserted) => {
                 Reply::Ok(json!([]))
             }
-            ["stakers"] => Reply::Ok(
-                rollup
-                    .staker_index
-                    .keys()
-                    .map(|staker| json!(staker))
-                    .collect(),
-            ),
+            ["stakers"] => Reply::Ok(json!(self.stakers())),
             ["whitelist"] if protocol >= Protocol::Oxford => Reply::Ok(self.whitelist()),
             ["last_whitelist_update"] if protocol >= Protocol::Oxford => {
                 let is_private = rollup.whitelist.is_some();
@@ -175,7 +192,14 @@ impl Asked<'_> {
         }
     }
 
-    /// The list of a private rollup, in the order in which a node's storage gives it: from the end.
+    /// Who stakes, in the order in which a node's storage gives it: from the end.
+    fn stakers(&self) -> Vec<&PublicKeyHash> {
+        let mut stakers: Vec<_> = self.rollup.staker_index.keys().collect();
+        stakers.sort_by_cached_key(|staker| std::cmp::Reverse(stored_as(staker)));
+        stakers
+    }
+
+    /// The list of a private rollup, likewise.
     fn whitelist(&self) -> Value {
         let Some(list) = &self.rollup.whitelist else {
             return Value::Null;
@@ -330,9 +354,19 @@ impl Asked<'_> {
         if self.weather.wrong_games == Some(WrongGames::Hidden) {
             return Vec::new();
         }
-        let games = self.rollup.games.iter();
+        let mut games: Vec<_> = self.rollup.games.iter().collect();
+        games.retain(|(players, _)| players.alice() == *staker || players.bob() == *staker);
+        games.sort_by_cached_key(|(players, _)| {
+            let is_alice = players.alice() == *staker;
+            let opponent = if is_alice {
+                players.bob()
+            } else {
+                players.alice()
+            };
+            std::cmp::Reverse(stored_as(&opponent))
+        });
         games
-            .filter(|(players, _)| players.alice() == *staker || players.bob() == *staker)
+            .into_iter()
             .map(|(players, game)| {
                 let mut shown = self.game_json(players, game);
                 if let Some(wrong) = self.weather.wrong_games {
@@ -376,12 +410,10 @@ impl Asked<'_> {
     }
 
     fn conflicts(&self, staker: &PublicKeyHash) -> Vec<Value> {
-        let others = self.rollup.staker_index.keys();
-        let mut conflicts: Vec<_> = others
+        let others = self.stakers().into_iter().rev();
+        others
             .filter_map(|other| self.conflict(staker, other))
-            .collect();
-        conflicts.reverse();
-        conflicts
+            .collect()
     }
 
     fn conflict(&self, staker: &PublicKeyHash, other: &PublicKeyHash) -> Option<Value> {
@@ -415,15 +447,4 @@ impl Asked<'_> {
             _ => Reply::not_found(),
         }
     }
-}
-
-/// Where the protocol's storage keeps what belongs to an account.
-fn stored_as(account: &PublicKeyHash) -> (&'static str, String) {
-    let (curve, hash) = match account {
-        PublicKeyHash::Tz1(hash) => ("ed25519", hash),
-        PublicKeyHash::Tz2(hash) => ("secp256k1", hash),
-        PublicKeyHash::Tz3(hash) => ("p256", hash),
-        PublicKeyHash::Tz4(hash) => ("bls", hash),
-    };
-    (curve, hex::encode(hash))
 }

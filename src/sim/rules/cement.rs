@@ -30,19 +30,10 @@ pub(crate) fn cement(
     let rollup = context.rollup(&address)?;
     let old = rollup.last_cemented;
     let heeded = named.filter(|_| context.protocol == Protocol::Mumbai);
-    if let Some(named) = heeded
-        && rollup.commitment(&named)?.predecessor != old
-    {
-        return Err(RuleError::ParentNotLcc {}.into());
-    }
-    let level = context
-        .next_commitment_level(rollup.last_cemented()?.inbox_level)
-        .ok_or(RuleError::NoValidCommitmentToCement {})?;
-    let (candidate, others) = candidate(rollup, level)?;
-    check_window(context, rollup, &candidate)?;
-    if heeded.is_some_and(|named| named != candidate) {
-        return Err(RuleError::InvalidCommitmentToCement {}.into());
-    }
+    let (level, candidate, others) = match heeded {
+        Some(named) => next_by_name(context, rollup, named)?,
+        None => next(context, rollup)?,
+    };
     let keep = context.parameters.rollup.max_stored_cemented;
     let rollup = context.rollup_mut(&address)?;
     rollup.last_cemented = candidate;
@@ -61,20 +52,52 @@ pub(crate) fn is_cementable(
     address: &RollupAddress,
     hash: &CommitmentHash,
 ) -> bool {
-    let judged = || -> Result<bool, Trace> {
-        let rollup = context.rollup(address)?;
-        let level = context
-            .next_commitment_level(rollup.last_cemented()?.inbox_level)
-            .ok_or(RuleError::NoValidCommitmentToCement {})?;
-        let (candidate, _) = candidate(rollup, level)?;
-        check_window(context, rollup, &candidate)?;
-        Ok(candidate == *hash)
-    };
-    judged().unwrap_or(false)
+    let rollup = context.rollup(address);
+    let next = rollup.and_then(|rollup| next(context, rollup));
+    next.is_ok_and(|(_, candidate, _)| candidate == *hash)
+}
+
+/// A level, the commitment to cement there, and the others of it.
+type Next = (Level, CommitmentHash, Vec<CommitmentHash>);
+
+/// The commitment that comes next, its window being over.
+fn next(context: &Context, rollup: &Rollup) -> Result<Next, RuleError> {
+    let cemented = rollup.last_cemented()?.inbox_level;
+    let level = context
+        .next_commitment_level(cemented)
+        .ok_or(RuleError::NoValidCommitmentToCement {})?;
+    let (candidate, others) = candidate(context.protocol, rollup, level)?;
+    check_window(context, rollup, &candidate)?;
+    Ok((level, candidate, others))
+}
+
+/// The commitment that Mumbai was told to cement: on the last cemented one, its own window over, and
+/// alone.
+fn next_by_name(
+    context: &Context,
+    rollup: &Rollup,
+    named: CommitmentHash,
+) -> Result<Next, RuleError> {
+    let commitment = rollup.commitment(&named)?;
+    if commitment.predecessor != rollup.last_cemented {
+        return Err(RuleError::ParentNotLcc {});
+    }
+    check_window(context, rollup, &named)?;
+    let level = commitment.inbox_level;
+    let (candidate, others) = candidate(context.protocol, rollup, level)?;
+    if candidate == named {
+        return Ok((level, candidate, others));
+    }
+    Err(RuleError::InvalidCommitmentToCement {
+        valid_candidate: candidate,
+        invalid_candidate: named,
+    })
 }
 
 /// The one commitment of `level` on the last cemented one that has an active staker; and the rest.
+/// Until Nairobi none was told like two.
 fn candidate(
+    protocol: Protocol,
     rollup: &Rollup,
     level: Level,
 ) -> Result<(CommitmentHash, Vec<CommitmentHash>), RuleError> {
@@ -92,9 +115,11 @@ fn candidate(
             _ => others.push(*hash),
         }
     }
-    found
-        .map(|hash| (hash, others))
-        .ok_or(RuleError::NoValidCommitmentToCement {})
+    match found {
+        Some(hash) => Ok((hash, others)),
+        None if protocol < Protocol::Oxford => Err(RuleError::Disputed {}),
+        None => Err(RuleError::NoValidCommitmentToCement {}),
+    }
 }
 
 fn check_window(

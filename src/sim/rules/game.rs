@@ -213,7 +213,9 @@ pub(crate) fn open(
     (player, ours): (PublicKeyHash, CommitmentHash),
     (opponent, theirs): (PublicKeyHash, CommitmentHash),
 ) -> Result<Played, Trace> {
-    let rollup = context.rollup(&address)?;
+    // The tables of no rollup are empty: nobody stakes there, nobody plays.
+    let rollup = context.rollup(&address);
+    let rollup = rollup.map_err(|_| RuleError::NotStaked {})?;
     let players = Stakers::new(player, opponent);
     if rollup.games.contains_key(&players) {
         return Err(RuleError::GameAlreadyStarted {}.into());
@@ -339,7 +341,10 @@ pub(crate) fn check_opening_before_inclusion(
     if context.protocol < Protocol::Ushuaia {
         return Ok(());
     }
-    let rollup = context.rollup(address)?;
+    let rollup = context.rollup(address).map_err(|_| {
+        let (player, commitment) = ours;
+        RuleError::WrongStakerForConflictCommitment { player, commitment }
+    })?;
     check_conflict(rollup, ours, theirs)?;
     let conflict = rollup.commitment(&theirs.1)?.inbox_level;
     let period = context.parameters.rollup.commitment_period;
@@ -368,7 +373,8 @@ pub(crate) fn play(
     step: &Step,
 ) -> Result<Played, Trace> {
     let players = Stakers::new(player, opponent);
-    let rollup = context.rollup(&address)?;
+    let rollup = context.rollup(&address);
+    let rollup = rollup.map_err(|_| RuleError::NoGame {})?;
     let game = rollup.games.get(&players).ok_or(RuleError::NoGame {})?;
     if staker_on(&players, game.turn) != player {
         return Err(RuleError::WrongTurn {}.into());
@@ -575,7 +581,9 @@ pub(crate) fn timeout(
     address: RollupAddress,
     players: Stakers,
 ) -> Result<Played, Trace> {
-    let outcome = timeout_outcome(context, context.rollup(&address)?, players)?;
+    let rollup = context.rollup(&address);
+    let rollup = rollup.map_err(|_| RuleError::NoGame {})?;
+    let outcome = timeout_outcome(context, rollup, players)?;
     end(context, address, players, outcome)
 }
 

@@ -3,16 +3,19 @@
 //! Promises: the address of the operation's nonce, the genesis commitment of the real machine with
 //! the kernel installed, and the storage the protocol charges.
 
+use std::collections::BTreeSet;
+
 use crate::codec::Micheline;
+use crate::merkle;
 use crate::protocol::operation::{Origination, PvmKind};
 use crate::protocol::{
-    Commitment, CommitmentHash, OperationHash, Protocol, RollupAddress, StateHash,
+    Commitment, CommitmentHash, OperationHash, Protocol, PublicKeyHash, RollupAddress, StateHash,
 };
 use crate::pvm;
 use crate::sim::context::Context;
 use crate::sim::errors::{RuleError, Trace};
 use crate::sim::michelson::{Expr, Type};
-use crate::sim::rollup::Rollup;
+use crate::sim::rollup::{Rollup, stored_as};
 
 /// Bytes charged besides the constant and the parameters' type: kind, two addresses, the tables of
 /// the genesis commitment, the length of the type. The list of a private rollup costs nothing.
@@ -40,13 +43,14 @@ pub(crate) fn originate(
     origination: &Origination,
 ) -> Result<Originated, Trace> {
     check_kind(origination.pvm)?;
-    check_type(&origination.parameters_type)?;
+    check_type(context.protocol, &origination.parameters_type)?;
+    check_proof(context.protocol, origination)?;
+    let address = RollupAddress::originated_by(operation, index);
     if let Some(whitelist) = &origination.whitelist {
-        check_whitelist(context, whitelist)?;
+        check_whitelist(context, &address, whitelist)?;
     }
     let state = genesis_state(context.protocol, &origination.kernel)?;
     let genesis = Commitment::genesis(state, context.level);
-    let address = RollupAddress::originated_by(operation, index);
     let mut rollup = Rollup::originated(
         origination.pvm,
         origination.kernel.as_slice().into(),
@@ -82,39 +86,103 @@ pub(crate) const fn check_kind(kind: PvmKind) -> Result<(), RuleError> {
 
 /// Types of messages that layer 1 may send to a rollup (`validate_untyped_parameters_ty`): no
 /// entrypoints, nothing that moves money, no code.
-fn check_type(whole: &Micheline) -> Result<(), RuleError> {
+fn check_type(protocol: Protocol, whole: &Micheline) -> Result<(), RuleError> {
     let (of_type, has_entrypoints) = Type::read_parameter(&Expr::of(whole)?)?;
-    if has_entrypoints || !of_type.is_exchanged() {
+    if has_entrypoints || !of_type.is_exchanged(protocol) {
         return Err(RuleError::InvalidParametersType {});
     }
     Ok(())
 }
 
+/// Until Nairobi whoever originated proved that the kernel makes the first state.
+fn check_proof(protocol: Protocol, origination: &Origination) -> Result<(), RuleError> {
+    let Some(bytes) = &origination.origination_proof else {
+        return Ok(());
+    };
+    if protocol >= Protocol::Oxford {
+        return Ok(());
+    }
+    let refused = |reason: &str| RuleError::ProofCheck {
+        reason: reason.into(),
+    };
+    let proof = merkle::Proof::decode(bytes).map_err(|_| refused("Cannot unserialize proof"))?;
+    let starts = StateHash::from(proof.before().hash()) == initial_state(protocol)?;
+    let leads = || proof.verify(|tree| install(protocol, tree, &origination.kernel).is_ok());
+    if starts && matches!(leads(), Ok(true)) {
+        return Ok(());
+    }
+    Err(refused("invalid origination proof"))
+}
+
+/// The proof that an origination carried until Nairobi.
+///
+/// # Errors
+/// [`RuleError::Failure`] when the machine's tree cannot be built, which no kernel causes.
+pub(crate) fn prove(protocol: Protocol, kernel: &[u8]) -> Result<Vec<u8>, RuleError> {
+    let failed = |error: &dyn std::fmt::Display| RuleError::Failure {
+        msg: error.to_string(),
+    };
+    let initial =
+        pvm::State::initial(protocol.originated_version()).map_err(|error| failed(&error))?;
+    let (proof, installed) =
+        merkle::Proof::produce(&initial, |tree| install(protocol, tree, kernel))
+            .map_err(|error| failed(&error))?;
+    installed.map_err(|error| failed(&error))?;
+    proof.encode().map_err(|error| failed(&error))
+}
+
+fn install(
+    protocol: Protocol,
+    tree: &mut merkle::Tree,
+    kernel: &[u8],
+) -> Result<(), pvm::PvmError> {
+    let machine = machine_of(protocol);
+    let mut state = pvm::State::originate_on(tree.clone(), &machine, kernel)?;
+    *tree = state.encode()?.clone();
+    Ok(())
+}
+
 fn check_whitelist(
     context: &Context,
-    whitelist: &[crate::protocol::PublicKeyHash],
-) -> Result<(), RuleError> {
+    address: &RollupAddress,
+    whitelist: &[PublicKeyHash],
+) -> Result<(), Trace> {
     if !context.parameters.private_rollups {
-        return Err(RuleError::WhitelistDisabled {});
+        return Err(RuleError::WhitelistDisabled {}.into());
     }
     if whitelist.is_empty() {
-        return Err(RuleError::EmptyWhitelist {});
+        return Err(RuleError::EmptyWhitelist {}.into());
     }
-    check_keys(whitelist)
+    check_keys(address, whitelist)
 }
 
 /// No account is named twice.
 ///
 /// # Errors
-/// The protocol's refusal.
-pub(crate) fn check_keys(whitelist: &[crate::protocol::PublicKeyHash]) -> Result<(), RuleError> {
-    let mut sorted = whitelist.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    if sorted.len() < whitelist.len() {
-        return Err(RuleError::DuplicatedKeyInWhitelist {});
-    }
-    Ok(())
+/// The protocol's refusal, over that of the storage which has the key already.
+pub(crate) fn check_keys(
+    address: &RollupAddress,
+    whitelist: &[PublicKeyHash],
+) -> Result<(), Trace> {
+    let mut known = BTreeSet::new();
+    let Some(twice) = whitelist.iter().find(|account| !known.insert(**account)) else {
+        return Ok(());
+    };
+    let (curve, hash) = stored_as(twice);
+    let rollup = hex::encode(address.0);
+    let key = [
+        "smart_rollup",
+        "index",
+        &rollup,
+        "whitelist",
+        curve,
+        &hash,
+        "len",
+    ];
+    let exists = RuleError::StorageExists {
+        existing_key: key.map(str::to_owned).to_vec(),
+    };
+    Err(Trace::from(exists).under(RuleError::DuplicatedKeyInWhitelist {}))
 }
 
 /// The machine of a rollup originated under `protocol`.

@@ -76,9 +76,18 @@ pub(crate) fn execute(
     check_level(context, rollup, output.level)?;
     let mut done = Executed::default();
     done.fields.insert("ticket_updates".into(), json!([]));
+    // Until Nairobi a message was marked before its tickets were looked for.
+    let marks_first = context.protocol < Protocol::Oxford;
     match &output.message {
         OutboxMessage::Transactions { transactions, .. } => {
-            done.calls = calls(context, address, transactions)?;
+            let (calls, tickets) = calls(context, transactions)?;
+            if marks_first {
+                done.storage = record(context, address, &output)?;
+            }
+            if let Some(ticket) = tickets.first() {
+                return Err(not_owned(address, ticket).into());
+            }
+            done.calls = calls;
         }
         OutboxMessage::Whitelist(list) => {
             let shown = update_whitelist(context, address, list.as_deref(), &output)?;
@@ -86,7 +95,9 @@ pub(crate) fn execute(
         }
         OutboxMessage::Signal(_) => {}
     }
-    done.storage = record(context, address, &output)?;
+    if !marks_first {
+        done.storage = record(context, address, &output)?;
+    }
     if done.storage > 0 {
         let size = done.storage.to_string();
         done.fields
@@ -95,12 +106,11 @@ pub(crate) fn execute(
     Ok(done)
 }
 
-/// The calls of a batch: all are read, then their types judged, then their tickets taken.
+/// The calls of a batch, all read before their types are judged, and the tickets in them.
 fn calls(
     context: &Context,
-    address: &RollupAddress,
     transactions: &[OutboxTransaction],
-) -> Result<Vec<Call>, Trace> {
+) -> Result<(Vec<Call>, Vec<Ticket>), Trace> {
     let mut tickets = Vec::new();
     let mut calls = Vec::new();
     for transaction in transactions {
@@ -124,13 +134,10 @@ fn calls(
         });
     }
     let mut types = calls.iter().filter_map(|call| call.of_type.as_ref());
-    if !types.all(Type::is_exchanged) {
+    if !types.all(|of_type| of_type.is_exchanged(context.protocol)) {
         return Err(RuleError::InvalidParametersType {}.into());
     }
-    match tickets.first() {
-        Some(ticket) => Err(not_owned(address, ticket).into()),
-        None => Ok(calls),
-    }
+    Ok((calls, tickets))
 }
 
 /// Without a type, it is the contract's that counts; so the contract must be there.
@@ -180,12 +187,14 @@ fn proved(
     cemented: &CommitmentHash,
     proof: &[u8],
 ) -> Result<Output, RuleError> {
-    let (tree, output) = read(proof).map_err(|_| RuleError::InvalidOutputProof {})?;
+    let names_state = protocol < Protocol::Oxford;
+    let (tree, named, output) =
+        read(proof, names_state).map_err(|_| RuleError::InvalidOutputProof {})?;
     if !is_known(protocol, &output.message) {
         return Err(RuleError::InvalidOutputProof {});
     }
     let state = rollup.commitment(cemented)?.compressed_state;
-    if StateHash::from(tree.before().hash()) != state {
+    if named.unwrap_or_else(|| tree.before().hash().into()) != state {
         return Err(RuleError::InvalidOutputProof {});
     }
     let shown = tree.verify(|tree| -> Option<Option<Vec<u8>>> {
@@ -196,7 +205,8 @@ fn proved(
             .ok()
     });
     match shown {
-        // Until Nairobi a proof had to be readable, and what it showed was not looked at.
+        // Until Nairobi a proof had to be readable: neither what it showed was looked at, nor of which
+        // state.
         Ok(Some(_)) if protocol < Protocol::Oxford => Ok(output),
         Ok(Some(Some(bytes))) if bytes == output.bytes => Ok(output),
         _ if protocol < Protocol::Oxford => Err(RuleError::InvalidOutputProof {}),
@@ -204,10 +214,18 @@ fn proved(
     }
 }
 
-/// A tree proof, then the place of the message, then the message to the end.
-fn read(proof: &[u8]) -> Result<(merkle::Proof, Output), DecodeError> {
+/// A tree proof, until Nairobi the state it names, then the place of the message, then the message to
+/// the end.
+fn read(
+    proof: &[u8],
+    names_state: bool,
+) -> Result<(merkle::Proof, Option<StateHash>, Output), DecodeError> {
     let mut reader = Reader::new(proof);
     let tree = merkle::Proof::read(&mut reader)?;
+    let named = match names_state {
+        true => Some(StateHash::read(&mut reader)?),
+        false => None,
+    };
     let at = reader.clone();
     let level = Level::try_from(reader.i32("outbox level")?)
         .map_err(|error| at.invalid("outbox level", error.to_string()))?;
@@ -216,6 +234,7 @@ fn read(proof: &[u8]) -> Result<(merkle::Proof, Output), DecodeError> {
     let message = OutboxMessage::parse(&bytes)?;
     Ok((
         tree,
+        named,
         Output {
             level,
             index,
@@ -252,35 +271,37 @@ fn update_whitelist(
     address: &RollupAddress,
     list: Option<&[PublicKeyHash]>,
     output: &Output,
-) -> Result<Value, RuleError> {
+) -> Result<Value, Trace> {
     if !context.parameters.private_rollups {
-        return Err(RuleError::WhitelistDisabled {});
+        return Err(RuleError::WhitelistDisabled {}.into());
     }
     let rollup = context.rollup_mut(address)?;
     if rollup.whitelist.is_none() {
-        return Err(RuleError::RollupIsPublic {});
+        return Err(RuleError::RollupIsPublic {}.into());
     }
     let Some(list) = list else {
         rollup.whitelist = None;
         return Ok(json!({"kind": "public"}));
     };
     if list.is_empty() {
-        return Err(RuleError::EmptyWhitelist {});
+        return Err(RuleError::EmptyWhitelist {}.into());
     }
     let last = rollup.last_whitelist_update;
     if last.outbox_level == output.level && last.message_index >= Decimal(output.index) {
         return Err(RuleError::OutdatedWhitelistIndex {
             message_index: Decimal(output.index),
             last_whitelist_update: last,
-        });
+        }
+        .into());
     }
     if output.level < last.outbox_level {
         return Err(RuleError::OutdatedWhitelistLevel {
             outbox_level: output.level,
             last_whitelist_update: last,
-        });
+        }
+        .into());
     }
-    check_keys(list)?;
+    check_keys(address, list)?;
     rollup.whitelist = Some(list.to_vec());
     rollup.last_whitelist_update = WhitelistUpdate {
         message_index: Decimal(output.index),

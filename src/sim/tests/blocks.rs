@@ -350,3 +350,54 @@ fn money_is_conserved_but_for_what_is_burned() {
     let result = &receipts(&scenario)[0]["contents"][0]["metadata"]["operation_result"];
     assert_eq!(result["allocated_destination_contract"], true);
 }
+
+/// The protocol never starts its numbering anew within a block.
+#[test]
+fn internal_operations_are_numbered_through_their_block() {
+    let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
+    let relay = scenario.relay().to_string();
+    let to_rollup = || (rollup.to_string(), json!({"bytes": "01"}));
+    let calls = |by, transfers| Act::one(by, Deed::Relay { transfers });
+    scenario
+        .act(&calls(1, vec![to_rollup(), to_rollup()]))
+        .unwrap();
+    // What is undone gives its numbers back.
+    let undone = vec![to_rollup(), (relay, json!({"string": "fail"}))];
+    scenario.act(&calls(2, undone)).unwrap();
+    scenario.act(&calls(3, vec![to_rollup()])).unwrap();
+    let of_head = |scenario: &Scenario| -> Vec<Vec<Value>> {
+        let all = receipts(scenario);
+        let of = |operation: &Value| {
+            let metadata = &operation["contents"][0]["metadata"];
+            let internal = metadata["internal_operation_results"].as_array().unwrap();
+            internal.iter().map(|item| item["nonce"].clone()).collect()
+        };
+        all.iter().map(of).collect()
+    };
+    scenario.advance().unwrap();
+    assert_eq!(of_head(&scenario), [vec![0, 1], vec![2, 3], vec![2]]);
+    scenario.act(&calls(1, vec![to_rollup()])).unwrap();
+    scenario.advance().unwrap();
+    assert_eq!(of_head(&scenario), [vec![0]]);
+}
+
+#[test]
+fn an_account_is_not_paid_nothing_by_a_contract_either() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let somebody = scenario.person(3).unwrap().account().to_string();
+    let transfers = vec![(somebody.clone(), json!({"prim": "Unit"}))];
+    scenario
+        .act(&Act::one(1, Deed::Relay { transfers }))
+        .unwrap();
+    scenario.advance().unwrap();
+    let metadata = &receipts(&scenario)[0]["contents"][0]["metadata"];
+    let refused = &metadata["internal_operation_results"][0]["result"];
+    assert_eq!(refused["status"], "failed");
+    assert_eq!(
+        refused["errors"],
+        json!([{
+            "kind": "branch", "id": "proto.025-PsUshuai.contract.empty_transaction",
+            "contract": somebody,
+        }])
+    );
+}

@@ -1,7 +1,8 @@
 use super::{claim, context_at, genesis};
 use crate::crypto::Signature;
 use crate::protocol::operation::{
-    Action, Operation, Proof, Refutation, SignedOperation, Stakers, Step,
+    Action, DalPageId, InputProof, Operation, Proof, Refutation, RevealProof, SignedOperation,
+    Stakers, Step,
 };
 use crate::protocol::{
     BlockHash, CommitmentHash, Counter, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
@@ -402,6 +403,27 @@ fn bakers_leave_out_early_proofs_and_second_moves_of_a_game() {
         ]
     };
     assert_eq!(admitted(&d.context), [false, true, false]);
+    let page = |published_level| {
+        let page = DalPageId {
+            published_level,
+            slot_index: 0,
+            page_index: 0,
+        };
+        let proof = Proof {
+            pvm_step: Vec::new(),
+            input_proof: Some(InputProof::Reveal(RevealProof::DalPage {
+                page,
+                proof: Vec::new(),
+            })),
+        };
+        signed(other, one, &Step::Proof(proof))
+    };
+    // On no game, so that only the page speaks against it; the block is that of level 23.
+    let mut other_game = d.context.clone();
+    let stored = other_game.rollup_mut(&d.rollup).unwrap();
+    stored.games.clear();
+    let admits = |published| Filter::new(&other_game).admits(&page(Level::new(published)));
+    assert_eq!([admits(23), admits(24)], [true, false]);
     let mut earlier = d.context.clone();
     earlier.protocol = Protocol::Seoul;
     assert_eq!(admitted(&earlier), [true; 3]);

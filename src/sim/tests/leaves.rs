@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{short, with_rollup};
+use super::{claim, genesis, short, with_rollup};
 use crate::protocol::operation::Action;
 use crate::protocol::{Protocol, PublicKeyHash};
 use crate::sim::ledger::Owner;
 use crate::sim::media::Form;
 use crate::sim::rpc::{self, Method, Reply, Request, View};
+use crate::sim::rules::originate;
 use crate::sim::scenario::Scenario;
 use crate::sim::weather::Weather;
 
@@ -360,4 +361,56 @@ fn metadata_has_what_each_protocol_tells() {
     assert_eq!(keys(Protocol::Oxford), [true, false, false, false]);
     assert_eq!(keys(Protocol::Quebec), [true, true, false, false]);
     assert_eq!(keys(Protocol::Tallinn), [false, true, true, true]);
+}
+
+/// The order is that of the tree behind them, read from its end: names of curves, then digits.
+#[test]
+fn lists_come_as_storage_gives_them() {
+    let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
+    scenario.chain_mut().bake_many(11).unwrap();
+    let root = genesis(scenario.chain().context(), &rollup);
+    // Persons 6, 7 and 8 have a tz2, a tz3 and a tz4.
+    for nth in 0_u8..9 {
+        let commitment = claim(root, 12, nth);
+        let publish = Action::Publish { rollup, commitment };
+        scenario.sign_and_inject(nth.into(), vec![publish]).unwrap();
+    }
+    scenario.advance().unwrap();
+    let told = |leaf: &str| {
+        let leaf = format!("context/smart_rollups/smart_rollup/{rollup}/{leaf}");
+        match get(&scenario, &leaf) {
+            Reply::Ok(Value::Array(items)) => items,
+            other => panic!("{other:?}"),
+        }
+    };
+    let stakers = told("stakers");
+    let curves: Vec<_> = stakers
+        .iter()
+        .map(|staker| &staker.as_str().unwrap()[..3])
+        .collect();
+    let mut expected = vec!["tz2", "tz3"];
+    expected.extend(["tz1"; 6]);
+    expected.push("tz4");
+    assert_eq!(curves, expected);
+    let me = stakers[8].as_str().unwrap();
+    let mut others = told(&format!("staker/{me}/conflicts"));
+    others.reverse();
+    let others: Vec<_> = others
+        .iter()
+        .map(|conflict| conflict["other"].clone())
+        .collect();
+    assert_eq!(others, stakers[..8]);
+}
+
+#[test]
+fn kernels_are_proved_for_who_originates_until_nairobi() {
+    let body = json!({"kind": "wasm_2_0_0", "kernel": hex::encode(super::KERNEL)});
+    let leaf = "context/smart_rollups/all/origination_proof";
+    let told = |protocol| {
+        let scenario = Scenario::new(short(protocol)).unwrap();
+        asked(&scenario, Method::Post, leaf, &body)
+    };
+    let proof = originate::prove(Protocol::Mumbai, super::KERNEL).unwrap();
+    assert_eq!(told(Protocol::Mumbai), Reply::Ok(hex::encode(proof).into()));
+    assert_eq!(told(Protocol::Oxford), Reply::not_found());
 }

@@ -483,15 +483,31 @@ fn the_first_protocols_take_any_readable_proof() {
     let mut proof = output_proof(&mut state, 30, 0, &told);
     proof.truncate(place);
     proof.extend(other.serialize());
-    let under = |protocol| {
-        let (mut context, cemented) = chain(hash, Level::new(31), None);
-        context.protocol = protocol;
-        execute(&mut context, &ADDRESS, &cemented, &proof)
+    // They named the state beside the proof, and believed it.
+    let named = |state: StateHash| {
+        let mut proof = proof.clone();
+        let place = place - 5;
+        proof.splice(place..place, state.0);
+        proof
     };
-    assert!(under(Protocol::Mumbai).is_ok());
-    assert!(under(Protocol::Nairobi).is_ok());
+    let under = |protocol, cemented_state, proof: &[u8]| {
+        let (mut context, cemented) = chain(cemented_state, Level::new(31), None);
+        context.protocol = protocol;
+        execute(&mut context, &ADDRESS, &cemented, proof)
+    };
+    let another = StateHash([8; 32]);
+    for protocol in [Protocol::Mumbai, Protocol::Nairobi] {
+        assert!(under(protocol, hash, &named(hash)).is_ok());
+        assert!(under(protocol, another, &named(another)).is_ok());
+        for (cemented, proof) in [(another, named(hash)), (hash, proof.clone())] {
+            let id = id(under(protocol, cemented, &proof));
+            assert_eq!(id, "smart_rollup_invalid_output_proof");
+        }
+    }
     for protocol in [Protocol::Oxford, Protocol::Ushuaia] {
-        let id = id(under(protocol));
-        assert_eq!(id, "smart_rollup_wasm_output_proof_verification_failed");
+        let told = id(under(protocol, hash, &proof));
+        assert_eq!(told, "smart_rollup_wasm_output_proof_verification_failed");
+        let told = id(under(protocol, hash, &named(hash)));
+        assert_eq!(told, "smart_rollup_invalid_output_proof");
     }
 }

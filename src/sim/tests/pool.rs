@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 
 use super::http::{HEAD, client, get, post, served, status_and_body};
 use super::{short, with_rollup};
-use crate::protocol::operation::{Action, Content, Contract, Operation, SignedOperation};
-use crate::protocol::{Counter, Gas, Level, Mutez, Protocol};
+use crate::codec::Micheline;
+use crate::protocol::operation::{
+    Action, Content, Contract, DalPageId, InputProof, Operation, Parameters, Proof, Refutation,
+    RevealProof, SignedOperation, Step,
+};
+use crate::protocol::{Counter, Gas, Level, Mutez, Protocol, Tick};
 use crate::sim::acts::{Act, Deed};
 use crate::sim::fees::Thresholds;
 use crate::sim::mempool::Class;
@@ -539,4 +543,96 @@ async fn the_thresholds_of_a_mempool_are_shown_and_set() {
     assert_eq!(cheap[0]["id"], "proto.025-PsUshuai.prefilter.fees_too_low");
     let (status, _) = post(&endpoint, filter, &json!({"nonsense": 1})).await;
     assert_eq!(status, 400);
+}
+
+/// What is spelled out is not what the protocol understands, hence not what it wants signed.
+#[test]
+fn parameters_that_say_nothing_are_not_signed() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let form = scenario.chain().form();
+    let plain = transfer_to(&scenario, 1, 5, 1);
+    let plain = SignedOperation::from_bytes(form, &plain).unwrap();
+    let mut spelled = plain.clone();
+    if let Action::Transaction { parameters, .. } = &mut spelled.operation.contents[0].action {
+        *parameters = Some(Parameters {
+            entrypoint: "default".parse().unwrap(),
+            value: Micheline::unit(),
+        });
+    }
+    let mut message = vec![Operation::WATERMARK];
+    message.extend(spelled.operation.to_bytes(form).unwrap());
+    let suite = bls_suite(Protocol::Ushuaia);
+    let whole = scenario
+        .person(1)
+        .unwrap()
+        .key()
+        .sign(&message, suite)
+        .unwrap();
+    let signed = |signature| SignedOperation {
+        signature,
+        ..spelled.clone()
+    };
+    let chain = scenario.chain_mut();
+    let refused = chain
+        .inject(&signed(whole).to_bytes(form).unwrap())
+        .unwrap_err();
+    assert_eq!(refused.first().unwrap().id(), "operation.invalid_signature");
+    let taken = signed(plain.signature);
+    chain.inject(&taken.to_bytes(form).unwrap()).unwrap();
+    scenario.advance().unwrap();
+    let included = &scenario.chain().head().operations[0];
+    assert_eq!(included.hash, taken.hash(form).unwrap());
+}
+
+/// A proof about a page that is not there yet waits, as a peer's (`pre_filter`).
+#[test]
+fn proofs_about_pages_to_come_are_delayed() {
+    let (mut scenario, rollup) = with_rollup(short(Protocol::Ushuaia));
+    let opponent = scenario.person(2).unwrap().account();
+    let next = scenario.chain().level().next().unwrap();
+    let about = |published_level| {
+        let page = DalPageId {
+            published_level,
+            slot_index: 0,
+            page_index: 0,
+        };
+        let input_proof = Some(InputProof::Reveal(RevealProof::DalPage {
+            page,
+            proof: Vec::new(),
+        }));
+        let refutation = Refutation::Move {
+            choice: Tick(0),
+            step: Step::Proof(Proof {
+                pvm_step: Vec::new(),
+                input_proof,
+            }),
+        };
+        Action::Refute {
+            rollup,
+            opponent,
+            refutation,
+        }
+    };
+    let bytes = scenario.sign(1, vec![about(next.next().unwrap())]).unwrap();
+    let refused = scenario.chain_mut().receive(&bytes).unwrap_err();
+    let level = next.get();
+    assert_eq!(
+        refused.json(Protocol::Ushuaia),
+        json!([{
+            "kind": "temporary",
+            "id": "proto.025-PsUshuai.block_validation_plugin.sc_rollup_refute_dal_proof_future_published_level",
+            "published_level": level + 1,
+            "level": level,
+        }])
+    );
+    assert_eq!(
+        scenario.chain().mempool().waiting()[0].class,
+        Class::BranchDelayed
+    );
+    // With the next head it may enter.
+    scenario.advance().unwrap();
+    assert_eq!(
+        scenario.chain().mempool().waiting()[0].class,
+        Class::Validated
+    );
 }

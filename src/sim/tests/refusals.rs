@@ -7,16 +7,18 @@ use crate::codec::Micheline;
 use crate::crypto::{PublicKey, Signature};
 use crate::protocol::operation::{
     Action, Contract, Entrypoint, Operation, Origination, Parameters, PvmKind, SignedOperation,
+    Stakers, Step,
 };
 use crate::protocol::{
-    BlockHash, ContractHash, Counter, Gas, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
-    StorageBytes,
+    BlockHash, CommitmentHash, ContractHash, Counter, Gas, Level, Mutez, Protocol, PublicKeyHash,
+    RollupAddress, StorageBytes, Tick,
 };
 use crate::sim::accounts::Person;
 use crate::sim::acts::content;
+use crate::sim::context::Context;
 use crate::sim::ledger::Owner;
 use crate::sim::receipts::{Shown, Status};
-use crate::sim::rules::{cement, stake};
+use crate::sim::rules::{cement, game, originate, stake};
 use crate::sim::scenario::{Scenario, Setup};
 use crate::sim::validate::bls_suite;
 
@@ -104,7 +106,10 @@ fn an_origination_names_a_type_and_a_list_that_may_be() {
     );
     assert_eq!(
         told(bytes(), Some(vec![someone, someone])),
-        ["smart_rollup_duplicated_key_in_whitelist"]
+        [
+            "smart_rollup_duplicated_key_in_whitelist",
+            "context.storage_error"
+        ]
     );
     assert_eq!(told(bytes(), Some(vec![someone])), [""; 0]);
     let mut setup = short(Protocol::Ushuaia);
@@ -163,15 +168,127 @@ fn a_named_cementation_must_name_the_next_one() {
     context.level = Level::new(24);
     let second = claim(first.hash(), 22, 1);
     stake::publish(&mut context, rollup, people[1], &second).unwrap();
+    let named = |context: &Context, hash| {
+        ids(&cement::cement(&mut context.clone(), rollup, Some(hash)).unwrap_err())
+    };
+    // The window of the one that is named comes before the question whether it is alone.
+    context.level = Level::new(52);
+    let recent = "smart_rollup_commitment_too_recent";
+    assert_eq!(named(&context, wrong.hash()), [recent]);
     context.level = Level::new(70);
-    let named = |hash| ids(&cement::cement(&mut context.clone(), rollup, Some(hash)).unwrap_err());
+    let unknown = CommitmentHash([9; 32]);
+    assert_eq!(
+        named(&context, unknown),
+        ["smart_rollup_unknown_commitment"]
+    );
+    let mut deserted = context.clone();
+    stake::slash(&mut deserted, rollup, people[1]).unwrap();
+    let disputed = "smart_rollup_commitment_disputed";
+    assert_eq!(named(&deserted, first.hash()), [disputed], "nobody's");
+    let named = |hash| named(&context, hash);
     assert_eq!(named(second.hash()), ["smart_rollup_parent_not_lcc"]);
     assert_eq!(named(root), ["smart_rollup_parent_not_lcc"]);
     assert_eq!(
         named(wrong.hash()),
         ["smart_rollup_invalid_commitment_to_cement"]
     );
+    let told = cement::cement(&mut context.clone(), rollup, Some(wrong.hash())).unwrap_err();
+    assert_eq!(
+        told.json(Protocol::Mumbai)[0],
+        json!({
+            "kind": "permanent",
+            "id": "proto.016-PtMumbai.smart_rollup_invalid_commitment_to_cement",
+            "valid_candidate": first.hash(),
+            "invalid_candidate": wrong.hash(),
+        })
+    );
     cement::cement(&mut context, rollup, Some(first.hash())).unwrap();
+}
+
+/// Nairobi names none, and tells no candidate like two.
+#[test]
+fn a_level_without_commitments_was_disputed_until_oxford() {
+    for (protocol, told) in [
+        (Protocol::Nairobi, "smart_rollup_commitment_disputed"),
+        (
+            Protocol::Oxford,
+            "smart_rollup_no_valid_commitment_to_cement",
+        ),
+    ] {
+        let (mut context, rollup, _) = context_at(protocol, 70);
+        let refused = cement::cement(&mut context, rollup, None).unwrap_err();
+        assert_eq!(ids(&refused), [told]);
+    }
+}
+
+/// Until Nairobi an origination proved its first state.
+#[test]
+fn a_kernel_was_proved_until_oxford() {
+    let mut scenario = Scenario::new(short(Protocol::Nairobi)).unwrap();
+    let proof = originate::prove(Protocol::Nairobi, super::KERNEL).unwrap();
+    let others = originate::prove(Protocol::Nairobi, b"another").unwrap();
+    let mut told = |proof: &[u8]| {
+        let Action::Originate(mut origination) = origination(json!({"prim": "bytes"}), None) else {
+            unreachable!("an origination is one");
+        };
+        origination.origination_proof = Some(proof.to_vec());
+        in_block(&mut scenario, 0, vec![Action::Originate(origination)])
+    };
+    assert_eq!(told(b""), ["smart_rollup_proof_check"]);
+    assert_eq!(told(&others), ["smart_rollup_proof_check"]);
+    assert_eq!(told(&proof), [""; 0]);
+    // A contract could not be told until Paris.
+    let contract = json!({"prim": "contract", "args": [{"prim": "unit"}]});
+    for (protocol, refused) in [
+        (
+            Protocol::ParisC,
+            vec!["smart_rollup_invalid_parameters_type"],
+        ),
+        (Protocol::Quebec, vec![]),
+    ] {
+        let mut scenario = Scenario::new(short(protocol)).unwrap();
+        let action = origination(contract.clone(), None);
+        assert_eq!(in_block(&mut scenario, 0, vec![action]), refused);
+    }
+}
+
+/// Its tables are empty: nobody stakes there and nobody plays.
+#[test]
+fn nobody_plays_on_a_rollup_that_is_not_there() {
+    let (mut context, _, people) = context_at(Protocol::Ushuaia, 30);
+    let nowhere = RollupAddress([9; 20]);
+    let (one, other) = (people[1], people[2]);
+    let claims = (
+        (one, CommitmentHash([1; 32])),
+        (other, CommitmentHash([2; 32])),
+    );
+    let at_the_door = game::check_opening_before_inclusion(&context, &nowhere, claims.0, claims.1);
+    let told = at_the_door.unwrap_err();
+    assert_eq!(
+        ids(&told),
+        ["smart_rollup_wrong_staker_for_conflict_commitment"]
+    );
+    let opened = game::open(&mut context, nowhere, claims.0, claims.1);
+    assert_eq!(ids(&opened.unwrap_err()), ["smart_rollup_not_staked"]);
+    let step = Step::Dissection(Vec::new());
+    let played = game::play(&mut context, nowhere, one, other, Tick(0), &step);
+    assert_eq!(ids(&played.unwrap_err()), ["smart_rollup_no_game"]);
+    let ended = game::timeout(&mut context, nowhere, Stakers::new(one, other));
+    assert_eq!(ids(&ended.unwrap_err()), ["smart_rollup_no_game"]);
+    let back = stake::recover_bond(&mut context, nowhere, one);
+    assert_eq!(ids(&back.unwrap_err()), ["smart_rollup_does_not_exist"]);
+}
+
+#[test]
+fn accounts_of_the_newest_curve_are_not_enabled() {
+    let scenario = world(Protocol::Ushuaia);
+    let new = PublicKeyHash::Tz5([5; 20]);
+    let disabled = ["validate.operation.tz5_account_disabled"];
+    let paid = scenario.sign(0, vec![pay(new, 1)]).unwrap();
+    assert_eq!(at_the_door(&scenario, &paid), disabled);
+    let from_it = |operation: &mut Operation| operation.contents[0].source = new;
+    let bytes = signed(&scenario, &Person::derived(0, 1), pay(new, 1), from_it);
+    assert_eq!(at_the_door(&scenario, &bytes), disabled);
 }
 
 #[test]
