@@ -107,6 +107,8 @@ impl From<BlockHash> for BlockId {
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Whether what is not found is asked for again.
+    insists: bool,
 }
 
 type ConstantsByProtocol = BTreeMap<ProtocolHash, Arc<ChainConstants>>;
@@ -138,6 +140,7 @@ impl Client {
                 dialect: OnceCell::new(),
                 constants: Mutex::default(),
             }),
+            insists: true,
         })
     }
 
@@ -156,6 +159,16 @@ impl Client {
 
     pub(super) fn retries(&self) -> &Retries {
         &self.inner.retries
+    }
+
+    /// The same client, which takes it for an answer that something is not found: for what is known
+    /// without the node, at a block that it has.
+    #[must_use]
+    pub fn without_insisting(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            insists: false,
+        }
     }
 
     pub(super) fn dialect_cell(&self) -> &OnceCell<Dialect> {
@@ -252,6 +265,7 @@ impl Client {
             };
             let hopeful = failures
                 .iter()
+                .filter(|(_, fault)| self.insists || *fault != Fault::NotFound)
                 .any(|(_, fault)| fault.kind() == FailureKind::Transient);
             if round >= self.inner.retries.rounds || !hopeful {
                 return Err(failed(path, failures));

@@ -117,6 +117,37 @@ const fn margin(kind: Kind) -> u64 {
     }
 }
 
+/// Gas that every move gets where what is told is not relied on: several times what the dearest has
+/// used, a proof, which is priced as ten hashes of 64 KiB whatever its size
+/// (`sc_rollup_game_repr.ml`, `cost_play`).
+const AMPLE: u64 = 50_000;
+
+/// What gas limits are settled from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Measured<'a> {
+    /// Thousandths of gas that each content used in a simulation.
+    Told(&'a [u64]),
+    /// The same, which may be too little.
+    Doubted(&'a [u64]),
+    /// Our own measure alone.
+    Ours,
+}
+
+impl Measured<'_> {
+    /// The limit of the content at this position.
+    fn limit(&self, nth: usize, kind: Kind) -> Option<u64> {
+        let of = |told: &[u64]| {
+            let used = told.get(nth)?.div_ceil(1000);
+            Some(used.saturating_add(margin(kind)))
+        };
+        match self {
+            Self::Told(told) => of(told),
+            Self::Doubted(told) => of(told).map(|limit| limit.max(AMPLE)),
+            Self::Ours => Some(AMPLE),
+        }
+    }
+}
+
 /// What a fee is settled from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
@@ -199,12 +230,8 @@ impl Plan {
         each: Gas,
         all: Gas,
     ) -> Result<Draft, DraftError> {
-        let count = self.contents();
-        let share = u64::try_from(count)
-            .ok()
-            .and_then(|count| all.0.checked_div(count))
-            .ok_or(DraftError::Overflow)?;
-        let gas = vec![Gas(each.0.min(share)); count];
+        let share = self.share(each, all).ok_or(DraftError::Overflow)?;
+        let gas = vec![share; self.contents()];
         let operation = self.operation(sender, &gas)?;
         let bytes = signed_length(&operation, self.form, sender)?;
         if bytes > MAX_OPERATION {
@@ -213,7 +240,13 @@ impl Plan {
         Ok(self.draft(id, operation))
     }
 
-    /// The operation as it is signed, from the gas that the simulation used.
+    /// Gas that each content may have at most.
+    fn share(&self, each: Gas, all: Gas) -> Option<Gas> {
+        let count = u64::try_from(self.contents()).ok()?;
+        Some(Gas(each.0.min(all.0.checked_div(count)?)))
+    }
+
+    /// The operation as it is signed.
     ///
     /// # Errors
     /// [`DraftError`] when it is too long, needs too much gas, or would be too dear.
@@ -221,20 +254,20 @@ impl Plan {
         &self,
         id: u64,
         sender: &Sender,
-        milligas: &[u64],
+        measured: &Measured<'_>,
         limits: (Gas, Gas),
         terms: &Terms,
     ) -> Result<Draft, DraftError> {
         let actions = self.actions(sender);
         let (each, all) = limits;
-        let gas: Vec<Gas> = actions
-            .iter()
-            .zip(milligas)
-            .map(|(action, milligas)| {
-                let used = milligas.div_ceil(1000);
-                Gas(used.saturating_add(margin(action.kind())).min(each.0))
-            })
-            .collect();
+        // No simulation had more than its share, whatever is told of it.
+        let share = self.share(each, all).ok_or(DraftError::Overflow)?;
+        let limit = |(nth, action): (usize, &Action)| {
+            let limit = measured.limit(nth, action.kind())?;
+            Some(Gas(limit.min(share.0)))
+        };
+        let gas: Option<Vec<Gas>> = actions.iter().enumerate().map(limit).collect();
+        let gas = gas.ok_or(DraftError::Overflow)?;
         let mut operation = self.operation(sender, &gas)?;
         let total = offer_of(&operation).gas;
         if total > all {

@@ -277,7 +277,8 @@ impl<S: Scribe> Driver<S> {
             let account = self.carrier.account();
             for rollup in &self.gate.policy().rollups {
                 let there = self.client.rollup(*rollup, block).await?;
-                if there.staker_index(&account).await?.is_some() {
+                // Where the node does not say, a bond counts: the cap is kept either way.
+                if !matches!(there.staker_index(&account).await, Ok(None)) {
                     bonded.insert(*rollup);
                 }
             }

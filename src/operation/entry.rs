@@ -131,6 +131,15 @@ pub enum Entry {
         /// The first level at which it is tried again.
         until: Level,
     },
+    /// Moves are sent although no simulation vouches for them.
+    Unadvised {
+        /// Which.
+        what: Vec<String>,
+        /// The head at that time.
+        level: Level,
+        /// Why, of each.
+        reasons: Vec<String>,
+    },
     /// Somebody else used our key.
     Foreign {
         /// The operation.
@@ -225,6 +234,7 @@ impl Entry {
             Self::Final { .. } => "final",
             Self::Dropped { .. } => "dropped",
             Self::Held { .. } => "held",
+            Self::Unadvised { .. } => "unadvised",
             Self::Foreign { .. } => "foreign",
             Self::Resumed { .. } => "resumed",
         }
@@ -245,6 +255,7 @@ impl Entry {
             | Self::Admitted { .. }
             | Self::Refused { .. }
             | Self::Held { .. }
+            | Self::Unadvised { .. }
             | Self::Resumed { .. } => None,
         }
     }

@@ -162,6 +162,9 @@ fn what(entry: &Entry) -> String {
             until,
             ..
         } => format!("{what}: {}, not before level {until}", outcome.word()),
+        Entry::Unadvised { what, .. } => {
+            format!("{} sent against the node's advice", what.join(", "))
+        }
         Entry::Foreign { level, .. } => format!("somebody else used the key at level {level}"),
         Entry::Refused { reason, .. }
         | Entry::Dropped { reason, .. }

@@ -17,8 +17,8 @@ pub struct Weather {
     pub lag: u32,
     /// Every request is answered with this status and no body.
     pub status: Option<u16>,
-    /// Requests whose path contains a text are answered with a status and no body.
-    pub failing: Option<Failing>,
+    /// Requests whose path contains one of these texts are answered with a status and no body.
+    pub failing: Vec<Failing>,
     /// Among block requests, fail one in this many with a 502.
     pub bad_gateway_every: Option<u32>,
     /// Among block requests, cut the body of one in this many in its middle.
@@ -49,6 +49,10 @@ pub struct Weather {
     pub loses_operations: bool,
     /// Simulations say that no refutation would be taken.
     pub refuses_refutations: bool,
+    /// Simulations of refutations are answered with a 503.
+    pub simulates_no_refutations: bool,
+    /// Simulations tell this much gas of each content, in thousandths.
+    pub gas_told: Option<u64>,
 }
 
 /// A part of a node that does not answer.
@@ -119,8 +123,8 @@ impl Weather {
     /// The status that a path is answered with whatever it asks.
     #[must_use]
     pub fn status_of(&self, path: &str) -> Option<u16> {
-        let failing = self.failing.as_ref();
-        let hit = failing.filter(|failing| path.contains(&failing.path));
+        let mut failing = self.failing.iter();
+        let hit = failing.find(|failing| path.contains(&failing.path));
         self.status.or(hit.map(|failing| failing.status))
     }
 

@@ -59,7 +59,10 @@ impl Arena {
         let liars = self.liars();
         hold(report.is_won(), "not won");
         hold(report.slashed.len() == liars, "not all liars slashed");
-        hold(report.failed == 0, "an operation of ours failed");
+        // Whoever is told too little gas finds out from the first block.
+        let misled = |weather: &Weather| weather.gas_told.is_some_and(|told| told < 1_000);
+        let failed = u32::from(self.drill.endpoints.iter().any(misled));
+        hold(report.failed == failed, "an operation of ours failed");
         hold(
             report.least_left.is_none_or(|left| left > 0),
             "a move of ours came with the end of our clock",
@@ -280,6 +283,21 @@ impl Arena {
         })
     }
 
+    /// Where nobody vouches for our moves they are sent all the same, and people hear of it; nowhere
+    /// else. A node that says nothing about games is named.
+    fn wrong_advice(&self, alarms: &[(i64, Severity, String, String)]) -> Option<String> {
+        let endpoints = &self.drill.endpoints;
+        let keeps_back = |w: &Weather| w.refuses_refutations || w.simulates_no_refutations;
+        let is_alone = !endpoints.is_empty() && endpoints.iter().all(keeps_back);
+        let is_mute = endpoints.iter().any(|weather| !weather.failing.is_empty());
+        let told = |words: &str| alarms.iter().any(|(.., message)| message.contains(words));
+        if told("is sent against the node's advice") != is_alone {
+            return Some(format!("of moves against advice: {alarms:?}"));
+        }
+        (told("no node says which") != is_mute && told("no node says who") != is_mute)
+            .then(|| format!("of a silent node: {alarms:?}"))
+    }
+
     /// What the journal must and must not hold.
     fn wrong_journal(&self, report: &Report) -> Vec<String> {
         let (me, reader) = (self.account(), self.reader());
@@ -332,6 +350,7 @@ impl Arena {
         if is_lied_to != told.is_some() {
             wrong.push(format!("of an endpoint and the blocks: {told:?}"));
         }
+        wrong.extend(self.wrong_advice(&alarms));
         let steps = reader.operation_steps().unwrap();
         if steps.iter().any(|(_, row)| row.step == "refused") {
             wrong.push("the gate had to refuse".into());

@@ -36,6 +36,8 @@ const SLICE: &[&str] = &[
     "node_hides_disputes",
     "node_hides_games",
     "node_hides_bonds",
+    "node_refuses_moves",
+    "node_lacks_games",
     "node_invents_final_moves",
 ];
 

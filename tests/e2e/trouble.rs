@@ -86,10 +86,10 @@ fn a_block_that_the_node_cannot_tell_is_read_again_until_it_can() {
     world.advance(head);
     let silent = world.block_hash(PERIOD + 2);
     world.chain.endpoint.change_weather(|weather| {
-        weather.failing = Some(Failing {
+        weather.failing = vec![Failing {
             path: format!("{silent}/protocols"),
             status: 404,
-        });
+        }];
     });
     let mut tower = world
         .follow_in(&world.data(), world.level(head))
@@ -102,7 +102,7 @@ fn a_block_that_the_node_cannot_tell_is_read_again_until_it_can() {
     world
         .chain
         .endpoint
-        .change_weather(|weather| weather.failing = None);
+        .change_weather(|weather| weather.failing.clear());
     assert_eq!(tower.wait().unwrap().code(), Some(0));
     world.assert_honest_true(2);
 }

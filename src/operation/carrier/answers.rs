@@ -1,8 +1,9 @@
 //! Answers: of simulations, of the gate and the key, of endpoints.
 
+use super::unadvised::{Trust, words};
 use super::{Carrier, Cause, Effect, Injection, Notice, Pending, Work, variant};
 use crate::l1::{EndpointName, NodeError, Simulated, Status};
-use crate::operation::batch::{Draft, Plan};
+use crate::operation::batch::{Draft, Measured, Plan};
 use crate::operation::entry::{Entry, Item};
 use crate::operation::intention::Wanted;
 use crate::operation::outcome::{Outcome, of_errors, of_receipt};
@@ -21,7 +22,7 @@ fn says(errors: &[NodeError], phrase: &str) -> bool {
 
 impl Carrier {
     pub(super) fn simulated(&mut self, id: u64, results: &[Simulated], effects: &mut Vec<Effect>) {
-        let Some((plan, level)) = self.take_work(id) else {
+        let Some(Work { plan, level, .. }) = self.take_work(id) else {
             return;
         };
         let skipped = usize::from(plan.reveals);
@@ -41,7 +42,7 @@ impl Carrier {
             .map_or_else(Vec::new, |result| result.errors.clone());
         match item {
             // The reveal failed: the account changed, the next head tells how.
-            None => {}
+            None => self.all_refused(&plan.items, &words(&errors), effects),
             Some(item) => self.without(plan, item, errors, effects),
         }
     }
@@ -70,11 +71,20 @@ impl Carrier {
             Outcome::Retry if has(&errors, "gas_exhausted.operation") => Outcome::Disagreement,
             outcome => outcome,
         };
-        self.hold(&failed.what, outcome, errors, effects);
-        if items.is_empty() {
-            self.inject_again(effects);
-        } else {
-            self.begin(items, effects);
+        if !self.is_sent_anyway(&failed, &words(&errors)) {
+            self.hold(&failed.what, outcome, errors, effects);
+        }
+        self.begin(items, effects);
+    }
+
+    /// What was refused, or left without an answer, as a whole and through no fault of one of them.
+    fn all_refused(&mut self, items: &[Wanted], said: &str, effects: &mut Vec<Effect>) {
+        let mut is_any_sent = false;
+        for item in items {
+            is_any_sent |= self.is_sent_anyway(item, said);
+        }
+        if is_any_sent {
+            self.rest(effects);
         }
     }
 
@@ -85,15 +95,31 @@ impl Carrier {
         results: &[Simulated],
         effects: &mut Vec<Effect>,
     ) {
+        if self.is_unadvised_first(&plan.items) {
+            return self.send_unadvised(effects);
+        }
         let Some(view) = &self.view else { return };
         let limits = (view.limits.content_gas, view.limits.block_gas);
         let milligas: Vec<_> = results.iter().map(|result| result.milligas).collect();
         let id = self.next_id;
         let terms = self.terms(&plan.items);
-        match plan.settled(id, &self.sender, &milligas, limits, &terms) {
+        let is_urgent = terms
+            .slack
+            .is_some_and(|slack| slack <= self.settings.urgent);
+        let measured = if is_urgent || self.trust == Trust::Gone {
+            Measured::Doubted(&milligas)
+        } else {
+            Measured::Told(&milligas)
+        };
+        match plan.settled(id, &self.sender, &measured, limits, &terms) {
             Ok(draft) => {
                 self.next_id = self.next_id.wrapping_add(1);
-                self.work = Some(Work { id, plan, level });
+                self.work = Some(Work {
+                    id,
+                    plan,
+                    level,
+                    is_unadvised: false,
+                });
                 effects.push(Effect::Sign(draft));
             }
             Err(error) => self.too_much(plan.items, &error, effects),
@@ -101,19 +127,24 @@ impl Carrier {
     }
 
     pub(super) fn unfit(&mut self, id: u64, errors: &[NodeError], effects: &mut Vec<Effect>) {
-        let Some((plan, _)) = self.take_work(id) else {
+        let Some(Work { plan, .. }) = self.take_work(id) else {
             return;
         };
+        let said = words(errors);
         let mut items = plan.items;
         match of_errors(errors) {
             // About the account, not about what is sent: the next head tells more.
             Outcome::Retry => {
-                let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
-                tracing::warn!(errors = ?ids, "an operation does not fit the account");
+                tracing::warn!(errors = %said, "an operation does not fit the account");
+                self.all_refused(&items, &said, effects);
             }
             Outcome::Stop => {
+                items.retain(|item| !self.is_sent_anyway(item, &said));
                 for item in &items {
                     self.hold(&item.what, Outcome::Stop, errors.to_vec(), effects);
+                }
+                if !self.unadvised.is_empty() {
+                    self.rest(effects);
                 }
             }
             // One of them is not admitted: halves find out which.
@@ -123,7 +154,9 @@ impl Carrier {
             }
             outcome => {
                 if let Some(item) = items.pop() {
-                    self.hold(&item.what, outcome, errors.to_vec(), effects);
+                    if !self.is_sent_anyway(&item, &said) {
+                        self.hold(&item.what, outcome, errors.to_vec(), effects);
+                    }
                     // The rest of what is wanted need not wait for the next head.
                     self.send(effects);
                 }
@@ -131,9 +164,10 @@ impl Carrier {
         }
     }
 
-    pub(super) fn not_simulated(&mut self, id: u64, problem: &str) {
-        if self.take_work(id).is_some() {
+    pub(super) fn not_simulated(&mut self, id: u64, problem: &str, effects: &mut Vec<Effect>) {
+        if let Some(Work { plan, .. }) = self.take_work(id) {
             tracing::warn!(problem, "an operation could not be simulated");
+            self.all_refused(&plan.items, problem, effects);
         }
     }
 
@@ -144,9 +178,10 @@ impl Carrier {
         bytes: Vec<u8>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some((plan, level)) = self.take_work(id) else {
+        let Some(work) = self.take_work(id) else {
             return;
         };
+        let Work { plan, level, .. } = work;
         let signed = SignedOperation::from_bytes(plan.form, &bytes);
         let items = plan.items;
         let made = signed.ok().and_then(|signed| {
@@ -173,6 +208,9 @@ impl Carrier {
             level,
             items: items.iter().map(Item::of).collect(),
         }));
+        if work.is_unadvised {
+            self.sent_unadvised.insert(hash);
+        }
         self.add_variant(made);
         effects.push(Effect::Inject(hash, bytes));
     }
@@ -195,7 +233,7 @@ impl Carrier {
         (index, cause): (Option<usize>, Cause),
         effects: &mut Vec<Effect>,
     ) {
-        let Some((plan, _)) = self.take_work(id) else {
+        let Some(Work { plan, .. }) = self.take_work(id) else {
             return;
         };
         let position = index.and_then(|index| index.checked_sub(usize::from(plan.reveals)));

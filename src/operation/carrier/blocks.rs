@@ -171,6 +171,7 @@ impl Carrier {
         } else {
             self.batch.saturating_mul(2).min(self.settings.batch.max(1))
         };
+        self.note_trust(block.level, variant, &outcomes);
         self.usual = block.level.since(variant.signed_at).unwrap_or(0);
         let mut done = BTreeSet::new();
         for (item, (outcome, errors)) in variant.items.iter().zip(outcomes) {

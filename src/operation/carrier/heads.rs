@@ -35,6 +35,9 @@ impl Carrier {
         let strangers = self.strangers_in(&view);
         self.view = Some(view);
         self.wanted = wanted;
+        self.unadvised.clear();
+        let keys: BTreeSet<_> = self.wanted.iter().map(|w| w.what.key()).collect();
+        self.refused_since.retain(|key, _| keys.contains(key));
         // Kept for a while after they ended: the same reason again is not news.
         self.holds
             .retain(|_, hold| head.since(hold.until).is_none_or(|past| past < REMEMBERED));
@@ -95,6 +98,7 @@ impl Carrier {
         let horizon = ttl.saturating_add(self.settings.depth).saturating_add(64);
         self.known
             .retain(|_, variant| head.since(variant.branch).is_none_or(|age| age <= horizon));
+        self.keep_unadvised();
     }
 
     /// Operations of our account that are not ours and may enter the next block.
@@ -159,7 +163,7 @@ impl Carrier {
         is_pressing || !is_crowded
     }
 
-    /// What is wanted, neither done nor set aside.
+    /// What is wanted, neither done nor set aside, nor about to be sent against advice.
     pub(super) fn desired(&self) -> Vec<Wanted> {
         let mut seen = BTreeSet::new();
         self.wanted
@@ -174,7 +178,8 @@ impl Carrier {
                     .holds
                     .get(&key)
                     .is_some_and(|hold| hold.until > self.level());
-                !is_done && !is_held && seen.insert(key)
+                let is_sent_anyway = self.unadvised.iter().any(|(w, _)| w.what.key() == key);
+                !is_done && !is_held && !is_sent_anyway && seen.insert(key)
             })
             .cloned()
             .collect()

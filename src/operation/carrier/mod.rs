@@ -11,9 +11,11 @@ mod blocks;
 mod heads;
 mod resume;
 mod send;
+mod unadvised;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::unadvised::Trust;
 use super::batch::{Draft, Plan, Sender, offer_of};
 use super::entry::Entry;
 use super::fee::{FeeRules, Offer};
@@ -199,6 +201,13 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// A move is sent although no simulation vouches for it.
+    Unadvised {
+        /// The move.
+        what: Intention,
+        /// Why.
+        reason: String,
+    },
     /// An intention cannot be an operation.
     Impossible {
         /// The intention.
@@ -249,6 +258,7 @@ impl Notice {
             }
             Self::Refused { .. }
             | Self::NoSignature { .. }
+            | Self::Unadvised { .. }
             | Self::Impossible { .. }
             | Self::FeeCap { .. }
             | Self::Foreign { .. }
@@ -330,6 +340,8 @@ struct Work {
     plan: Plan,
     /// The head it is made at.
     level: Level,
+    /// Whether it is made against advice.
+    is_unadvised: bool,
 }
 
 /// Carries the operations of one account.
@@ -355,6 +367,13 @@ pub struct Carrier {
     going: u64,
     /// Intentions in the next operation: halves when a batch fails, doubles when one succeeds.
     batch: usize,
+    /// Since when simulations refuse a move.
+    refused_since: BTreeMap<IntentionKey, Level>,
+    /// What is sent at this head in spite of that, and why.
+    unadvised: Vec<(Wanted, String)>,
+    /// Operations made so.
+    sent_unadvised: BTreeSet<OperationHash>,
+    trust: Trust,
 }
 
 impl Carrier {
@@ -381,6 +400,10 @@ impl Carrier {
             next_id: 0,
             usual: 0,
             going: 0,
+            refused_since: BTreeMap::new(),
+            unadvised: Vec::new(),
+            sent_unadvised: BTreeSet::new(),
+            trust: Trust::Usual,
         }
     }
 
@@ -405,7 +428,9 @@ impl Carrier {
             Observation::Head(view, wanted) => self.head(*view, wanted, &mut effects),
             Observation::Simulated(id, results) => self.simulated(id, &results, &mut effects),
             Observation::Unfit(id, errors) => self.unfit(id, &errors, &mut effects),
-            Observation::NotSimulated(id, problem) => self.not_simulated(id, &problem),
+            Observation::NotSimulated(id, problem) => {
+                self.not_simulated(id, &problem, &mut effects);
+            }
             Observation::Signed(id, hash, bytes) => self.signed(id, hash, bytes, &mut effects),
             Observation::Refused(id, reason, index) => {
                 self.refused(id, reason, (index, Cause::Answer), &mut effects);

@@ -90,7 +90,8 @@ impl Carrier {
             | Entry::Admitted { .. }
             | Entry::Refused { .. }
             | Entry::Injected { .. }
-            | Entry::Held { .. } => {}
+            | Entry::Held { .. }
+            | Entry::Unadvised { .. } => {}
         }
         Ok(())
     }

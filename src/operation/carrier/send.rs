@@ -6,12 +6,15 @@ use crate::operation::batch::{DraftError, Plan, Terms};
 use crate::operation::fee::Offer;
 use crate::operation::intention::Wanted;
 use crate::operation::outcome::Outcome;
-use crate::protocol::{Counter, Level};
+use crate::protocol::Counter;
 
 impl Carrier {
     /// Sends what is wanted: anew, in place of what waits, or what waits once more.
     pub(super) fn send(&mut self, effects: &mut Vec<Effect>) {
         let desired = self.desired();
+        if self.is_unadvised_first(&desired) {
+            return self.send_unadvised(effects);
+        }
         if desired.is_empty() {
             return;
         }
@@ -43,17 +46,12 @@ impl Carrier {
     /// Starts to make an operation of these intentions.
     pub(super) fn begin(&mut self, items: Vec<Wanted>, effects: &mut Vec<Effect>) {
         self.work = None;
-        let Some(view) = &self.view else { return };
         if items.is_empty() {
-            self.inject_again(effects);
+            self.rest(effects);
             return;
         }
-        let plan = Plan {
-            items,
-            reveals: !view.is_revealed,
-            first: view.counter.plus(Counter(1)).unwrap_or(view.counter),
-            branch: self.anchor(view),
-            form: view.form,
+        let Some((plan, view)) = self.plan(items) else {
+            return;
         };
         let id = self.next_id;
         let limits = view.limits;
@@ -62,11 +60,29 @@ impl Carrier {
         match draft {
             Ok(draft) => {
                 self.next_id = self.next_id.wrapping_add(1);
-                self.work = Some(Work { id, plan, level });
+                self.work = Some(Work {
+                    id,
+                    plan,
+                    level,
+                    is_unadvised: false,
+                });
                 effects.push(Effect::Simulate(draft));
             }
             Err(error) => self.too_much(plan.items, &error, effects),
         }
+    }
+
+    /// How these intentions become an operation at the head.
+    pub(super) fn plan(&self, items: Vec<Wanted>) -> Option<(Plan, &View)> {
+        let view = self.view.as_ref()?;
+        let plan = Plan {
+            items,
+            reveals: !view.is_revealed,
+            first: view.counter.plus(Counter(1)).unwrap_or(view.counter),
+            branch: self.anchor(view),
+            form: view.form,
+        };
+        Some((plan, view))
     }
 
     /// The newest final block; where an operation of ours is not final yet, its block, so that what
@@ -137,9 +153,8 @@ impl Carrier {
     }
 
     /// The work of this draft, if it is the one going on and the head has not moved.
-    pub(super) fn take_work(&mut self, id: u64) -> Option<(Plan, Level)> {
-        let work = self.work.take_if(|work| work.id == id)?;
-        Some((work.plan, work.level))
+    pub(super) fn take_work(&mut self, id: u64) -> Option<Work> {
+        self.work.take_if(|work| work.id == id)
     }
 }
 

@@ -229,8 +229,13 @@ fn failing(world: &mut World, failed: usize, count: usize, id: &str) -> Vec<Simu
 
 /// The first draft at a head of a fresh world.
 fn first_draft(world: &mut World, many: u8) -> (Carrier, Draft) {
-    let mut carrier = world.carrier.clone();
     world.wanted = (1..=many).map(|nth| wanted(nth, None)).collect();
+    first_draft_of(world)
+}
+
+/// The first draft of what a fresh world wants.
+pub(super) fn first_draft_of(world: &mut World) -> (Carrier, Draft) {
+    let mut carrier = world.carrier.clone();
     world.is_deaf = true;
     world.tell();
     // What the world was shown is shown to the clone, whose drafts the test answers.

@@ -6,3 +6,4 @@ mod http;
 mod killed;
 mod network;
 mod table;
+mod unadvised;

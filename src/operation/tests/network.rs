@@ -10,10 +10,10 @@ use crate::crypto::{Curve, SecretKey, Signature, blake2b};
 use crate::l1::{
     BlockRef, EndpointName, NodeError, Receipt, Simulated, Status, Waiting, WaitingClass,
 };
-use crate::protocol::operation::{Form, SignedOperation};
+use crate::protocol::operation::{Content, Form, Refutation, SignedOperation, Step};
 use crate::protocol::{
     BlockHash, Commitment, CommitmentHash, Counter, Gas, Level, Mutez, OperationHash, Protocol,
-    PublicKeyHash, RollupAddress, StateHash,
+    PublicKeyHash, RollupAddress, StateHash, Tick,
 };
 
 pub(super) const FORM: Form = Form::Modern(Protocol::Ushuaia);
@@ -44,6 +44,10 @@ pub(super) struct World {
     pub(super) wanted: Vec<Wanted>,
     /// Whether injections reach anybody.
     pub(super) is_deaf: bool,
+    /// What simulations of moves are answered with, where that is a lie.
+    pub(super) lie: Option<Lie>,
+    /// What blocks say of operations, where they fail.
+    pub(super) fails_with: Option<&'static str>,
     key: SecretKey,
     settings: Settings,
     chain: Vec<Block>,
@@ -52,6 +56,46 @@ pub(super) struct World {
     /// Level up to which the carrier was given blocks.
     given: Vec<BlockRef>,
     blocks_made: u32,
+}
+
+/// What a node says of moves that are fine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lie {
+    /// They are not valid.
+    Unfit(&'static str),
+    /// They fail.
+    Fails(&'static str),
+    /// They take storage.
+    Burns,
+    /// They take so many thousandths of gas.
+    Gas(u64),
+    /// Nothing.
+    Silent,
+}
+
+pub(super) fn node_error(id: &str) -> NodeError {
+    NodeError {
+        id: format!("proto.025-PsUshuai.{id}"),
+        kind: "temporary".into(),
+        msg: None,
+        needed_fee: None,
+    }
+}
+
+/// A move against the `nth` opponent.
+pub(super) fn a_move(nth: u8, deadline: Option<u16>) -> Wanted {
+    Wanted {
+        what: Intention::Refute {
+            rollup: RollupAddress([1; 20]),
+            opponent: PublicKeyHash::Tz1([nth; 20]),
+            refutation: Refutation::Move {
+                choice: Tick(0),
+                step: Step::Dissection(Vec::new()),
+            },
+            turn: None,
+        },
+        deadline: deadline.map(Level::new),
+    }
 }
 
 /// The `nth` thing to do.
@@ -83,6 +127,8 @@ impl World {
             notices: Vec::new(),
             wanted: Vec::new(),
             is_deaf: false,
+            lie: None,
+            fails_with: None,
             key,
             settings,
             chain: Vec::new(),
@@ -181,6 +227,21 @@ impl World {
             .collect()
     }
 
+    /// The level of the head.
+    pub(super) fn level(&self) -> u16 {
+        u16::try_from(self.chain.len() - 1).unwrap()
+    }
+
+    /// The contents of the operation made last.
+    pub(super) fn newest(&self) -> Vec<Content> {
+        let signed = self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Signed { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        let read = SignedOperation::from_bytes(FORM, signed.unwrap());
+        read.unwrap().operation.contents
+    }
+
     pub(super) fn fee_of(&self, hash: &OperationHash) -> u64 {
         self.seen[hash].fee
     }
@@ -234,8 +295,8 @@ impl World {
             by: PublicKeyHash::of_key(self.key.public()),
             kind: "smart_rollup_publish".into(),
             counter: Some(Counter(counter)),
-            status: Status::Applied,
-            errors: Vec::new(),
+            status: self.fails_with.map_or(Status::Applied, |_| Status::Failed),
+            errors: self.fails_with.map(node_error).into_iter().collect(),
         });
         receipts.collect()
     }
@@ -287,7 +348,7 @@ impl World {
                     self.notices.push(notice);
                     continue;
                 }
-                Effect::Simulate(draft) => Observation::Simulated(draft.id, simulated(&draft)),
+                Effect::Simulate(draft) => self.simulated(&draft),
                 Effect::Sign(draft) => self.sign(&draft),
                 Effect::Inject(hash, bytes) => {
                     Observation::Injected(hash, self.inject(hash, &bytes))
@@ -295,6 +356,26 @@ impl World {
             };
             effects.splice(0..0, self.carrier.step(answer));
         }
+    }
+
+    fn simulated(&self, draft: &Draft) -> Observation {
+        let is_move = |item: &Wanted| matches!(item.what, Intention::Refute { .. });
+        let about = draft.items.iter().position(is_move);
+        let (Some(lie), Some(about)) = (self.lie, about) else {
+            return Observation::Simulated(draft.id, simulated(draft));
+        };
+        let mut results = simulated(draft);
+        match lie {
+            Lie::Unfit(id) => return Observation::Unfit(draft.id, vec![node_error(id)]),
+            Lie::Silent => return Observation::NotSimulated(draft.id, "no answer".into()),
+            Lie::Fails(id) => {
+                results[about].status = Status::Failed;
+                results[about].errors = vec![node_error(id)];
+            }
+            Lie::Burns => results[about].storage = 7,
+            Lie::Gas(milligas) => results[about].milligas = milligas,
+        }
+        Observation::Simulated(draft.id, results)
     }
 
     pub(super) fn sign(&self, draft: &Draft) -> Observation {

@@ -423,6 +423,11 @@ fn entries_read_back_the_same() {
                 errors: Vec::new(),
                 until: level,
             },
+            Entry::Unadvised {
+                what: vec!["x".into()],
+                level,
+                reasons: vec![reason.clone()],
+            },
             Entry::Foreign {
                 hash,
                 block: None,

@@ -103,12 +103,31 @@ fn run(
     let protocol = context.protocol;
     let refused = |errors: Trace| Reply::refused(&errors, protocol);
     let is_refutation = |content: &Content| matches!(content.action, Action::Refute { .. });
-    if view.weather.refuses_refutations && signed.operation.contents.iter().any(is_refutation) {
+    let refutes = signed.operation.contents.iter().any(is_refutation);
+    if refutes && view.weather.refuses_refutations {
         return Err(refused(RuleError::WrongTurn {}.into()));
+    }
+    if refutes && view.weather.simulates_no_refutations {
+        return Err(Reply::Status(503, String::new()));
     }
     validate(&context, form, &signed, signatures).map_err(refused)?;
     let hash = signed.hash(form).map_err(Reply::bad_request)?;
-    Ok(applied(view, &mut Pending::on(context), &signed, hash))
+    let mut shown = applied(view, &mut Pending::on(context), &signed, hash);
+    if let Some(milligas) = view.weather.gas_told {
+        falsify_gas(&mut shown, milligas);
+    }
+    Ok(shown)
+}
+
+/// Another gas than was used.
+fn falsify_gas(shown: &mut Value, milligas: u64) {
+    let contents = shown.get_mut("contents").and_then(Value::as_array_mut);
+    for content in contents.into_iter().flatten() {
+        let result = content.pointer_mut("/metadata/operation_result");
+        if let Some(result) = result.and_then(Value::as_object_mut) {
+            result.insert("consumed_milligas".into(), milligas.to_string().into());
+        }
+    }
 }
 
 /// The receipts of a valid operation.

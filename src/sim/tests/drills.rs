@@ -308,14 +308,19 @@ const SCENARIOS: &[(&str, &[&str])] = &[
     ),
     // A malicious node.
     (
-        "games without a dispute, that contradict themselves, or that are hidden",
+        "games without a dispute, that contradict themselves, or that are hidden; simulations that lie",
         &[
             "endpoint_hides_disputes",
             "endpoint_contradicts_itself",
             "endpoint_refuses_moves",
+            "node_refuses_moves",
+            "node_simulates_nothing",
+            "node_tells_too_little_gas",
+            "node_tells_too_much_gas",
             "node_hides_disputes",
             "node_contradicts_itself",
             "node_hides_games",
+            "node_lacks_games",
             "node_hides_bonds",
             "node_invents_final_moves",
         ],

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::observe::Unanswered;
 use crate::crypto::Dialect;
 use crate::journal::{Alarm, Severity};
 use crate::operation::Notice;
-use crate::protocol::{Dialected, PublicKeyHash, RollupAddress};
+use crate::protocol::{Dialected, Level, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
 use crate::tower::policy::{Concern, Situation};
 
@@ -190,6 +191,45 @@ pub(super) fn of_conflicts(
     })
 }
 
+/// Heads in a row without an answer that people hear of: one that is late is no news.
+const MUTE: u32 = 3;
+
+/// Since when a node leaves questions about games and bonds without an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Silence(Option<Level>);
+
+impl Silence {
+    /// Takes note of a head; the alarm of a node that has been silent for a while. The blocks tell
+    /// the same, as long as this tower goes on from its own journal.
+    pub(super) fn at(
+        &mut self,
+        rollup: RollupAddress,
+        head: Level,
+        unanswered: &BTreeSet<Unanswered>,
+    ) -> Option<Alarm> {
+        if unanswered.is_empty() {
+            self.0 = None;
+            return None;
+        }
+        let since = *self.0.get_or_insert(head);
+        if head.since(since).is_none_or(|blocks| blocks < MUTE) {
+            return None;
+        }
+        let words: Vec<_> = unanswered.iter().map(|what| what.words()).collect();
+        let words = words.join(", ");
+        Some(Alarm {
+            rollup: Some(rollup),
+            level: Some(head),
+            severity: Severity::Warning,
+            kind: alarms::NODE,
+            subject: format!("silence since {since}: {words}"),
+            message: format!(
+                "since level {since} no node says {words}: what the operations in the blocks tell counts; a tower that had to begin anew would need these answers"
+            ),
+        })
+    }
+}
+
 /// The alarm of what happened to an operation, if it deserves one.
 pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
     if !notice.is_alarm() {
@@ -217,6 +257,11 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
             Severity::Critical,
             format!("key {reason}"),
             format!("the key cannot be used: {reason}"),
+        ),
+        Notice::Unadvised { what, reason } => (
+            Severity::Critical,
+            format!("unadvised {}", what.key()),
+            format!("{} is sent against the node's advice: {reason}", what.key()),
         ),
         Notice::Impossible { what, reason } => (
             Severity::Critical,
@@ -277,4 +322,28 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
 fn ids(errors: &[crate::l1::NodeError]) -> String {
     let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
     ids.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_stays_silent_is_told_once_and_one_that_stumbles_is_not() {
+        let mut silence = Silence::default();
+        let rollup = RollupAddress([1; 20]);
+        let mute = BTreeSet::from([Unanswered::Games]);
+        let fine = BTreeSet::new();
+        let mut at = |level: u16, unanswered| silence.at(rollup, Level::new(level), unanswered);
+        for level in [1, 2, 3] {
+            assert_eq!(at(level, &mute), None);
+        }
+        assert_eq!(at(4, &fine), None);
+        for level in [5, 6, 7] {
+            assert_eq!(at(level, &mute), None);
+        }
+        let [first, again] = [8, 30].map(|level| at(level, &mute).unwrap());
+        assert_eq!(first.subject, again.subject, "one alarm, however long");
+        assert!(first.message.contains("since level 5"), "{first:?}");
+    }
 }

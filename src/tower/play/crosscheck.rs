@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::observe::Seen;
+use super::observe::{Seen, Unanswered};
 use super::record::name;
 use crate::game;
 use crate::journal::{Alarm, GameName, Severity};
@@ -166,7 +166,8 @@ fn one(
             forfeit: None,
         });
         // To say nothing is not to say so.
-        return (!seen.is_silent).then_some("shows nothing, though it is played");
+        let is_silent = seen.unanswered.contains(&Unanswered::Games);
+        return (!is_silent).then_some("shows nothing, though it is played");
     };
     let is_migrated = record.before.is_some_and(|last| course.start() <= last);
     let shown = seen.games.get_mut(place)?;
@@ -369,7 +370,7 @@ mod tests {
             },
             games,
             bonded: [ME, LIAR].into(),
-            is_silent: false,
+            unanswered: std::collections::BTreeSet::new(),
             conflicts: None,
         }
     }

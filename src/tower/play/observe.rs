@@ -20,6 +20,28 @@ use crate::tower::policy::{Account, SeenGame};
 /// Longest wait for what only confirms: no move waits longer for it.
 const CROSS_CHECK: Duration = Duration::from_secs(2);
 
+/// What a node may leave without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unanswered {
+    /// Who has a bond.
+    Bonds,
+    /// Which games we play.
+    Games,
+    /// Whom we are in conflict with.
+    Conflicts,
+}
+
+impl Unanswered {
+    /// In the words of a message.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Bonds => "who has a bond",
+            Self::Games => "which games we play",
+            Self::Conflicts => "whom we are in conflict with",
+        }
+    }
+}
+
 /// One rollup as the chain has it at a block.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
@@ -28,8 +50,8 @@ pub(super) struct Seen {
     pub(super) games: Vec<SeenGame>,
     /// Everybody with a bond.
     pub(super) bonded: BTreeSet<PublicKeyHash>,
-    /// Whether the node did not say which games we play.
-    pub(super) is_silent: bool,
+    /// What the node does not answer, though the blocks tell it.
+    pub(super) unanswered: BTreeSet<Unanswered>,
     /// Accounts in conflict with us as the node counts them, where it says so: a cross-check.
     pub(super) conflicts: Option<BTreeSet<PublicKeyHash>>,
 }
@@ -44,10 +66,16 @@ pub(super) async fn observe(
 ) -> Result<Seen, L1Error> {
     let block = BlockId::Hash(place.block);
     let constants = client.constants(block).await?;
-    let at = client.rollup(rollup, block).await?;
-    let balance: Mutez = client.account(&me, block).await?.balance;
     let stakes = &of_rollup.stakes;
     let is_told = of_rollup.played.is_whole(&me);
+    // What the blocks tell as well is not waited for where the node lacks it.
+    let asked = match is_told {
+        true => client.without_insisting(),
+        false => client.clone(),
+    };
+    let at = asked.rollup(rollup, block).await?;
+    let balance: Mutez = client.account(&me, block).await?.balance;
+    let mut unanswered = BTreeSet::new();
     let (bonded, ours, conflicts) = tokio::join!(
         at.stakers(),
         at.games(&me),
@@ -57,18 +85,24 @@ pub(super) async fn observe(
         Ok(bonded) => bonded.into_iter().collect(),
         Err(error) if is_told => {
             tracing::warn!(%error, "the node does not say who has a bond: the blocks do");
+            unanswered.insert(Unanswered::Bonds);
             stakes.bonded().copied().collect()
         }
         Err(error) => return Err(error),
     };
-    let (ours, is_silent) = match ours {
-        Ok(ours) => (ours, false),
+    let ours = match ours {
+        Ok(ours) => ours,
         Err(error) if is_told => {
             tracing::warn!(%error, "the node does not say which games are played: the blocks do");
-            (Vec::new(), true)
+            unanswered.insert(Unanswered::Games);
+            Vec::new()
         }
         Err(error) => return Err(error),
     };
+    let conflicts = conflicts.unwrap_or_else(|_| {
+        unanswered.insert(Unanswered::Conflicts);
+        None
+    });
     let views = everybodys(&at, me, of_rollup, ours).await;
     let clocks = views.keys().map(|pair| clock(&at, pair, of_rollup));
     let clocks = join_all(clocks).await;
@@ -92,7 +126,7 @@ pub(super) async fn observe(
         },
         games,
         bonded,
-        is_silent,
+        unanswered,
         conflicts,
     })
 }
@@ -148,11 +182,12 @@ async fn conflicts(
     at: &RollupAt,
     me: PublicKeyHash,
     is_bonded: bool,
-) -> Option<BTreeSet<PublicKeyHash>> {
+) -> Result<Option<BTreeSet<PublicKeyHash>>, L1Error> {
     if !is_bonded {
-        return Some(BTreeSet::new());
+        return Ok(Some(BTreeSet::new()));
     }
-    let answer = tokio::time::timeout(CROSS_CHECK, at.conflicts(&me)).await;
-    let told = answer.ok()?.ok()?;
-    Some(told.into_iter().map(|one| one.other).collect())
+    let Ok(answer) = tokio::time::timeout(CROSS_CHECK, at.conflicts(&me)).await else {
+        return Ok(None);
+    };
+    Ok(Some(answer?.into_iter().map(|one| one.other).collect()))
 }

@@ -114,6 +114,7 @@ pub(super) struct Table {
     pub(super) dals: DalSnapshots,
     /// Whether our bond was here, when that was last looked at.
     bonded: Option<bool>,
+    silence: concerns::Silence,
 }
 
 impl Table {
@@ -154,6 +155,7 @@ impl Table {
             wanted: Vec::new(),
             dals: DalSnapshots::new(),
             bonded: None,
+            silence: concerns::Silence::default(),
         };
         for (game, end) in reader.games(&rollup)? {
             table.take_game(reader, game, end.map(|(_, ending)| ending))?;
@@ -443,6 +445,11 @@ impl Table {
             &situation,
             moment.seen.conflicts.as_ref(),
         ));
+        let unanswered = &moment.seen.unanswered;
+        let silence = self
+            .silence
+            .at(moment.rollup, moment.brief.tip.level, unanswered);
+        outcome.alarms.extend(silence);
         let plan = derive(&situation);
         self.purse = Purse::of(&situation);
         self.work(moment, &plan, &mut outcome);

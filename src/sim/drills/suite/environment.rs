@@ -5,7 +5,7 @@ use crate::protocol::Level;
 use crate::sim::actors::Strategy;
 use crate::sim::chain::Abandoned;
 use crate::sim::scenario::Event;
-use crate::sim::weather::{Carriage, Weather, WrongGames};
+use crate::sim::weather::{Carriage, Failing, Weather, WrongGames};
 
 const fn lie() -> Strategy {
     wrong(7, END, 1)
@@ -253,6 +253,42 @@ pub(super) fn malice() -> Vec<Drill> {
             },
             Weather::default(),
         ]),
+        drill(
+            "node_refuses_moves",
+            "the only endpoint says of every move that it is out of turn",
+            lie(),
+        )
+        .under(vec![Weather {
+            refuses_refutations: true,
+            ..Weather::default()
+        }]),
+        drill(
+            "node_simulates_nothing",
+            "the only endpoint answers no simulation of a move",
+            lie(),
+        )
+        .under(vec![Weather {
+            simulates_no_refutations: true,
+            ..Weather::default()
+        }]),
+        drill(
+            "node_tells_too_little_gas",
+            "the only endpoint tells less gas than operations take",
+            lie(),
+        )
+        .under(vec![Weather {
+            gas_told: Some(1),
+            ..Weather::default()
+        }]),
+        drill(
+            "node_tells_too_much_gas",
+            "the only endpoint tells more gas than there is",
+            lie(),
+        )
+        .under(vec![Weather {
+            gas_told: Some(u64::MAX),
+            ..Weather::default()
+        }]),
         alone(
             "node_hides_disputes",
             "the only endpoint shows games in which no section is disputed",
@@ -268,6 +304,20 @@ pub(super) fn malice() -> Vec<Drill> {
             "the only endpoint shows no games",
             WrongGames::Hidden,
         ),
+        drill(
+            "node_lacks_games",
+            "the only endpoint answers nothing about games, clocks, conflicts and bonds",
+            lie(),
+        )
+        .under(vec![Weather {
+            failing: ["/games", "/timeout", "/conflicts", "/stakers", "/index"]
+                .map(|path| Failing {
+                    path: path.into(),
+                    status: 404,
+                })
+                .into(),
+            ..Weather::default()
+        }]),
         alone(
             "node_hides_bonds",
             "the only endpoint shows that nobody has a bond",
