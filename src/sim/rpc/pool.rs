@@ -11,7 +11,7 @@ use crate::crypto::blake2b;
 use crate::protocol::OperationHash;
 use crate::sim::chain::Chain;
 use crate::sim::dialect;
-use crate::sim::errors::RuleError;
+use crate::sim::errors::{RuleError, Trace};
 use crate::sim::fees::Thresholds;
 use crate::sim::media::Form;
 use crate::sim::mempool::{Class, Waiting, Wanted};
@@ -28,8 +28,11 @@ pub(crate) fn command(
     }
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     Some(match segments.as_slice() {
-        ["injection", "operation"] | ["private", "injection", "operation"] => {
-            inject(chain, request, weather.loses_operations)
+        ["injection", "operation"] => {
+            inject(chain, request, weather.loses_operations, Chain::inject)
+        }
+        ["private", "injection", "operation"] => {
+            inject(chain, request, weather.loses_operations, Chain::force)
         }
         ["chains", name, "mempool", leaf] => {
             if *name != "main" && *name != chain.id().to_string() {
@@ -60,7 +63,12 @@ fn set_thresholds(chain: &mut Chain, request: &Request<'_>) -> Reply {
 }
 
 /// `loses` makes a node that forgets what it took.
-fn inject(chain: &mut Chain, request: &Request<'_>, loses: bool) -> Reply {
+fn inject(
+    chain: &mut Chain,
+    request: &Request<'_>,
+    loses: bool,
+    door: fn(&mut Chain, &[u8]) -> Result<OperationHash, Trace>,
+) -> Reply {
     let bytes = match signed_bytes(request) {
         Ok(bytes) => bytes,
         Err(reply) => return reply,
@@ -75,7 +83,7 @@ fn inject(chain: &mut Chain, request: &Request<'_>, loses: bool) -> Reply {
     if loses {
         return Reply::Ok(json!(hash));
     }
-    match chain.inject(&bytes) {
+    match door(chain, &bytes) {
         Ok(hash) => Reply::Ok(json!(hash)),
         Err(_) if flag(request, "async") => Reply::Ok(json!(hash)),
         Err(errors) => {
@@ -198,7 +206,6 @@ pub(crate) fn mempool_items<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::errors::Trace;
 
     #[test]
     fn a_refusal_is_told_as_text() {

@@ -636,3 +636,23 @@ fn proofs_about_pages_to_come_are_delayed() {
         Class::Validated
     );
 }
+
+/// A branch is looked for before the rest is read; the private door asks for neither place nor fee.
+#[test]
+fn each_door_of_a_node_looks_at_its_own() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let early = transfer(&scenario, 1, 0, 1, 1);
+    let noise = [vec![9; 32], vec![0xee; 70]].concat();
+    let chain = scenario.chain_mut();
+    let refused = chain.inject(&noise).unwrap_err();
+    let unknown = "prevalidation.future_or_unknown_branch";
+    assert_eq!(refused.first().unwrap().id(), unknown);
+    let unread = "node.prevalidation.parse_error";
+    let refused = chain.force(&noise).unwrap_err();
+    assert_eq!(refused.first().unwrap().id(), unread);
+    let refused = chain.inject(&early).unwrap_err();
+    let future = "contract.counter_in_the_future";
+    assert_eq!(refused.first().unwrap().id(), future);
+    chain.force(&early).unwrap();
+    assert_eq!(waiting(&scenario), [(Class::BranchDelayed, 0)]);
+}
