@@ -131,14 +131,13 @@ impl OutboxTransaction {
             return Err(at.invalid("destination", "is an account, not a contract"));
         };
         let at = reader.clone();
-        let name = String::from_utf8_lossy(reader.dynamic("entrypoint", 31)?);
+        let name = reader.dynamic("entrypoint", 31)?;
         Ok(Self {
             parameters,
             parameters_type,
             destination,
-            entrypoint: name
-                .parse()
-                .map_err(|e| at.invalid("entrypoint", format!("{e}")))?,
+            entrypoint: Entrypoint::of_bytes(name)
+                .map_err(|error| at.invalid("entrypoint", error.to_string()))?,
         })
     }
 }

@@ -195,6 +195,7 @@ rule_errors! {
     Permanent "michelson_v1.comparable_type_expected" ComparableTypeExpected { location: usize, wrong_type: Value } "values of {wrong_type} have no order";
     Permanent "michelson_v1.invalid_constant" InvalidConstant { location: usize, expected_type: Box<Value>, wrong_expression: Box<Value> } "{wrong_expression} is not of the type {expected_type}";
     Permanent "michelson_v1.invalid_syntactic_constant" InvalidSyntacticConstant { location: usize, expected_form: &'static str, wrong_expression: Value } "{wrong_expression} is not {expected_form}";
+    Permanent "michelson_v1.unexpected_default_entrypoint" UnexpectedDefault { location: usize } "the usual door goes unnamed";
     Permanent "michelson_v1.inconsistent_types" InconsistentTypes { loc: i64, first_type: Box<Value>, other_type: Box<Value> } "{first_type} and {other_type} differ";
     Permanent "michelson_v1.unordered_map_literal" UnorderedMapKeys { location: usize, item: Value } "the keys of a map go up";
     Permanent "michelson_v1.duplicate_map_keys" DuplicateMapKeys { location: usize, item: Value } "a map has each key once";

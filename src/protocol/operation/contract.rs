@@ -98,13 +98,14 @@ impl Parameters {
     }
 }
 
-/// Name of an entrypoint: 1 to 31 bytes.
+/// Name of an entrypoint: a text of at most 31 bytes, whatever they are; none is `default`
+/// (`of_string_lax` of `entrypoint_repr.ml`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entrypoint(String);
 
 /// A text is not the name of an entrypoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an entrypoint: names have 1 to 31 letters, digits, '_', '.', '%' or '@'")]
+#[error("{0:?} is not an entrypoint: names have at most 31 bytes")]
 pub struct EntrypointError(pub String);
 
 /// Names with a tag of their own; the last four since Oxford.
@@ -172,12 +173,18 @@ impl Entrypoint {
         }
         let length = reader.u8("entrypoint")?;
         let bytes = reader.raw("entrypoint", usize::from(length))?;
-        let name = String::from_utf8_lossy(bytes);
-        if short.contains(&&*name) {
-            return Err(start.invalid("entrypoint", "a name with a short tag is spelled out"));
+        Self::of_bytes(bytes).map_err(|error| start.invalid("entrypoint", error.to_string()))
+    }
+
+    /// The name that bytes spell.
+    ///
+    /// # Errors
+    /// [`EntrypointError`] when they are too many, or no text.
+    pub(in crate::protocol) fn of_bytes(bytes: &[u8]) -> Result<Self, EntrypointError> {
+        match std::str::from_utf8(bytes) {
+            Ok(name) => name.parse(),
+            Err(_) => Err(EntrypointError(hex::encode(bytes))),
         }
-        name.parse()
-            .map_err(|e: EntrypointError| start.invalid("entrypoint", e.to_string()))
     }
 }
 
@@ -185,11 +192,10 @@ impl FromStr for Entrypoint {
     type Err = EntrypointError;
 
     fn from_str(text: &str) -> Result<Self, EntrypointError> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.%@".contains(&byte);
-        if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(EntrypointError(text.chars().take(80).collect()))
+        match text.len() {
+            0 => Ok(Self::default()),
+            1..=MAX_NAME => Ok(Self(text.into())),
+            _ => Err(EntrypointError(text.chars().take(80).collect())),
         }
     }
 }

@@ -260,6 +260,42 @@ fn parameters_that_say_nothing_are_forgotten() {
     assert_eq!(spelled.to_json(FORM), of(&plain).to_json(FORM));
 }
 
+/// A name may be spelled out although it has a tag, and be of anything; none is the usual one.
+#[test]
+fn entrypoints_are_read_as_the_protocol_reads_them() {
+    let unit = serde_json::json!({"prim": "Unit"});
+    let named = |name: &str| {
+        let parameters = serde_json::json!({"entrypoint": name, "value": unit});
+        content(transaction("5", parameters))
+    };
+    for (spelled, name) in [("root", "root"), ("a-b c", "a-b c"), ("", "default")] {
+        let mut bytes = named("remove_me").to_bytes(FORM).unwrap();
+        let end = bytes.len() - b"\x09remove_me\0\0\0\x02\x03\x0b".len();
+        bytes.truncate(end);
+        bytes.push(spelled.len() as u8);
+        bytes.extend(spelled.bytes());
+        bytes.extend([0, 0, 0, 2, 3, 11]);
+        let read = Content::read(FORM, &mut Reader::new(&bytes)).unwrap();
+        let Action::Transaction { parameters, .. } = &read.action else {
+            panic!("{read:?}");
+        };
+        assert_eq!(parameters.as_ref().unwrap().entrypoint.name(), name);
+    }
+    assert!("a".repeat(32).parse::<Entrypoint>().is_err());
+    assert!(
+        Content::from_json(
+            &transaction(
+                "5",
+                serde_json::json!({
+                    "entrypoint": "a".repeat(32), "value": unit,
+                })
+            ),
+            FORM
+        )
+        .is_err()
+    );
+}
+
 #[test]
 fn amounts_and_lists_end_where_the_protocols_do() {
     let null = serde_json::Value::Null;

@@ -137,7 +137,10 @@ impl Chain {
             .into());
         }
         let signed = SignedOperation::from_bytes(self.form(), bytes);
-        Ok(signed.map_err(|_| RuleError::ParseError {})?)
+        let whole = signed
+            .ok()
+            .filter(|signed| !signed.operation.contents.is_empty());
+        Ok(whole.ok_or(RuleError::ParseError {})?)
     }
 
     fn classify(&self, signed: SignedOperation, hash: OperationHash, size: usize) -> Waiting {

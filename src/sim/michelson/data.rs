@@ -491,6 +491,12 @@ fn named(name: &str, value: &Expr) -> Result<Datum, RuleError> {
     if !matches!(value.node, Node::Bytes(_) | Node::Text(_)) {
         return Err(value.wrong_kind(&["string", "bytes"]));
     }
+    if let ("address", Node::Text(text)) = (name, &value.node)
+        && text.ends_with("%default")
+    {
+        let location = value.location;
+        return Err(RuleError::UnexpectedDefault { location });
+    }
     let bytes = match (name, &value.node) {
         ("address", _) => address_bytes(value),
         (_, Node::Bytes(bytes)) => {
@@ -535,6 +541,12 @@ fn text_bytes(name: &str, text: &str) -> Option<Vec<u8>> {
     Some(writer.into_bytes())
 }
 
+/// What may name a door of an address: the usual one goes unnamed (`of_string_strict` of
+/// `entrypoint_repr.ml`).
+fn is_door(name: &str) -> bool {
+    name != "default" && name.parse::<Entrypoint>().is_ok()
+}
+
 /// The bytes of an address and its entrypoint, when it is one of an account, contract or rollup.
 fn address_bytes(value: &Expr) -> Option<Vec<u8>> {
     match &value.node {
@@ -549,12 +561,12 @@ fn address_bytes(value: &Expr) -> Option<Vec<u8>> {
                     Contract::read(&mut reader).is_ok() && reader.is_empty()
                 }
             };
-            (is_owner && (name.is_empty() || name.parse::<Entrypoint>().is_ok())).then_some(bytes)
+            (is_owner && is_door(name)).then_some(bytes)
         }
         Node::Text(text) => {
             let (text, door) = text.split_once('%').unwrap_or((text, ""));
-            if !door.is_empty() {
-                door.parse::<Entrypoint>().ok()?;
+            if !is_door(door) {
+                return None;
             }
             let mut writer = crate::codec::Writer::new();
             match text.parse::<Contract>() {
@@ -565,9 +577,7 @@ fn address_bytes(value: &Expr) -> Option<Vec<u8>> {
                 }
             }
             let mut bytes = writer.into_bytes();
-            if door != "default" {
-                bytes.extend(door.as_bytes());
-            }
+            bytes.extend(door.as_bytes());
             Some(bytes)
         }
         _ => None,

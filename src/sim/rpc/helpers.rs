@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Reply, Request, View, blocks, flag, query, scripts, version};
-use crate::protocol::operation::{Action, Content, Form, Operation, SignedOperation};
+use crate::protocol::operation::{Action, Content, Form, SignedOperation};
 use crate::protocol::{ChainId, Level, OperationHash, Protocol};
 use crate::sim::apply::Pending;
 use crate::sim::block::{Block, timestamp_text};
@@ -99,7 +99,7 @@ fn run(
     json: &Value,
     signatures: Signatures,
 ) -> Result<Value, Reply> {
-    let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
+    let signed = read(json, form)?;
     let protocol = context.protocol;
     let refused = |errors: Trace| Reply::refused(&errors, protocol);
     let is_refutation = |content: &Content| matches!(content.action, Action::Refute { .. });
@@ -165,7 +165,7 @@ fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Resu
                 "Failed to parse the request body: At /protocol, expected {expected}"
             )));
         }
-        let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
+        let signed = read(json, form)?;
         let hash = signed.hash(form).map_err(Reply::bad_request)?;
         let valid = validate(&before, form, &signed, Signatures::Checked).map_err(refused)?;
         if let Some(existing) = managers.insert(valid.source, hash) {
@@ -180,14 +180,27 @@ fn preapply(view: View<'_>, context: &Context, form: Form, body: &Value) -> Resu
     Ok(all.into())
 }
 
+/// An operation, which has some content.
+fn read(json: &Value, form: Form) -> Result<SignedOperation, Reply> {
+    let signed = SignedOperation::from_json(json, form).map_err(Reply::bad_request)?;
+    match signed.operation.contents.is_empty() {
+        false => Ok(signed),
+        true => Err(Reply::bad_request(
+            "Failed to parse the request body: Empty contents list.",
+        )),
+    }
+}
+
 fn forge(form: Form, body: &Value) -> Result<Value, Reply> {
-    let operation = Operation::from_json(body, form).map_err(Reply::bad_request)?;
-    let bytes = operation.to_bytes(form).map_err(Reply::bad_request)?;
+    let bytes = read(body, form)?
+        .operation
+        .to_bytes(form)
+        .map_err(Reply::bad_request)?;
     Ok(hex::encode(bytes).into())
 }
 
 fn forge_signed(form: Form, body: &Value) -> Result<Value, Reply> {
-    let signed = SignedOperation::from_json(body, form).map_err(Reply::bad_request)?;
+    let signed = read(body, form)?;
     let bytes = signed.to_bytes(form).map_err(Reply::bad_request)?;
     Ok(hex::encode(bytes).into())
 }

@@ -359,6 +359,11 @@ fn typed_calls_say_what_they_carry() {
         ),
         (comb, of("Pair", &[number("1"), text("a")]), constant),
         (
+            simple("address"),
+            text("tz1gjaF81ZRRvdzjobyfVNsAeSC6PScjfQwN%default"),
+            "michelson_v1.unexpected_default_entrypoint",
+        ),
+        (
             of("set", std::slice::from_ref(&int)),
             json!([number("2"), number("2")]),
             "michelson_v1.duplicate_set_values_in_literal",

@@ -545,9 +545,16 @@ fn what_is_no_operation_of_this_chain_stays_outside() {
         at_the_door(&scenario, &signed.to_bytes(form).unwrap()),
         ["prevalidation.future_or_unknown_branch"]
     );
+    let mut large = vec![0; 32_769];
+    large[..32].copy_from_slice(&bytes[..32]);
     assert_eq!(
-        at_the_door(&scenario, &[0; 32_769]),
+        at_the_door(&scenario, &large),
         ["node.prevalidation.oversized_operation"]
+    );
+    // Branch and signature around nothing.
+    assert_eq!(
+        at_the_door(&scenario, &large[..96]),
+        ["node.prevalidation.parse_error"]
     );
 }
 
