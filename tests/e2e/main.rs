@@ -9,6 +9,7 @@ mod crowds;
 mod degraded;
 mod docs;
 mod following;
+mod frozen;
 mod invariants;
 mod joining;
 mod page;

@@ -407,3 +407,84 @@ fn the_facts_of_layer_1_judge_bytes_that_are_no_step() {
     let ruling = judge(&facts, &world.stakers, &world.game, &account, &garbage);
     assert_eq!(ruling, Err(Refusal::ProofBytes.into()));
 }
+
+/// What a machine may get wrong about its own states.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// A proof of another step.
+    OtherStep,
+    /// A proof that ends where no step leads.
+    OtherEnd,
+    /// A proof that says what the opponent claims.
+    TheirClaim,
+    /// States of another branch in a dissection, up to its very end.
+    TheirStates,
+    /// Fewer states than were asked for.
+    TooFew,
+}
+
+struct Faulty(Toy, Fault);
+
+impl Truth for Faulty {
+    fn hashes(&mut self, ticks: &[Tick]) -> Result<Vec<Option<StateHash>>, Unplayable> {
+        let mut states = self.0.hashes(ticks)?;
+        match self.1 {
+            Fault::TheirStates => states = ticks.iter().map(|t| Some(state(1, t.0))).collect(),
+            Fault::TooFew => {
+                states.pop();
+            }
+            _ => {}
+        }
+        Ok(states)
+    }
+
+    fn prove(&mut self, _: &Game, tick: Tick) -> Result<Proof, Unplayable> {
+        let start = state(0, tick.0);
+        let next = self.0.next(start);
+        Ok(match self.1 {
+            Fault::OtherStep => self
+                .0
+                .proof(state(0, tick.0 + 1), self.0.next(state(0, tick.0 + 1))),
+            Fault::OtherEnd => self.0.proof(start, Some(state(0, tick.0 + 2))),
+            Fault::TheirClaim => self.0.proof(state(1, tick.0), Some(state(1, tick.0 + 1))),
+            Fault::TheirStates | Fault::TooFew => self.0.proof(start, next),
+        })
+    }
+}
+
+#[test]
+fn a_move_that_our_own_judge_refuses_is_not_made() {
+    let open = |length, ticks| {
+        let toy = Toy {
+            machine: Machine::Plain,
+            length,
+        };
+        let claim = (state(1, ticks), ticks);
+        World::open(toy, Bakers::Careful, 4, Player::Alice, true, claim)
+    };
+    let answered = |world: &World, fault| {
+        let mut truth = Faulty(world.toy, fault);
+        answer(
+            &world.toy,
+            &world.stakers,
+            world.us,
+            &world.game,
+            &mut truth,
+        )
+    };
+    // One tick is disputed: a proof is due.
+    let short = open(1, 1);
+    for fault in [Fault::OtherStep, Fault::OtherEnd, Fault::TheirClaim] {
+        let outcome = answered(&short, fault);
+        assert!(
+            matches!(outcome, Err(Unplayable::Flawed(_) | Unplayable::Refused(_))),
+            "{fault:?}: {outcome:?}"
+        );
+    }
+    // Several are: a dissection is due.
+    let long = open(7, 7);
+    for fault in [Fault::TheirStates, Fault::TooFew] {
+        let outcome = answered(&long, fault);
+        assert!(outcome.is_err(), "{fault:?}: {outcome:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Answers: of simulations, of the gate and the key, of endpoints.
 
+use super::send::half;
 use super::unadvised::{Trust, words};
 use super::{Carrier, Cause, Effect, Injection, Notice, Pending, Work, variant};
 use crate::l1::{EndpointName, NodeError, Simulated, Status};
@@ -149,8 +150,7 @@ impl Carrier {
             }
             // One of them is not admitted: halves find out which.
             _ if items.len() > 1 => {
-                items.truncate(items.len().div_ceil(2));
-                self.begin(items, effects);
+                self.begin(half(items), effects);
             }
             outcome => {
                 if let Some(item) = items.pop() {

@@ -1,12 +1,14 @@
 //! Sending: which intentions become the next operation, and with what.
 
+use std::collections::BTreeMap;
+
 use super::{Carrier, Effect, Notice, View, Work};
 use crate::l1::BlockRef;
 use crate::operation::batch::{DraftError, Plan, Terms};
 use crate::operation::fee::Offer;
-use crate::operation::intention::Wanted;
+use crate::operation::intention::{Intention, Wanted};
 use crate::operation::outcome::Outcome;
-use crate::protocol::Counter;
+use crate::protocol::{Counter, Level};
 
 impl Carrier {
     /// Sends what is wanted: anew, in place of what waits, or what waits once more.
@@ -19,28 +21,11 @@ impl Carrier {
             return;
         }
         if self.should_replace(&desired) {
-            let items = self.chosen(desired);
+            let items = chosen(desired, self.batch.max(1));
             self.begin(items, effects);
         } else {
             self.inject_again(effects);
         }
-    }
-
-    /// What goes into one operation: what others rest on, then what has the least time left.
-    fn chosen(&self, mut desired: Vec<Wanted>) -> Vec<Wanted> {
-        desired.sort_by_key(|wanted| {
-            let (rank, level) = wanted.what.rank();
-            (
-                rank > 0,
-                level,
-                wanted.deadline.is_none(),
-                wanted.deadline,
-                rank,
-            )
-        });
-        desired.truncate(self.batch.max(1));
-        desired.sort_by_key(|wanted| wanted.what.rank());
-        desired
     }
 
     /// Starts to make an operation of these intentions.
@@ -106,8 +91,7 @@ impl Carrier {
             return;
         }
         if items.len() > 1 {
-            items.truncate(items.len().div_ceil(2));
-            self.begin(items, effects);
+            self.begin(half(items), effects);
             return;
         }
         if let Some(item) = items.pop() {
@@ -156,6 +140,40 @@ impl Carrier {
     pub(super) fn take_work(&mut self, id: u64) -> Option<Work> {
         self.work.take_if(|work| work.id == id)
     }
+}
+
+/// What goes into one operation: what has the least time left; in it, what others rest on first.
+fn chosen(mut items: Vec<Wanted>, count: usize) -> Vec<Wanted> {
+    let due: BTreeMap<_, _> = items
+        .iter()
+        .map(|item| (item.what.key(), due(item, &items)))
+        .collect();
+    items.sort_by_key(|item| {
+        let due = due.get(&item.what.key()).copied().flatten();
+        (due.is_none(), due, item.what.rank())
+    });
+    items.truncate(count);
+    items.sort_by_key(|item| item.what.rank());
+    items
+}
+
+/// The half with the least time left.
+pub(super) fn half(items: Vec<Wanted>) -> Vec<Wanted> {
+    let count = items.len().div_ceil(2);
+    chosen(items, count)
+}
+
+/// When an intention is due: a publication as early as any that rests on it.
+fn due(item: &Wanted, among: &[Wanted]) -> Option<Level> {
+    let Intention::Publish { rollup, commitment } = &item.what else {
+        return item.deadline;
+    };
+    let rests_on_it = |other: &&Wanted| {
+        matches!(&other.what, Intention::Publish { rollup: at, commitment: above }
+            if at == rollup && above.inbox_level >= commitment.inbox_level)
+    };
+    let above = among.iter().filter(rests_on_it);
+    above.filter_map(|other| other.deadline).min()
 }
 
 /// An offer that outbids both.

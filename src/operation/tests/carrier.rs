@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use super::network::{World, intention, refusal, wanted};
+use super::network::{World, a_move, intention, refusal, wanted};
 use crate::l1::{EndpointName, NodeError, Simulated, Status};
-use crate::protocol::Mutez;
+use crate::protocol::{Level, Mutez};
 
 fn world() -> World {
     World::new(Settings {
@@ -112,6 +112,46 @@ fn an_urgent_move_does_not_wait_behind_another() {
     world.tell();
     let all = [1, 2, 3].map(|nth| intention(nth).key());
     assert_eq!(world.carrier.carried(), all);
+}
+
+#[test]
+fn of_forty_moves_the_most_urgent_go_first() {
+    let mut world = world();
+    // In any order but that of their clocks.
+    let clock = |nth: u16| 1000 + (nth * 17) % 40;
+    world.wanted = (0..40)
+        .map(|nth| a_move(u8::try_from(nth).unwrap(), Some(clock(nth))))
+        .collect();
+    let mut sorted: Vec<_> = (0..40).collect();
+    sorted.sort_by_key(|nth| clock(*nth));
+    let key = |nth: &u16| a_move(u8::try_from(*nth).unwrap(), None).what.key();
+    for chunk in sorted.chunks(16) {
+        world.tell();
+        let expected: Vec<_> = chunk.iter().map(key).collect();
+        assert_eq!(world.carrier.carried(), expected);
+        world.bake(world.best());
+    }
+    world.tell();
+    assert_eq!(world.done().len(), 40);
+}
+
+/// A way of many periods up to a dispute takes several operations, a clock runs meanwhile.
+#[test]
+fn publications_of_many_periods_keep_no_urgent_move_back() {
+    let carried = |of_the_dispute: u16, of_the_move: u16| {
+        let mut world = world();
+        world.wanted = (1..=30).map(|nth| wanted(nth, None)).collect();
+        world.wanted[29].deadline = Some(Level::new(of_the_dispute));
+        world.wanted.push(a_move(1, Some(of_the_move)));
+        world.tell();
+        world.carrier.carried()
+    };
+    let publications = |count: u8| (1..=count).map(|nth| intention(nth).key());
+    let the_move = a_move(1, None).what.key();
+    let with_it: Vec<_> = publications(15).chain([the_move]).collect();
+    assert_eq!(carried(200, 100), with_it);
+    // What the dispute rests on is as urgent as the dispute itself.
+    assert_eq!(carried(100, 200), publications(16).collect::<Vec<_>>());
 }
 
 #[test]

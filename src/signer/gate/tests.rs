@@ -398,6 +398,18 @@ async fn fee_caps_at_their_edges() {
         admit(&gate, &over, turn(1), moment(0)).unwrap_err(),
         Refusal::Fee { fee, cap }
     );
+    // Whichever contents the fees stand on.
+    let mut shared = operation(&gate, 1, 1, vec![timeout(OURS); 3]);
+    for (content, fee) in shared.contents.iter_mut().zip([0, 600, 400]) {
+        content.fee = Mutez(fee);
+    }
+    assert!(admit(&gate, &shared, turn(1), moment(0)).is_ok());
+    shared.contents[2].fee = Mutez(401);
+    let (fee, cap) = (Mutez(1001), Mutez(1000));
+    assert_eq!(
+        admit(&gate, &shared, turn(1), moment(0)).unwrap_err(),
+        Refusal::Fee { fee, cap }
+    );
     // Two hours apart, so that the hourly cap does not matter here.
     for (nth, counter) in (1_u32..).zip(1..=5) {
         let operation = of(&gate, counter, 1000);

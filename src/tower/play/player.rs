@@ -116,6 +116,8 @@ impl Player {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let stop = self.stop.clone();
+        // A brake that is on keeps the very first operation back.
+        self.on_look().await;
         loop {
             let goes_on = tokio::select! {
                 () = stop.cancelled() => false,

@@ -117,15 +117,16 @@ pub enum Answer {
     NotPlayable(String),
 }
 
-/// Why nothing is sent for now although the mode may.
+/// Why nothing is sent for now although the mode may; of several the last counts, which leaves least
+/// to others: standing by alone ends where a clock leaves no time for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
-    /// The operator's brake is on.
-    Brake,
-    /// We contradicted ourselves.
-    Contradiction,
     /// Another program sends from our account.
     StandBy,
+    /// We contradicted ourselves.
+    Contradiction,
+    /// The operator's brake is on.
+    Brake,
 }
 
 impl Hold {

@@ -418,8 +418,15 @@ fn a_stake_on_anything_but_the_truth_freezes_everything() {
         plan.concerns.first(),
         Some(Concern::Contradiction { .. })
     ));
-    world.hold = Some(Hold::Brake);
-    assert!(world.plan().hold.is_some());
+    // Whatever else holds: standing by, which a clock can end, must not stand in its place.
+    for (before, expected) in [
+        (Hold::StandBy, Hold::Contradiction),
+        (Hold::Contradiction, Hold::Contradiction),
+        (Hold::Brake, Hold::Brake),
+    ] {
+        world.hold = Some(before);
+        assert_eq!(world.plan().hold, Some(expected));
+    }
 }
 
 #[test]
