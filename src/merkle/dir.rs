@@ -108,6 +108,11 @@ impl Dir {
         Ok(Self::of(Root::build(entries)?, fresh, true))
     }
 
+    /// A directory made from nothing, of entries that are parts of commits.
+    pub(super) fn of_committed(root: Root) -> Self {
+        Self::of(root, 0, true)
+    }
+
     /// A committed directory about to be changed.
     pub(super) fn of_commit(root: &Root, tracking: Tracking) -> Self {
         let mut dir = Self::of(root.clone(), 0, false);

@@ -9,6 +9,7 @@ use crate::crypto::Hash;
 
 use super::digest::Preimage;
 use super::item::{Entry, Item, Kind, Pair};
+use super::numbered::Part;
 use super::proof::{Partial, Recording};
 use super::store::{Pack, Stored};
 use super::tree::Maker;
@@ -52,6 +53,8 @@ enum ChildSource {
     Settled(Child),
     /// In the store.
     Stored(Stored),
+    /// Made anew whenever it is read.
+    Made(Part),
     /// Another record; once read it stays, so that the proof shows it.
     Recorded {
         record: Child,
@@ -227,6 +230,12 @@ impl DistantChild {
         Child::Distant(Arc::new(Self { hash, source }))
     }
 
+    /// The record of this hash, made when it is read.
+    pub(super) fn made(hash: Hash, part: Part) -> Child {
+        let source = ChildSource::Made(part);
+        Child::Distant(Arc::new(Self { hash, source }))
+    }
+
     /// Where it lies, if it is in this pack.
     pub(super) fn place(&self, pack: &Arc<Pack>) -> Option<u64> {
         match &self.source {
@@ -248,6 +257,7 @@ impl DistantChild {
         match &self.source {
             ChildSource::Settled(record) => View::Settled.record(record, self.hash),
             ChildSource::Stored(stored) => stored.child(self.hash),
+            ChildSource::Made(part) => part.make(self.hash),
             ChildSource::Recorded {
                 record,
                 session,

@@ -9,6 +9,8 @@ mod dir;
 mod distant;
 mod item;
 mod name;
+mod numbered;
+mod parallel;
 mod plan;
 mod proof;
 mod store;
@@ -19,6 +21,8 @@ mod trie;
 mod tests;
 
 pub use item::Kind;
+pub use numbered::Numbered;
+pub use parallel::in_parts;
 pub use plan::{Plan, Scratch, value_hash};
 pub use proof::{KindedHash, Proof, ProofError};
 pub use store::{Options, Size, Store, StoreError};

@@ -13,6 +13,7 @@ use super::dir::Dir;
 use super::distant::Distant;
 use super::item::{Entry, Item, Kind};
 use super::name::Name;
+use super::numbered::{Numbered, Table};
 use super::{Bytes, StoreError, digest};
 
 /// Longest path that is accepted; the PVM stays far below.
@@ -125,6 +126,16 @@ impl Tree {
             }
         }
         Ok(Self(Item::Dir(Arc::new(Dir::made(list)?))))
+    }
+
+    /// The directory of the entries with these numbers, no two of which are equal: its records are
+    /// made when they are read.
+    ///
+    /// # Errors
+    /// [`TreeError`] when one of the entries has no hash.
+    pub fn numbered(entries: Arc<dyn Numbered>, numbers: &[u32]) -> Result<Self, TreeError> {
+        let root = Table::new(entries, numbers).root()?;
+        Ok(Self(Item::Dir(Arc::new(Dir::of_committed(root)))))
     }
 
     /// Whether it is a value and not a directory.

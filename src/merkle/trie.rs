@@ -518,7 +518,11 @@ type Keyed = std::vec::IntoIter<(NameBits, Entry)>;
 
 impl Child {
     /// Builds one side over the next `length` entries.
-    fn build(depth: usize, length: usize, sorted: &mut Keyed) -> Result<Self, TreeError> {
+    pub(super) fn build(
+        depth: usize,
+        length: usize,
+        sorted: &mut Keyed,
+    ) -> Result<Self, TreeError> {
         if length > 2 {
             let branch = Branch::build(depth, length, sorted)?;
             return Ok(Self::Branch(Arc::new(Sealed::open(branch))));

@@ -81,7 +81,7 @@ impl Folder {
         if !is_private(&file) {
             return None;
         }
-        let bytes = std::fs::read(&file).ok()?;
+        let mut bytes = std::fs::read(&file).ok()?;
         let (digest, content) = bytes.split_first_chunk::<32>()?;
         if self.digest_of(name, content).as_bytes() != digest {
             return None;
@@ -93,7 +93,8 @@ impl Folder {
                 tracing::debug!(file = %file.display(), %error, "use of saved work not noted");
             }
         }
-        Some(content.to_vec())
+        bytes.drain(..digest.len());
+        Some(bytes)
     }
 
     /// Keeps something. A failure only costs the work later, so it is not an error.

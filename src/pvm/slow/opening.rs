@@ -70,21 +70,39 @@ struct Rung {
 #[derive(Debug)]
 struct Kept {
     last: u64,
-    compiled: Compiled,
-    beginning: Beginning,
+    /// The module and how its runs begin, as bytes until they are asked for.
+    bytes: Mutex<Vec<u8>>,
+    runs: OnceLock<Option<(Compiled, Beginning)>>,
 }
 
 impl Kept {
-    fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut from = Reader::new(bytes);
+    fn new(mut bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(&bytes);
         let last = from.array("tick").map(u64::from_le_bytes)?;
-        let (compiled, beginning) = Compiled::from_bytes(from.rest())?;
+        if from.array("tick").map(u64::from_le_bytes)? != !last {
+            return Err(from.invalid("tick", "its bits are not twice there"));
+        }
+        let start = bytes.len() - from.rest().len();
+        bytes.drain(..start);
         Ok(Self {
             last,
-            compiled,
-            beginning,
+            bytes: Mutex::new(bytes),
+            runs: OnceLock::new(),
         })
     }
+
+    fn runs(&self) -> Option<&(Compiled, Beginning)> {
+        let read = || {
+            let bytes = std::mem::take(&mut *locked(&self.bytes));
+            let runs = Compiled::from_bytes(&bytes);
+            runs.map_err(|error| not_used(&error)).ok()
+        };
+        self.runs.get_or_init(read).as_ref()
+    }
+}
+
+fn not_used(error: &DecodeError) {
+    tracing::warn!(%error, "the beginning of runs on disk is not used");
 }
 
 /// The first state of evaluation, found when it is asked for.
@@ -301,10 +319,8 @@ impl Opening {
     /// What an earlier process has left, if it is whole.
     fn kept(&self) -> Option<&Kept> {
         let load = || {
-            let kept = Kept::parse(&self.begins.as_ref()?.load()?);
-            let failed =
-                |error| tracing::warn!(%error, "the beginning of runs on disk is not used");
-            kept.map_err(failed).ok()
+            let kept = Kept::new(self.begins.as_ref()?.load()?);
+            kept.map_err(|error| not_used(&error)).ok()
         };
         self.kept.get_or_init(load).as_ref()
     }
@@ -474,15 +490,14 @@ impl Opening {
 
     /// A run of the module, at the first tick of evaluation.
     pub(super) fn run(self: &Arc<Self>, purpose: Purpose) -> Result<run::Run, run::RunError> {
-        if let Some(kept) = self.kept() {
+        if let Some((compiled, beginning)) = self.kept().and_then(Kept::runs) {
             let first = FirstOf {
                 opening: Arc::clone(self),
                 purpose,
             };
-            let beginning = kept.beginning.clone();
             return Ok(run::Run::with_first(
-                &kept.compiled,
-                beginning,
+                compiled,
+                beginning.clone(),
                 Arc::new(first),
             ));
         }
@@ -509,7 +524,9 @@ impl Opening {
                 return;
             };
             if let Some(bytes) = compiled.to_bytes(&beginning) {
-                file.keep(&[&last.to_le_bytes(), bytes.as_slice()].concat());
+                // The tick is believed long before the rest is read.
+                let ticks = [last, !last].map(u64::to_le_bytes).concat();
+                file.keep(&[ticks, bytes].concat());
             }
         };
         *locked(&self.writing) = Some(std::thread::spawn(write));

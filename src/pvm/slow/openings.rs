@@ -161,7 +161,7 @@ mod tests {
 
     /// What a run file of the slice says. When it changes, what run mode compiles has changed: then
     /// [`run::FORMAT`] gets another number, so that no process takes what another version compiled.
-    const COMPILED: &str = "311079561c635f7fbcd2cba258f9e7b65fad864cb766ededc4222da45c5a18da watchtower compiled run mode 1";
+    const COMPILED: &str = "933efe914eb8c73db6ff2b74c5ba53d14b822ad2599e6b72e747d1305c58feeb watchtower compiled run mode 2";
 
     #[test]
     fn the_format_names_what_is_compiled() {

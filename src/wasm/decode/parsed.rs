@@ -13,9 +13,11 @@ use super::run::{glide_body, look};
 use super::{BlockKont, CodeKont, DecodeKont, Element, Filling, ModuleKont, Stream, block, module};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Hash;
+use crate::merkle::{Numbered, Tree, TreeError};
 use crate::wasm::ast::{Allocations, Block, BlockLabel, Bodies, Instr};
+use crate::wasm::encoding::unread_tree;
 use crate::wasm::fault::Fault;
-use crate::wasm::lazy::{LazyBytes, LazyVec};
+use crate::wasm::lazy::{Backing, LazyBytes, LazyVec};
 
 /// Functions that stay parsed for the next reader of their blocks.
 const READ: usize = 16;
@@ -238,6 +240,45 @@ impl Bodies for Parsed {
         let bodied = self.bodied(index, function)?;
         bodied.get(place as usize).cloned().ok_or_else(lost)
     }
+
+    fn hash(&self, label: BlockLabel) -> Option<Hash> {
+        let first = self.noted.functions.first()?.label;
+        let place = usize::try_from(label.0.checked_sub(first)?).ok()?;
+        self.hashes.get(place).copied()
+    }
+}
+
+impl Parsed {
+    /// A block, by the number of its label.
+    fn known(&self, number: u32) -> Option<(BlockLabel, Hash)> {
+        let label = BlockLabel(i32::try_from(number).ok()?);
+        Some((label, Bodies::hash(self, label)?))
+    }
+}
+
+impl Numbered for Parsed {
+    fn hash(&self, number: u32) -> Option<Hash> {
+        self.known(number).map(|(_, hash)| hash)
+    }
+
+    fn tree(self: Arc<Self>, number: u32) -> Result<Tree, TreeError> {
+        match self.known(number) {
+            Some((label, hash)) => Ok(unread_tree(self, label, hash)),
+            None => Err(TreeError::NotMade {
+                hash: Hash([0; 32]),
+                reason: format!("block {number} is of no function"),
+            }),
+        }
+    }
+}
+
+impl Backing<Block> for Parsed {
+    fn value(self: Arc<Self>, key: i32) -> Result<Block, Fault> {
+        match self.known(key.cast_unsigned()) {
+            Some((label, hash)) => Ok(Block::unread(self, label, hash)),
+            None => Err(Fault::Unencodable(format!("block {key} is of no function"))),
+        }
+    }
 }
 
 /// Ticks that look through a function that uses no data segment.
@@ -269,12 +310,9 @@ impl DecodeKont {
                 }) else {
                     return Ok(0);
                 };
-                let hashes = parsed.hashes_of(function).unwrap_or_default();
-                for (label, hash) in function.labels().zip(hashes) {
-                    let bodies = Arc::clone(parsed) as Arc<dyn Bodies>;
-                    let block = Block::unread(bodies, BlockLabel(label), *hash);
-                    self.allocations.blocks.append(block)?;
-                }
+                let backing = Arc::clone(parsed) as Arc<dyn Backing<Block>>;
+                let blocks = &mut self.allocations.blocks;
+                blocks.append_known(&backing, function.blocks)?;
                 *block = BlockKont::Stop(BlockLabel(function.label));
                 self.stream_pos = function.end;
                 Ok(function.ticks)

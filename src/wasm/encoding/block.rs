@@ -6,14 +6,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::hashing::block_hash;
 use crate::crypto::Hash;
-use crate::merkle::{Maker, Tree, TreeError};
-use crate::wasm::ast::{Allocations, Block, Instr};
+use crate::merkle::{Maker, Tree, TreeError, in_parts};
+use crate::wasm::ast::{Allocations, Block, BlockLabel, Bodies, Instr};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::LazyVec;
@@ -135,35 +134,20 @@ fn hash_of(block: &Block) -> Result<Option<Hash>, Fault> {
     Ok(tree.map(|tree| tree.hash()).transpose()?)
 }
 
+/// The tree of a block with this hash, to be parsed when it is read.
+pub(in crate::wasm) fn unread_tree(bodies: Arc<dyn Bodies>, label: BlockLabel, hash: Hash) -> Tree {
+    let maker = Instructions(Block::unread(bodies, label, hash));
+    Tree::made_when_read(hash, Arc::new(maker))
+}
+
 /// Hashes of blocks, in their order, by all processors; none when not all of a block is here.
 fn hashes_of(blocks: &[&Block]) -> Result<Vec<Option<Hash>>, Fault> {
-    let threads = match blocks.len() {
-        ..WORTH_A_THREAD => 1,
-        _ => std::thread::available_parallelism().map_or(1, NonZero::get),
-    };
-    let work = Mutex::new(blocks.chunks(AT_ONCE).enumerate());
-    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let some = || {
-        let mut done = Vec::new();
-        while let Some((place, blocks)) = next() {
-            let hashes: Result<Vec<_>, _> = blocks.iter().map(|block| hash_of(block)).collect();
-            done.push((place, hashes?));
-        }
-        Ok(done)
-    };
-    let parts: Result<Vec<_>, Fault> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
-        let mut parts = vec![some()];
-        let lost = |_| {
-            let what = "a block that cannot be hashed".to_owned();
-            Err(Fault::Unencodable(what))
-        };
-        parts.extend(others.into_iter().map(|o| o.join().unwrap_or_else(lost)));
-        parts.into_iter().collect()
+    let parts = in_parts(blocks.len(), (AT_ONCE, WORTH_A_THREAD), |part| {
+        let blocks = blocks.get(part).unwrap_or_default();
+        blocks.iter().map(|block| hash_of(block)).collect()
     });
-    let mut parts: Vec<_> = parts?.into_iter().flatten().collect();
-    parts.sort_by_key(|(place, _)| *place);
-    Ok(parts.into_iter().flat_map(|(_, hashes)| hashes).collect())
+    let parts: Result<Vec<Vec<_>>, Fault> = parts.into_iter().collect();
+    Ok(parts?.concat())
 }
 
 impl Allocations {

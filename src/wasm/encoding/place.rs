@@ -25,7 +25,7 @@ pub enum Style {
 }
 
 /// Something with a place in the tree.
-pub trait Stored: Sized + Clone {
+pub trait Stored: Sized + Clone + 'static {
     /// Writes the value; containers may remember the written subtree.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub trait Stored: Sized + Clone {
     }
 }
 
-impl<T: Leaf + Clone> Stored for T {
+impl<T: Leaf + Clone + 'static> Stored for T {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         target.leaf("", self)
     }

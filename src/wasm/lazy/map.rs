@@ -1,22 +1,35 @@
 //! A map over a subtree: bindings are read on demand and remembered.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::known::{Backing, Known};
 use super::pages::{Mark, Pages};
 use crate::merkle::Tree;
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::{Exception, Fault};
 
 /// The key of a binding and its step in the tree. Its order is the order of writing.
-pub trait LazyKey: Ord + Clone {
+pub trait LazyKey: Ord + Clone + 'static {
     /// The step in the tree.
     fn step(&self) -> Cow<'static, str>;
+
+    /// The key as a number, where it is one that others may know the value of.
+    fn number(&self) -> Option<i32> {
+        None
+    }
 }
 
 impl LazyKey for i32 {
     fn step(&self) -> Cow<'static, str> {
         self.to_string().into()
+    }
+
+    fn number(&self) -> Option<i32> {
+        Some(*self)
     }
 }
 
@@ -29,7 +42,7 @@ impl LazyKey for i64 {
 #[derive(Clone)]
 enum Slot<T> {
     Removed,
-    /// Equal to what the origin holds.
+    /// Equal to what the origin holds, or to what is known.
     Loaded(T),
     /// Differs from what the origin holds.
     Changed(T),
@@ -40,9 +53,11 @@ enum Slot<T> {
 pub struct LazyMap<K, T> {
     origin: Option<Tree>,
     slots: Pages<K, Slot<T>>,
+    /// Bindings beside the slots, which come before it.
+    known: Option<Box<Known<T>>>,
     /// Whether the origin may lack something of the slots.
     changed: bool,
-    /// Whether the slots may lack something of the origin.
+    /// Whether slots and what is known may lack something of the origin.
     partial: bool,
 }
 
@@ -51,6 +66,7 @@ impl<K, T> Default for LazyMap<K, T> {
         Self {
             origin: None,
             slots: Pages::default(),
+            known: None,
             changed: false,
             partial: false,
         }
@@ -90,6 +106,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             origin: None,
             changed: !slots.is_empty(),
             partial: false,
+            known: None,
             slots,
         }
     }
@@ -97,7 +114,72 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// Whether nothing is loaded and no tree is behind.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        self.origin.is_none() && self.slots.is_empty()
+        self.origin.is_none() && self.known.is_none() && self.slots.is_empty()
+    }
+
+    /// Binds these keys, which were not bound, to what `backing` knows of them, unless that would not
+    /// do: says whether it did. Others may be known already, from the same source, if it knows all
+    /// between, too.
+    pub(super) fn know(
+        &mut self,
+        backing: &Arc<dyn Backing<T>>,
+        keys: Range<i32>,
+    ) -> Result<bool, Fault> {
+        // What was unbound here and not written yet has a slot that says so.
+        let last = self.slots.last_key().and_then(LazyKey::number);
+        if last.is_some_and(|last| last >= keys.start) {
+            return Ok(false);
+        }
+        let first = match &self.known {
+            None => keys.start,
+            Some(known) if known.is_of(backing) => known.keys().end,
+            Some(_) => return Ok(false),
+        };
+        if first > keys.start || !self.are_as_known(backing, first..keys.start)? {
+            return Ok(false);
+        }
+        match &mut self.known {
+            Some(known) => known.reach(keys.end),
+            None => self.known = Some(Box::new(Known::new(backing, keys))),
+        }
+        self.changed = true;
+        Ok(true)
+    }
+
+    /// Whether all of these are here and as somebody knows them.
+    fn are_as_known(&self, backing: &Arc<dyn Backing<T>>, keys: Range<i32>) -> Result<bool, Fault> {
+        let mut found = 0;
+        let slots = self.slots.from(|key| key.number() >= Some(keys.start));
+        for (key, slot) in slots {
+            let Some(key) = key.number().filter(|key| keys.contains(key)) else {
+                break;
+            };
+            let (Slot::Loaded(value) | Slot::Changed(value)) = slot else {
+                return Ok(false);
+            };
+            let hash = value.clone().tree()?.hash()?;
+            if backing.hash(key.cast_unsigned()) != Some(hash) {
+                return Ok(false);
+            }
+            found += 1;
+        }
+        Ok(found == keys.len())
+    }
+
+    /// Notes that a binding is about to change.
+    fn change(&mut self, key: &K) {
+        self.changed = true;
+        if let (Some(known), Some(key)) = (&mut self.known, key.number())
+            && known.covers(key)
+        {
+            known.overrule();
+        }
+    }
+
+    /// What is known of a key, where it has no slot.
+    fn known_of(&self, key: &K) -> Option<(&Known<T>, i32)> {
+        let (known, key) = (self.known.as_deref()?, key.number()?);
+        known.covers(key).then_some((known, key))
     }
 
     /// The value of `key`, if it was loaded or written.
@@ -110,6 +192,9 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     }
 
     fn produce(&self, key: &K) -> Result<T, Fault> {
+        if let Some((known, key)) = self.known_of(key) {
+            return known.value(key);
+        }
         match &self.origin {
             Some(origin) => T::load(&Source::new(origin.clone()).at(key.step())),
             None => Err(Exception::KeyNotFound.into()),
@@ -156,7 +241,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// As [`Self::get`].
     pub fn write(&mut self, key: &K) -> Result<&mut T, Fault> {
         self.ensure(key)?;
-        self.changed = true;
+        self.change(key);
         let Some(slot) = self.slots.get_mut(key, Mark::Changed) else {
             return Err(Exception::KeyNotFound.into());
         };
@@ -173,13 +258,13 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
 
     /// Binds `key`.
     pub fn set(&mut self, key: K, value: T) {
-        self.changed = true;
+        self.change(&key);
         self.slots.insert(key, Slot::Changed(value), Mark::Changed);
     }
 
     /// Unbinds `key`; what the tree holds for it is gone at the next writing.
     pub fn remove(&mut self, key: K) {
-        self.changed = true;
+        self.change(&key);
         self.slots.insert(key, Slot::Removed, Mark::Changed);
     }
 
@@ -189,7 +274,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     /// As [`Self::get`].
     pub fn take(&mut self, key: &K) -> Result<T, Fault> {
         self.ensure(key)?;
-        self.changed = true;
+        self.change(key);
         match self.slots.insert(key.clone(), Slot::Removed, Mark::Changed) {
             Some(Slot::Loaded(value) | Slot::Changed(value)) => Ok(value),
             _ => Err(Exception::KeyNotFound.into()),
@@ -200,6 +285,7 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     #[must_use]
     pub fn unbacked(&self, count: usize) -> Option<impl Iterator<Item = (&K, &T)>> {
         let whole = self.origin.is_none()
+            && self.known.is_none()
             && self.slots.len() == count
             && self
                 .slots
@@ -230,9 +316,11 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     }
 
     fn store_exact(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
-        match &self.origin {
-            Some(origin) => target.graft(origin)?,
-            None => target.remove("")?,
+        match (self.origin.clone(), &self.known) {
+            (Some(origin), None) => target.graft(&origin)?,
+            (None, None) => target.remove("")?,
+            (Some(origin), Some(known)) => target.graft(&self.joined_by(known, origin)?)?,
+            (None, Some(known)) => target.graft(&known.directory(BTreeMap::new())?)?,
         }
         for (key, slot) in self.slots.iter_mut() {
             target.at(key.step(), |target| {
@@ -248,16 +336,29 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
 
     fn store_changed(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         if self.changed {
-            let tree = match &self.origin {
-                None => self.made_anew()?,
-                // Building a directory at once is quicker than changing all of it.
-                Some(_) if !self.partial && self.all_changed() => self.made_anew()?,
-                Some(origin) => {
-                    let origin = origin.clone();
+            let tree = match (self.origin.clone(), self.known.clone()) {
+                (None, None) => self.made_anew()?,
+                (None, Some(known)) => self.made_around(&known)?,
+                (Some(_), Some(known)) if self.is_soon_made_around(&known) => {
+                    self.made_around(&known)?
+                }
+                (Some(origin), Some(known)) => {
+                    let origin = self.joined_by(&known, origin)?;
                     self.brought_up(origin)?
                 }
+                // Building a directory at once is quicker than changing all of it.
+                (Some(_), None) if !self.partial && self.all_changed() => self.made_anew()?,
+                (Some(origin), None) => self.brought_up(origin)?,
             };
             self.origin = Some(tree);
+            if self.unbinds_known() {
+                // What was unbound has no slot any more: only the tree tells what is left.
+                self.known = None;
+                self.partial = true;
+            }
+            if let Some(known) = &mut self.known {
+                known.settle();
+            }
             self.slots.settle(settle);
             self.changed = false;
         }
@@ -270,6 +371,13 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
     fn all_changed(&self) -> bool {
         let changed = |slot: &Slot<T>| matches!(slot, Slot::Changed(_));
         self.slots.iter().all(|(_, slot)| changed(slot))
+    }
+
+    fn unbinds_known(&self) -> bool {
+        let changes = &mut self.slots.changes();
+        self.known.is_some()
+            && changes
+                .any(|(key, slot)| matches!(slot, Slot::Removed) && self.known_of(key).is_some())
     }
 
     /// The tree of the changed bindings alone.
@@ -293,6 +401,37 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             }
         }
         Ok(tree)
+    }
+
+    /// The tree with what is known and not written yet.
+    fn joined_by(&self, known: &Known<T>, mut tree: Tree) -> Result<Tree, Fault> {
+        for key in known.unwritten() {
+            tree.add_tree(&[&key.step()], &known.tree(key)?)?;
+        }
+        Ok(tree)
+    }
+
+    /// Whether so much is known and not written that making the tree anew is quicker.
+    fn is_soon_made_around(&self, known: &Known<T>) -> bool {
+        let all = known.keys().len() + self.slots.len();
+        !self.partial && !known.is_overruled() && known.unwritten().len() > all / 4
+    }
+
+    /// The tree of what is known, with the other bindings.
+    fn made_around(&mut self, known: &Known<T>) -> Result<Tree, Fault> {
+        let mut others = BTreeMap::new();
+        for (key, slot) in self.slots.iter_mut() {
+            // Where others know values, keys are numbers.
+            let Some(key) = key.number() else { continue };
+            match slot {
+                Slot::Removed => others.insert(key, None),
+                Slot::Loaded(_) if known.covers(key) => None,
+                Slot::Loaded(value) | Slot::Changed(value) => {
+                    others.insert(key, Some(value.tree()?))
+                }
+            };
+        }
+        known.directory(others)
     }
 }
 
@@ -318,6 +457,7 @@ impl<K: LazyKey, T: Stored> Stored for LazyMap<K, T> {
         Ok(Self {
             origin: Some(source.subtree()?),
             slots: Pages::default(),
+            known: None,
             changed: false,
             partial: true,
         })

@@ -86,6 +86,22 @@ impl<K: Ord + Clone, V: Clone> Pages<K, V> {
         self.pages.iter().map(|(_, page)| page.entries.len()).sum()
     }
 
+    /// Bindings from the first key on for which `reached` holds, as it does for all after it.
+    pub(super) fn from(&self, reached: impl Fn(&K) -> bool) -> impl Iterator<Item = &(K, V)> {
+        let before = self.pages.partition_point(|(_, page)| {
+            let last = page.entries.last();
+            last.is_none_or(|(key, _)| !reached(key))
+        });
+        let pages = self.pages.iter().skip(before);
+        let entries = pages.flat_map(|(_, page)| page.entries.iter());
+        entries.skip_while(move |(key, _)| !reached(key))
+    }
+
+    pub(super) fn last_key(&self) -> Option<&K> {
+        let (_, page) = self.pages.last()?;
+        page.entries.last().map(|(key, _)| key)
+    }
+
     /// Index of the page that holds a key, if any does.
     fn page_of(&self, key: &K) -> usize {
         match self.pages.last() {

@@ -3,9 +3,11 @@
 //! Keys run below zero when elements are put in front, and both halves of a split keep every
 //! binding of the whole: the tree shows it, so the state hash depends on it.
 
+use std::sync::Arc;
+
 use crate::wasm::encoding::{Source, Stored, Target};
 use crate::wasm::fault::{Exception, Fault};
-use crate::wasm::lazy::LazyMap;
+use crate::wasm::lazy::{Backing, LazyMap};
 
 /// A vector of values that are read from the tree on demand.
 #[derive(Debug, Clone)]
@@ -202,6 +204,23 @@ impl<T: Stored> LazyVec<T> {
         self.length = self.longer(1)?;
         self.map.set(self.first.wrapping_add(index), value);
         Ok(index)
+    }
+
+    /// Puts so many elements at the end, which `backing` knows by their keys.
+    ///
+    /// # Errors
+    /// [`Exception::VectorOverflow`], or what reading elements gives.
+    pub fn append_known(&mut self, backing: &Arc<dyn Backing<T>>, count: i32) -> Result<(), Fault> {
+        let (from, length) = (self.first.wrapping_add(self.length), self.longer(count)?);
+        let keys = from..from.wrapping_add(count);
+        if keys.start >= 0 && keys.end >= keys.start && self.map.know(backing, keys.clone())? {
+            self.length = length;
+            return Ok(());
+        }
+        for key in keys {
+            self.append(Arc::clone(backing).value(key)?)?;
+        }
+        Ok(())
     }
 
     /// Takes the first element out.

@@ -17,7 +17,7 @@ use crate::wasm::ast::{BlockLabel, NumType};
 use crate::wasm::instance::ModuleKey;
 
 /// Version of the bytes and of the compilation: a test says when it must change.
-pub const FORMAT: &str = "watchtower compiled run mode 1";
+pub const FORMAT: &str = "watchtower compiled run mode 2";
 
 /// Pages of memory up to which a first state is worth keeping.
 const PAGES: u32 = 1024;
