@@ -11,7 +11,9 @@ use super::case::{Case, Plan};
 use super::message::Occasion;
 use super::queue::Queue;
 use super::rule::Signal;
-use crate::journal::{AlertRow, AlertStepRow, Entry, JournalError, Nature, Reader, Severity, Step};
+use crate::journal::{
+    AlertRow, AlertStepRow, Entry, JournalError, Nature, NotificationRow, Reader, Severity, Step,
+};
 
 /// How long a condition must be gone before it is over, in milliseconds.
 const QUIET: i64 = 2 * 60_000;
@@ -32,6 +34,8 @@ pub struct Desk {
     last_test: i64,
     /// The last row of the record that was looked at.
     read: i64,
+    /// What waited for channels that are gone, with the tries so far.
+    pub(super) orphans: Vec<(NotificationRow, u32)>,
 }
 
 impl Desk {
@@ -61,6 +65,7 @@ impl Desk {
             spoken: VecDeque::new(),
             last_test: last_test(reader, now)?,
             read,
+            orphans: Vec::new(),
         };
         desk.take_up_messages(reader, first, now)?;
         Ok(desk)
@@ -72,10 +77,12 @@ impl Desk {
         first: u64,
         now: i64,
     ) -> Result<(), JournalError> {
-        for (alert, channel) in reader.told_through(first)? {
+        let held = reader.held_alerts(first)?;
+        for (alert, channel, seq) in reader.told_through(first)? {
             if let Some(case) = self.cases.get_mut(&alert) {
                 case.channels.insert(channel);
-                case.is_held = false;
+                // Held since it was last told: it waits still.
+                case.is_held &= held.get(&alert).is_some_and(|held| *held > seq);
             }
         }
         let mut spoken = BTreeSet::new();
@@ -84,16 +91,19 @@ impl Desk {
                 spoken.insert((row.time, row.alerts.clone()));
             }
             if let Some(waiting) = waiting {
-                // A channel that is configured no longer gets nothing more.
-                if self
-                    .plan
-                    .routes
-                    .iter()
-                    .any(|route| route.name == row.channel)
-                {
+                let mut routes = self.plan.routes.iter();
+                if routes.any(|route| route.name == row.channel) {
                     let severity = self.loudest(&row.alerts);
-                    self.queue.resume(waiting, severity);
+                    self.queue.resume(waiting, severity, now);
+                } else {
+                    self.orphans.push((row, waiting.attempts));
                 }
+            }
+        }
+        for (channel, (problem, failures)) in reader.failing_channels()? {
+            // What waits there will show whether it is well again.
+            if self.queue.waiting().contains_key(channel.as_str()) {
+                self.queue.recall(channel, problem, failures);
             }
         }
         self.spoken = spoken.into_iter().map(|(time, _)| time).collect();
@@ -222,7 +232,9 @@ impl Desk {
             if case.row.nature != Nature::Condition || case.over.is_some() || lasts {
                 continue;
             }
-            let since = *case.absent_since.get_or_insert(now);
+            let since = case.absent_since.get_or_insert(now);
+            *since = now.min(*since);
+            let since = *since;
             if now.saturating_sub(since) >= QUIET {
                 gone.push((case.row.id, case.severity));
             }
@@ -258,6 +270,12 @@ impl Desk {
 
     /// What is due by the clock alone: tests, escalations, digests.
     pub fn tick(&mut self, now: i64, out: &mut Vec<Entry>) {
+        self.rescue(now, out);
+        // A clock that was set back puts nothing off.
+        self.last_test = self.last_test.min(now);
+        for case in self.cases.values_mut() {
+            case.told_at = case.told_at.min(now);
+        }
         if let Some(every) = self.plan.test_every
             && now.saturating_sub(self.last_test) >= every
         {

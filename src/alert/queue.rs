@@ -11,8 +11,9 @@ use crate::journal::{DeliveryOutcome, DeliveryRow, NotificationRow, Severity, Wa
 const FIRST: i64 = 15_000;
 /// The longest pause.
 const LONGEST: i64 = 15 * 60_000;
-/// How long a message is tried.
+/// How long a message is tried, and how often at least: a clock that is set right may add days at once.
 const GIVE_UP: i64 = 48 * 3_600_000;
+const ENOUGH: u32 = 100;
 
 /// A message on its way.
 #[derive(Debug, Clone)]
@@ -53,12 +54,17 @@ impl Queue {
         self.items.insert(item.row.id, item);
     }
 
+    /// Takes up what a channel did before a restart: failures in a row, with the last problem.
+    pub(super) fn recall(&mut self, channel: String, problem: String, failures: u32) {
+        self.broken.insert(channel, (problem, failures));
+    }
+
     /// Takes up a message where a restart left it: it is tried at once.
-    pub(super) fn resume(&mut self, waiting: Waiting, severity: Severity) {
+    pub(super) fn resume(&mut self, waiting: Waiting, severity: Severity, now: i64) {
         let item = Item {
             severity,
             attempts: waiting.attempts,
-            due: waiting.notification.time,
+            due: waiting.notification.time.min(now),
             is_in_flight: false,
             row: waiting.notification,
         };
@@ -67,6 +73,12 @@ impl Queue {
 
     /// Messages to try now; they are in flight from then on.
     pub(super) fn take_due(&mut self, now: i64) -> Vec<NotificationRow> {
+        // No pause is so long: the clock was set back.
+        for item in self.items.values_mut() {
+            if item.due.saturating_sub(now) > LONGEST {
+                item.due = now;
+            }
+        }
         let busy: Vec<String> = self
             .items
             .values()
@@ -125,7 +137,8 @@ impl Queue {
             attempt: item.attempts,
         };
         row.problem = Some(problem.clone());
-        if now.saturating_sub(item.row.time) > GIVE_UP {
+        let is_old = now.saturating_sub(item.row.time) > GIVE_UP;
+        if is_old && item.attempts >= ENOUGH {
             row.outcome = DeliveryOutcome::GivenUp;
             self.items.remove(&id);
         } else {

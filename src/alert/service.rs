@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::channel::Channels;
+use super::channel::{Channels, Delivered, Undelivered};
 use super::message::{Message, Occasion, Told};
 use super::office::Office;
 use super::settings::{Heartbeat, Settings};
@@ -129,7 +129,7 @@ impl Service {
         journal: &Path,
         settings: &Settings,
         tokens: &Tokens,
-        channels: Channels,
+        channels: Arc<Channels>,
     ) -> Result<Self, AlertError> {
         let office = Office::open(journal, settings, tokens, now())?;
         let (orders, received) = sync_channel(WAITING);
@@ -141,7 +141,7 @@ impl Service {
         let work = Work {
             office,
             standing: None,
-            channels: Arc::new(channels),
+            channels,
             heart,
             runtime: tokio::runtime::Handle::current(),
             orders,
@@ -201,9 +201,10 @@ impl Heart {
         let is_alive = standing.is_some_and(|standing| {
             standing.disk_trouble.is_none() && now.saturating_sub(standing.last_tick) < ALIVE
         });
+        // A clock that was set back must not stop the heart.
         let is_time = self
             .last
-            .is_none_or(|last| now.saturating_sub(last) >= self.every);
+            .is_none_or(|last| last > now || now.saturating_sub(last) >= self.every);
         is_alive && is_time
     }
 }
@@ -369,7 +370,10 @@ impl Work {
         self.runtime.spawn(async move {
             let id = job.message.notification;
             let channel = job.channel.as_str();
-            let outcome = match channels.deliver(channel, &job.message).await {
+            let message = job.message.clone();
+            let name = job.channel.clone();
+            let sending = async move { channels.deliver(&name, &message).await };
+            let outcome = match ended(tokio::spawn(sending)).await {
                 Ok(answer) => {
                     tracing::info!(
                         channel,
@@ -429,6 +433,16 @@ impl Work {
     }
 }
 
+/// How sending ended; a try that broke down failed like any other, or its channel would be taken for
+/// busy for ever.
+async fn ended(
+    sending: tokio::task::JoinHandle<Result<Delivered, Undelivered>>,
+) -> Result<Delivered, Undelivered> {
+    let broken =
+        |error: tokio::task::JoinError| Undelivered(format!("sending broke down: {error}"));
+    sending.await.unwrap_or_else(|error| Err(broken(error)))
+}
+
 /// Brings an outcome to the thread, waiting while its queue is full.
 async fn report(orders: &SyncSender<Order>, order: Order) {
     let mut order = order;
@@ -472,5 +486,17 @@ mod tests {
         assert!(!heart.is_due(Some(&turned(now)), now), "too early");
         heart.last = Some(now - 60_000);
         assert!(heart.is_due(Some(&turned(now)), now));
+        heart.last = Some(now + 86_400_000);
+        assert!(
+            heart.is_due(Some(&turned(now)), now),
+            "the clock was set back"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_try_that_breaks_down_ends() {
+        let breaks = async { panic!("a test") };
+        let outcome = ended(tokio::spawn(breaks)).await;
+        assert!(outcome.unwrap_err().0.starts_with("sending broke down"));
     }
 }

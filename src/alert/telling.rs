@@ -6,18 +6,16 @@ use std::collections::BTreeSet;
 use super::desk::{Desk, HOUR};
 use super::message::Occasion;
 use super::rule::Signal;
-use crate::journal::{Entry, Nature, NotificationRow, Severity, Step};
+use crate::journal::{
+    DeliveryOutcome, DeliveryRow, Entry, Nature, NotificationRow, Severity, Step,
+};
 
 impl Desk {
     /// Whether one more alert may be told now.
     pub(super) fn may_speak(&mut self, severity: Severity, now: i64) -> bool {
-        while self
-            .spoken
-            .front()
-            .is_some_and(|at| now.saturating_sub(*at) >= HOUR)
-        {
-            self.spoken.pop_front();
-        }
+        // What is ahead of the clock was said before it was set back, whenever that was.
+        self.spoken
+            .retain(|at| *at <= now && now.saturating_sub(*at) < HOUR);
         let allowed = if severity == Severity::Critical {
             self.plan.per_hour.saturating_mul(4)
         } else {
@@ -136,13 +134,14 @@ impl Desk {
         self.queue.take_due(now)
     }
 
-    /// Notes how sending a message ended; the second failure hands it over to the other channels.
+    /// Notes how sending a message ended; from the second failure on it is handed over to the other
+    /// channels, to each once.
     pub fn settle(&mut self, id: u64, outcome: Result<(), String>, now: i64, out: &mut Vec<Entry>) {
         let Some((row, failure)) = self.queue.settle(id, outcome, now) else {
             return;
         };
         out.push(Entry::Delivery(row));
-        let Some(failure) = failure.filter(|failure| failure.attempt == 2) else {
+        let Some(failure) = failure.filter(|failure| failure.attempt >= 2) else {
             return;
         };
         let broken: BTreeSet<String> = self
@@ -154,18 +153,23 @@ impl Desk {
             "Channel {} cannot be reached ({}); this was meant for it.",
             failure.notification.channel, failure.problem
         );
-        let others: Vec<String> = self
-            .plan
-            .routes
-            .iter()
-            .map(|route| route.name.clone())
-            .collect();
+        self.hand_over(&failure.notification, &note, &broken, now, out);
+    }
+
+    /// Tells the other channels what did not arrive, each of what it was not told yet.
+    fn hand_over(
+        &mut self,
+        lost: &NotificationRow,
+        note: &str,
+        broken: &BTreeSet<String>,
+        now: i64,
+        out: &mut Vec<Entry>,
+    ) {
+        let routes = self.plan.routes.iter();
+        let others: Vec<String> = routes.map(|route| route.name.clone()).collect();
         for other in others.into_iter().filter(|name| !broken.contains(name)) {
-            let untold: Vec<u64> = failure
-                .notification
-                .alerts
-                .iter()
-                .copied()
+            let alerts = lost.alerts.iter().copied();
+            let untold: Vec<u64> = alerts
                 .filter(|alert| {
                     self.cases.get(alert).is_some_and(|case| {
                         case.row.nature != Nature::Test && !case.channels.contains(&other)
@@ -173,8 +177,28 @@ impl Desk {
                 })
                 .collect();
             if !untold.is_empty() {
-                self.queue_message(other, Occasion::Failover, note.clone(), untold, now, out);
+                self.queue_message(other, Occasion::Failover, note.to_owned(), untold, now, out);
             }
+        }
+    }
+
+    /// Hands over what waited for channels that are configured no longer, and gives it up there.
+    pub(super) fn rescue(&mut self, now: i64, out: &mut Vec<Entry>) {
+        for (lost, attempts) in std::mem::take(&mut self.orphans) {
+            let problem = "this channel is configured no longer";
+            out.push(Entry::Delivery(DeliveryRow {
+                notification: lost.id,
+                time: now,
+                attempt: attempts.saturating_add(1),
+                outcome: DeliveryOutcome::GivenUp,
+                problem: Some(problem.into()),
+                retry: None,
+            }));
+            let note = format!(
+                "Channel {} is configured no longer; this was meant for it.",
+                lost.channel
+            );
+            self.hand_over(&lost, &note, &BTreeSet::new(), now, out);
         }
     }
 

@@ -284,26 +284,67 @@ impl Reader {
         )
     }
 
-    /// Channels that alerts from `first` on were told through, and have arrived or will.
+    /// Channels that alerts from `first` on were told through, and have arrived or will; with the last
+    /// row that told of them.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn told_through(&self, first: u64) -> Result<Vec<(u64, String)>> {
-        let rows: Vec<(String, String)> = self.many(
-            "SELECT DISTINCT channel, alerts FROM notification WHERE id > 0",
+    pub fn told_through(&self, first: u64) -> Result<Vec<(u64, String, i64)>> {
+        let rows: Vec<(String, String, i64)> = self.many(
+            "SELECT channel, alerts, max(seq) FROM notification GROUP BY channel, alerts",
             [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let mut told = BTreeMap::new();
+        for (channel, alerts, seq) in &rows {
+            for alert in numbers(alerts).filter(|alert| *alert >= first) {
+                let last = told.entry((alert, channel.clone())).or_insert(*seq);
+                *last = (*last).max(*seq);
+            }
+        }
+        let told = told.into_iter();
+        Ok(told
+            .map(|((alert, channel), seq)| (alert, channel, seq))
+            .collect())
+    }
+
+    /// When alerts from `first` on were last held back for a digest.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn held_alerts(&self, first: u64) -> Result<BTreeMap<u64, i64>> {
+        let rows: Vec<(i64, i64)> = self.many(
+            "SELECT alert, max(seq) FROM alert_step WHERE step = 'held' AND alert >= ?1 GROUP BY alert",
+            [signed(first)],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let mut told: Vec<_> = rows
-            .iter()
-            .flat_map(|(channel, alerts)| {
-                numbers(alerts).map(move |alert| (alert, channel.clone()))
-            })
-            .filter(|(alert, _)| *alert >= first)
-            .collect();
-        told.sort();
-        told.dedup();
-        Ok(told)
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(alert, seq)| (alert.unsigned_abs(), seq))
+            .collect())
+    }
+
+    /// Channels whose last try failed, with the problem and the failures since one arrived.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn failing_channels(&self) -> Result<BTreeMap<String, (String, u32)>> {
+        let rows: Vec<(String, String, i64)> = self.many(
+            "WITH tried AS (SELECT channel, outcome, problem, delivery.seq AS seq
+                            FROM delivery JOIN notification ON delivery.notification = notification.id),
+                  arrived AS (SELECT channel, max(seq) AS seq FROM tried
+                              WHERE outcome = 'delivered' GROUP BY channel)
+             SELECT tried.channel, ifnull(problem, ''), count(*) OVER (PARTITION BY tried.channel)
+             FROM tried LEFT JOIN arrived ON arrived.channel = tried.channel
+             WHERE tried.seq > ifnull(arrived.seq, 0) ORDER BY tried.seq",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let failures = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(channel, problem, count)| (channel, (problem, failures(count))))
+            .collect())
     }
 
     /// Highest numbers given to an alert and to a message, and the last row looked at.

@@ -192,17 +192,8 @@ impl Watching {
         if !self.has_news().await {
             return;
         }
-        let service = match Service::start(
-            &self.config.journal_path(),
-            &self.config.alerts,
-            &self.tokens,
-            channels,
-        ) {
-            Ok(service) => service,
-            Err(error) => {
-                tracing::error!(%error, "alerts cannot run");
-                return;
-            }
+        let Some(service) = self.service(Arc::new(channels)).await else {
+            return;
         };
         if let Some(site) = &self.site {
             site.alerts_run(service.handle());
@@ -217,6 +208,29 @@ impl Watching {
         self.look(&service).await;
         // Its thread may be waiting for the disk.
         let _ = tokio::task::spawn_blocking(move || service.stop()).await;
+    }
+
+    /// Alerts, as soon as they can run: a journal that cannot be opened now may be in a while, and a
+    /// tower that plays on must not be mute until its next start.
+    async fn service(&mut self, channels: Arc<Channels>) -> Option<Service> {
+        let mut is_told = false;
+        loop {
+            let started = Service::start(
+                &self.config.journal_path(),
+                &self.config.alerts,
+                &self.tokens,
+                Arc::clone(&channels),
+            );
+            match started {
+                Ok(service) => return Some(service),
+                Err(error) if !is_told => tracing::error!(%error, "alerts cannot run yet"),
+                Err(_) => {}
+            }
+            is_told = true;
+            if !self.has_news().await {
+                return None;
+            }
+        }
     }
 
     async fn has_news(&mut self) -> bool {

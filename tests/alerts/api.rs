@@ -223,7 +223,7 @@ impl World {
         let path = self.folder.path().join(Journal::FILE);
         let settings = Settings::default();
         let channels = Channels::open(&settings).unwrap();
-        let service = Service::start(&path, &settings, &self.tokens, channels).unwrap();
+        let service = Service::start(&path, &settings, &self.tokens, channels.into()).unwrap();
         self.site.alerts_run(service.handle());
         while service.handle().figures().open.is_empty() {
             service.handle().pulse();

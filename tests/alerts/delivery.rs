@@ -19,7 +19,7 @@ use crate::secret;
 const START: i64 = 1_700_000_000_000;
 const MINUTE: i64 = 60_000;
 
-fn alarm(severity: Severity, kind: &'static str, subject: &str) -> Entry {
+pub(crate) fn alarm(severity: Severity, kind: &'static str, subject: &str) -> Entry {
     Entry::Alarm(Alarm {
         rollup: None,
         level: None,
@@ -31,16 +31,16 @@ fn alarm(severity: Severity, kind: &'static str, subject: &str) -> Entry {
 }
 
 /// A tower's data directory, two channels, and a clock that moves when told.
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
-    first: Receiver,
-    second: Receiver,
-    settings: Settings,
+    pub(crate) first: Receiver,
+    pub(crate) second: Receiver,
+    pub(crate) settings: Settings,
     now: i64,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (Receiver::start().await, Receiver::start().await);
         let channel = |name: &str, receiver: &Receiver, least, from_escalation| Channel {
@@ -74,11 +74,15 @@ impl World {
         }
     }
 
-    fn journal(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join(Journal::FILE)
     }
 
-    fn office(&self) -> Office {
+    pub(crate) fn office(&self) -> Office {
         Office::open(
             &self.journal(),
             &self.settings,
@@ -88,17 +92,17 @@ impl World {
         .unwrap()
     }
 
-    fn alarm(&self, severity: Severity, kind: &'static str, subject: &str) {
+    pub(crate) fn alarm(&self, severity: Severity, kind: &'static str, subject: &str) {
         let journal = Journal::open(&self.journal()).unwrap();
         journal.write(vec![alarm(severity, kind, subject)]).unwrap();
     }
 
     /// Turns until nothing is due at this moment.
-    async fn settle(&self, office: &mut Office) {
+    pub(crate) async fn settle(&self, office: &mut Office) {
         self.settle_with(office, &self.well()).await;
     }
 
-    async fn settle_with(&self, office: &mut Office, standing: &Standing) {
+    pub(crate) async fn settle_with(&self, office: &mut Office, standing: &Standing) {
         let channels = Channels::open(&self.settings).unwrap();
         loop {
             let jobs = office.turn(Some(standing), self.now).unwrap();
@@ -116,7 +120,7 @@ impl World {
     }
 
     /// Nothing is wrong.
-    fn well(&self) -> Standing {
+    pub(crate) fn well(&self) -> Standing {
         Standing {
             last_tick: self.now,
             tip_seen: Some(self.now),
@@ -124,12 +128,12 @@ impl World {
         }
     }
 
-    fn pass(&mut self, minutes: i64) {
+    pub(crate) fn pass(&mut self, minutes: i64) {
         self.now += minutes * MINUTE;
     }
 }
 
-fn occasions(receiver: &Receiver) -> Vec<String> {
+pub(crate) fn occasions(receiver: &Receiver) -> Vec<String> {
     let each = receiver.take();
     each.iter()
         .map(|received| {
@@ -410,7 +414,8 @@ async fn the_heart_beats_once_the_loop_turns_and_a_beat_that_is_lost_is_counted(
     });
     let channels = Channels::open(&world.settings).unwrap();
     let tokens = Tokens::new([7; 32]);
-    let service = Service::start(&world.journal(), &world.settings, &tokens, channels).unwrap();
+    let service =
+        Service::start(&world.journal(), &world.settings, &tokens, channels.into()).unwrap();
     let handle = service.handle();
     handle.pulse();
     assert_eq!(

@@ -6,6 +6,7 @@
 mod api;
 mod delivery;
 mod hooks;
+mod lost;
 mod mail;
 mod metrics;
 mod receiver;
