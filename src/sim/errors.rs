@@ -220,6 +220,9 @@ rule_errors! {
     Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
     Branch "operation.cannot_parse" CannotParse { } "The operation cannot be parsed";
     Permanent "operation.contents_list_error" ContentsListError { message: String } "An operation contents list has an unexpected shape: {message}";
+    // The data-availability layer's, which is off.
+    Permanent "operation.dal_disabled" DalDisabled { } "Data-availability layer will be enabled in a future proposal.";
+    Permanent "published_slot_headers_not_initialized" PublishedSlotHeadersNotInitialized { level: Level } "The published slot headers bucket is not initialized in the context at level {level}";
     // The plugin's, in front of blocks and mempools.
     Temporary "block_validation_plugin.sc_rollup_refute_dal_proof_future_published_level" FuturePublishedLevel { published_level: Level, level: Level } "Smart-rollup refutation rejected: its DAL page proof has published_level {published_level}, which is greater than the current level {level}.";
     // What this chain does not judge; no node answers these ids.

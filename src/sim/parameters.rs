@@ -44,6 +44,16 @@ impl DalSizes {
         }
     }
 
+    /// As the constants tell them.
+    pub(super) fn json(&self) -> Map<String, Value> {
+        object(json!({
+            "number_of_slots": self.number_of_slots,
+            "attestation_lag": self.attestation_lag,
+            "page_size": self.page_size,
+            "slot_size": self.slot_size,
+        }))
+    }
+
     /// What a kernel is given: four numbers of 64 bits.
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
@@ -264,7 +274,7 @@ impl Parameters {
             }
         }
         if let Some(Value::Object(dal)) = constants.get_mut("dal_parametric") {
-            dal.extend(self.dal_json());
+            dal.extend(self.dal.json());
         }
         Value::Object(constants)
     }
@@ -305,14 +315,12 @@ impl Parameters {
         self.block_delay.div_ceil(2).max(1)
     }
 
-    /// The layer is off here, as on a sandbox; its sizes are those a kernel can ask for.
-    fn dal_json(&self) -> Map<String, Value> {
-        object(json!({
-            "number_of_slots": self.dal.number_of_slots,
-            "attestation_lag": self.dal.attestation_lag,
-            "page_size": self.dal.page_size,
-            "slot_size": self.dal.slot_size,
-        }))
+    /// What the protocol has of the data availability layer, which is off here as on a sandbox; its
+    /// sizes are those a kernel can ask for.
+    #[must_use]
+    pub(super) fn dal_parametric(&self, protocol: Protocol) -> Value {
+        let mut constants = self.parametric_json(protocol, Dialect::Modern);
+        constants["dal_parametric"].take()
     }
 
     fn reveals_json(&self, protocol: Protocol) -> Value {

@@ -7,9 +7,9 @@ use crate::crypto::Dialect;
 use crate::protocol::{BlockHash, Level, Protocol, PublicKeyHash};
 use crate::sim::block::{Block, PASSES, Rules};
 use crate::sim::context::Context;
+use crate::sim::errors::RuleError;
 use crate::sim::parameters::blocks_per_cycle;
 use crate::sim::receipts::Shown;
-use crate::sim::rules::game;
 
 pub(super) fn answer(view: View<'_>, request: &Request<'_>, name: &str, rest: &[&str]) -> Reply {
     let block = match find(view, name) {
@@ -367,17 +367,44 @@ fn operations(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str
 }
 
 /// The data availability layer, on which nothing is ever published.
-fn dal(context: &Context, rest: &[&str]) -> Reply {
-    let since = |protocol| context.protocol >= protocol;
+/// The data-availability layer is off here, as on a sandbox.
+fn dal(context: &Context, request: &Request<'_>, rest: &[&str]) -> Reply {
+    let protocol = context.protocol;
+    let refused = |error: RuleError| Reply::refused(&error.into(), protocol);
+    let level_of = |text: &str| {
+        let number = text.parse::<i64>().ok();
+        number.and_then(|level| Level::try_from(level).ok())
+    };
     match rest {
-        ["commitments_history"] if since(Protocol::ParisB) => {
-            Reply::Ok(game::dal_snapshot(context.protocol))
+        ["confirmed_slot_headers_history"] if protocol < Protocol::ParisB => Reply::Ok(Value::Null),
+        ["commitments_history"] if protocol >= Protocol::ParisB => Reply::Ok(Value::Null),
+        ["skip_list_cells_of_level"] if protocol >= Protocol::Rio => Reply::Ok(json!([])),
+        ["published_slot_headers"] if protocol >= Protocol::ParisB => {
+            let asked = query(request, "level").map_or(Some(context.level), level_of);
+            asked.map_or_else(
+                || Reply::bad_request("level is no level"),
+                |level| refused(RuleError::PublishedSlotHeadersNotInitialized { level }),
+            )
         }
-        ["skip_list_cells_of_level"] if since(Protocol::Quebec) => Reply::Ok(json!([])),
-        ["published_slot_headers"] if since(Protocol::Oxford) => Reply::Ok(json!([])),
-        ["shards"] => Reply::Ok(json!([])),
+        ["past_parameters", text] if protocol >= Protocol::Ushuaia => level_of(text).map_or_else(
+            || Reply::bad_argument(text, "block_level", "Cannot parse level"),
+            |level| Reply::Ok(past_parameters(context, level)),
+        ),
+        ["shards"] => refused(RuleError::DalDisabled {}),
         _ => Reply::not_found(),
     }
+}
+
+/// The layer's parameters as they were at `level`, in today's shape.
+fn past_parameters(context: &Context, level: Level) -> Value {
+    let mut then = context.parameters.dal_parametric(context.protocol);
+    let past = context.past_sizes.iter().find(|(until, _)| level <= *until);
+    if let (Some((_, sizes)), Some(then)) = (past, then.as_object_mut()) {
+        then.extend(sizes.json());
+        then.insert("dynamic_lag_enable".into(), false.into());
+        then.insert("attestation_lags".into(), json!([sizes.attestation_lag]));
+    }
+    then
 }
 
 /// What there is of money, and of money at stake.
@@ -424,7 +451,7 @@ fn context(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str]) 
         (["protocol", "first_level"], Dialect::Modern) if context.protocol >= Protocol::Rio => {
             first_level(view, block)
         }
-        (["dal", rest @ ..], _) => dal(context, rest),
+        (["dal", rest @ ..], _) => dal(context, request, rest),
         (["smart_rollups", rest @ ..], Dialect::Modern)
         | (["sc_rollups", rest @ ..], Dialect::Scr1) => {
             rollups::answer(view, request, context, rest)

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{claim, genesis, short, with_rollup};
 use crate::protocol::operation::Action;
-use crate::protocol::{Protocol, PublicKeyHash};
+use crate::protocol::{Level, Protocol, PublicKeyHash};
 use crate::sim::ledger::Owner;
 use crate::sim::media::Form;
+use crate::sim::parameters::Parameters;
 use crate::sim::rpc::{self, Method, Reply, Request, View};
 use crate::sim::rules::originate;
 use crate::sim::scenario::Scenario;
@@ -413,4 +414,85 @@ fn kernels_are_proved_for_who_originates_until_nairobi() {
     let proof = originate::prove(Protocol::Mumbai, super::KERNEL).unwrap();
     assert_eq!(told(Protocol::Mumbai), Reply::Ok(hex::encode(proof).into()));
     assert_eq!(told(Protocol::Oxford), Reply::not_found());
+}
+
+#[test]
+fn the_data_availability_layer_is_off() {
+    for protocol in Protocol::ALL {
+        let scenario = Scenario::new(short(protocol)).unwrap();
+        let told = |leaf: &str| get(&scenario, &format!("context/dal/{leaf}"));
+        let since = |first, reply: Reply| match protocol >= first {
+            true => reply,
+            false => Reply::not_found(),
+        };
+        let history = since(Protocol::ParisB, Reply::Ok(Value::Null));
+        assert_eq!(told("commitments_history"), history, "{protocol:?}");
+        let older = match protocol < Protocol::ParisB {
+            true => Reply::Ok(Value::Null),
+            false => Reply::not_found(),
+        };
+        assert_eq!(told("confirmed_slot_headers_history"), older);
+        let cells = since(Protocol::Rio, Reply::Ok(json!([])));
+        assert_eq!(told("skip_list_cells_of_level"), cells, "{protocol:?}");
+        let off = error(told("shards"));
+        assert!(
+            off["id"]
+                .as_str()
+                .unwrap()
+                .ends_with(".operation.dal_disabled")
+        );
+        match told("published_slot_headers") {
+            Reply::Errors(errors) if protocol >= Protocol::ParisB => {
+                assert_eq!(
+                    errors[0]["level"],
+                    json!(scenario.chain().head().header.level)
+                );
+            }
+            reply => {
+                assert_eq!(reply, Reply::not_found());
+                assert!(protocol < Protocol::ParisB);
+            }
+        }
+        match told("past_parameters/1") {
+            Reply::Ok(parameters) => {
+                assert!(protocol >= Protocol::Ushuaia);
+                let Reply::Ok(constants) = get(&scenario, "context/constants") else {
+                    panic!("constants");
+                };
+                assert_eq!(parameters, constants["dal_parametric"]);
+            }
+            reply => {
+                assert_eq!(reply, Reply::not_found());
+                assert!(protocol < Protocol::Ushuaia);
+            }
+        }
+    }
+}
+
+#[test]
+fn past_sizes_of_slots_are_told_in_the_shape_of_today() {
+    let new = Parameters::mainnet(Protocol::Ushuaia);
+    let setup = short(Protocol::Tallinn).migrating(Level::new(4), Protocol::Ushuaia, new);
+    let mut scenario = Scenario::new(setup).unwrap();
+    scenario.advance_to(Level::new(6)).unwrap();
+    let told = |level: i32| {
+        let leaf = format!("context/dal/past_parameters/{level}");
+        let Reply::Ok(told) = get(&scenario, &leaf) else {
+            panic!("no parameters at {level}");
+        };
+        assert_eq!(told["redundancy_factor"], 8);
+        let keys = [
+            "number_of_slots",
+            "attestation_lag",
+            "attestation_lags",
+            "slot_size",
+        ];
+        keys.map(|key| told[key].clone())
+    };
+    let before = [json!(32), json!(8), json!([8]), json!(126_944)];
+    let after = [json!(160), json!(5), json!([1, 2, 3, 4, 5]), json!(380_832)];
+    assert_eq!(
+        [1, 4, 5, 6].map(told),
+        [before.clone(), before, after.clone(), after]
+    );
 }
