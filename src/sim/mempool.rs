@@ -347,17 +347,28 @@ impl Waiting {
         Value::Object(object)
     }
 
+    fn fee_and_gas(&self) -> (u128, u128) {
+        let contents = self.signed.operation.contents.iter();
+        contents.fold((0, 0), |(fee, gas), content| {
+            (
+                fee.saturating_add(content.fee.0.into()),
+                gas.saturating_add(content.gas_limit.0.into()),
+            )
+        })
+    }
+
+    /// Fee, and the share of a block it asks for in units of no meaning: what pays most for its
+    /// share is judged first after a new head (`weight_and_resources_manager_operation`).
+    pub(crate) fn weight(&self, size_limit: u128, gas_per_block: u128) -> (u128, u128) {
+        let (fee, gas) = self.fee_and_gas();
+        let by_size = gas_per_block.saturating_mul(self.size as u128);
+        (fee, by_size.max(size_limit.saturating_mul(gas)))
+    }
+
     /// Whether the fee reaches so many times the threshold.
     #[must_use]
     pub(crate) fn pays(&self, thresholds: &Thresholds, times: u32) -> bool {
-        let contents = &self.signed.operation.contents;
-        let sum = |part: fn(&crate::protocol::operation::Content) -> u64| {
-            contents.iter().map(|c| u128::from(part(c))).sum::<u128>()
-        };
-        let (fee, gas) = (
-            sum(|content| content.fee.0),
-            sum(|content| content.gas_limit.0),
-        );
+        let (fee, gas) = self.fee_and_gas();
         thresholds.reached(fee, gas, self.size as u128, times)
     }
 }

@@ -279,6 +279,23 @@ impl Chain {
         }
     }
 
+    /// What pays most for its share of a block comes first, then what has the smaller hash.
+    fn best_first(&self, mut waiting: Vec<Waiting>) -> Vec<Waiting> {
+        let parameters = &self.context().parameters;
+        let size_limit = parameters.operation_size as u128;
+        let gas_per_block = parameters.gas_per_block.into();
+        waiting.sort_by(|one, other| {
+            let (fee, share) = one.weight(size_limit, gas_per_block);
+            let (other_fee, other_share) = other.weight(size_limit, gas_per_block);
+            let (one_pays, other_pays) = (
+                fee.saturating_mul(other_share),
+                other_fee.saturating_mul(share),
+            );
+            other_pays.cmp(&one_pays).then(one.hash.cmp(&other.hash))
+        });
+        waiting
+    }
+
     /// Judges what waits anew, after the head moved (`on_flush`).
     pub(super) fn reclassify(&mut self, moved: Moved) {
         let waiting = self.mempool.flush();
@@ -286,7 +303,7 @@ impl Chain {
             return;
         }
         let included = self.recent_operations();
-        for old in waiting {
+        for old in self.best_first(waiting) {
             let is_judged = match old.class {
                 Class::Refused | Class::Outdated => false,
                 Class::BranchRefused => moved == Moved::Across,

@@ -53,13 +53,16 @@ fn thresholds(chain: &Chain, request: &Request<'_>) -> Value {
     chain.mempool().thresholds.json(is_whole)
 }
 
+/// What is no configuration changes nothing.
 fn set_thresholds(chain: &mut Chain, request: &Request<'_>) -> Reply {
-    let body = serde_json::from_slice(request.body).unwrap_or(Value::Null);
-    let Some(set) = Thresholds::from_json(&body) else {
-        return Reply::bad_request("Failed to parse the request body: no thresholds of a mempool");
+    let body: Value = match serde_json::from_slice(request.body) {
+        Ok(body) => body,
+        Err(problem) => return Reply::bad_request(problem),
     };
-    chain.set_thresholds(set);
-    Reply::Ok(thresholds(chain, request))
+    if let Some(set) = Thresholds::from_json(&body) {
+        chain.set_thresholds(set);
+    }
+    Reply::Ok(chain.mempool().thresholds.json(true))
 }
 
 /// `loses` makes a node that forgets what it took.
@@ -156,7 +159,11 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, rest: &[&str]) -> Re
 pub(crate) fn monitored(request: &Request<'_>) -> Result<Wanted, Reply> {
     version(request, &["1"])?;
     let by_default = |class| matches!(class, Class::Validated | Class::BranchDelayed);
-    wanted(request, by_default, "sources")
+    // A stream is not asked for hashes.
+    Ok(Wanted {
+        hashes: vec![],
+        ..wanted(request, by_default, "sources")?
+    })
 }
 
 fn wanted(

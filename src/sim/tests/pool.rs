@@ -541,8 +541,27 @@ async fn the_thresholds_of_a_mempool_are_shown_and_set() {
     let [conflict, cheap] = refused.map(|refused| refused.json(Protocol::Ushuaia));
     assert_eq!(conflict[0]["needed_fee_in_mutez"], "2000");
     assert_eq!(cheap[0]["id"], "proto.025-PsUshuai.prefilter.fees_too_low");
-    let (status, _) = post(&endpoint, filter, &json!({"nonsense": 1})).await;
-    assert_eq!(status, 400);
+    // What is no configuration leaves it as it is.
+    let (status, still) = post(&endpoint, filter, &json!({"nonsense": 1})).await;
+    assert_eq!((status, &still), (200, &set));
+}
+
+/// A replacement that came too cheap goes first once all are judged anew.
+#[test]
+fn what_pays_most_is_judged_first_after_a_flush() {
+    let (mut scenario, _) = with_rollup(short(Protocol::Ushuaia));
+    let [first, second, other] = [
+        transfer(&scenario, 1, 1_000, 1, 0),
+        transfer(&scenario, 1, 1_040, 2, 0),
+        transfer(&scenario, 2, 1_000, 1, 0),
+    ];
+    let chain = scenario.chain_mut();
+    chain.inject(&first).unwrap();
+    chain.receive(&second).unwrap_err();
+    let other = chain.inject(&other).unwrap();
+    chain.ban(other);
+    let judged = [(Class::Validated, 1_040), (Class::BranchDelayed, 1_000)];
+    assert_eq!(waiting(&scenario), judged);
 }
 
 /// What is spelled out is not what the protocol understands, hence not what it wants signed.
