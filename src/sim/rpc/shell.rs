@@ -1,10 +1,14 @@
 //! Paths of the node and of the chain as a whole.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Reply, Request, View, pool, query};
 use crate::protocol::{BlockHash, Level, Protocol};
-use crate::sim::block::{Block, Rules, timestamp_text};
+use crate::sim::block::{Block, Rules, is_fitter, timestamp_text};
 
 /// Paths outside `chains`.
 pub(super) fn of_node(view: View<'_>, segments: &[&str]) -> Reply {
@@ -26,7 +30,7 @@ pub(super) fn of_chain(view: View<'_>, request: &Request<'_>, rest: &[&str]) -> 
     match rest {
         ["chain_id"] => Reply::Ok(json!(view.chain.id())),
         ["is_bootstrapped"] => Reply::Ok(bootstrapped(view)),
-        ["blocks"] => Reply::Ok(block_list(view, request)),
+        ["blocks"] => block_list(view, request),
         ["invalid_blocks"] => Reply::Ok(json!([])),
         ["levels", name @ ("caboose" | "savepoint" | "checkpoint")] => {
             place(view.chain.at(place_of(view, name)).map(AsRef::as_ref))
@@ -89,19 +93,67 @@ fn place(block: Option<&Block>) -> Reply {
     })
 }
 
-fn block_list(view: View<'_>, request: &Request<'_>) -> Value {
-    let length: usize = query(request, "length")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
-    let asked = query(request, "head").and_then(|text| text.parse::<BlockHash>().ok());
-    let start = asked.and_then(|hash| view.chain.block(&hash));
-    let head = start.map_or(view.head().header.level, |block| block.header.level);
-    let hashes: Vec<_> = (0..length.min(10_000))
-        .filter_map(|back| head.minus(u32::try_from(back).ok()?))
-        .filter_map(|level| view.chain.at(level))
-        .map(|block| block.hash)
+/// A branch of hashes for each block asked for, the fittest first; a branch ends where it meets one
+/// told before (`list_blocks`).
+fn block_list(view: View<'_>, request: &Request<'_>) -> Reply {
+    let bad = |key: &str| Reply::bad_request(format!("Failed to parse the query string: {key}"));
+    let Ok(length) = query(request, "length").unwrap_or("1").parse::<u32>() else {
+        return bad("length");
+    };
+    let heads = request.query.iter().filter(|(key, _)| key == "head");
+    let heads: Result<Vec<BlockHash>, _> = heads.map(|(_, text)| text.parse()).collect();
+    let Ok(heads) = heads else {
+        return bad("head");
+    };
+    let since = match query(request, "min_date").map(time_of) {
+        None => i64::MIN,
+        Some(Some(seconds)) => seconds,
+        Some(None) => return bad("min_date"),
+    };
+    let found = heads.iter().filter_map(|hash| view.chain.block(hash));
+    let mut found: Vec<&Block> = found
+        .map(AsRef::as_ref)
+        .filter(|block| block.header.timestamp >= since)
         .collect();
-    json!([hashes])
+    if heads.is_empty() {
+        found.push(view.head());
+    }
+    found.sort_by(
+        |one, other| match is_fitter(&one.header.fitness, &other.header.fitness) {
+            true => Ordering::Less,
+            false if is_fitter(&other.header.fitness, &one.header.fitness) => Ordering::Greater,
+            false => Ordering::Equal,
+        },
+    );
+    let mut told = BTreeSet::new();
+    let branches = found.into_iter().map(|head| {
+        let branch = branch(view, head, length, &told);
+        told.extend(branch.iter().copied());
+        json!(branch)
+    });
+    Reply::Ok(branches.collect())
+}
+
+/// Hashes of `head` and its predecessors, up to the first of those `told`.
+fn branch(view: View<'_>, head: &Block, length: u32, told: &BTreeSet<BlockHash>) -> Vec<BlockHash> {
+    let mut hashes = vec![head.hash];
+    let mut at = head;
+    for _ in 1..length {
+        let before = view.chain.block(&at.header.predecessor);
+        let before = before.filter(|_| at.header.level > Level::ZERO);
+        let Some(before) = before.filter(|_| !told.contains(&at.hash)) else {
+            break;
+        };
+        hashes.push(before.hash);
+        at = before;
+    }
+    hashes
+}
+
+/// A time in seconds, or as the node writes it.
+fn time_of(text: &str) -> Option<i64> {
+    let written = || text.parse::<Timestamp>().ok().map(Timestamp::as_second);
+    text.parse().ok().or_else(written)
 }
 
 /// Level and rules of every activation up to the head.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{claim, genesis, short, with_rollup};
 use crate::protocol::operation::Action;
 use crate::protocol::{Level, Protocol, PublicKeyHash};
+use crate::sim::chain::Abandoned;
 use crate::sim::ledger::Owner;
 use crate::sim::media::Form;
 use crate::sim::parameters::Parameters;
@@ -495,4 +496,57 @@ fn past_sizes_of_slots_are_told_in_the_shape_of_today() {
         [1, 4, 5, 6].map(told),
         [before.clone(), before, after.clone(), after]
     );
+}
+
+#[test]
+fn branches_are_listed_until_they_meet() {
+    let mut scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
+    scenario.advance_to(Level::new(5)).unwrap();
+    let old: Vec<_> = (2..=5)
+        .rev()
+        .map(|level| scenario.chain().at(Level::new(level)).unwrap().clone())
+        .collect();
+    scenario
+        .chain_mut()
+        .reorganise(2, 3, Abandoned::Lost)
+        .unwrap();
+    let head = scenario.chain().head().hash;
+    let new: Vec<_> = (3..=6)
+        .rev()
+        .map(|level| scenario.chain().at(Level::new(level)).unwrap().hash)
+        .collect();
+    let told = |query: &str| {
+        let weather = Weather::default();
+        let view = View {
+            chain: scenario.chain(),
+            weather: &weather,
+        };
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let query: Vec<_> = pairs
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        let request = Request {
+            method: Method::Get,
+            path: "/chains/main/blocks",
+            query: &query,
+            body: &[],
+            form: Form::Json,
+        };
+        match rpc::answer(view, &request) {
+            Reply::Ok(lists) => lists,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(""), json!([[head]]));
+    let (lost, shared) = (old[0].hash, old[2].hash);
+    let branches = told(&format!("head={lost}&head={head}&length=4"));
+    let meets = json!([new, [lost, old[1].hash, shared]]);
+    assert_eq!(branches, meets);
+    let unknown = "BLockGenesisGenesisGenesisGenesisGenesisf79b5d1CoW2";
+    let known = told(&format!("head={unknown}&head={lost}&min_date=1"));
+    assert_eq!(known, json!([[lost]]));
+    let later = told(&format!("head={lost}&min_date=2100-01-01T00:00:00Z"));
+    assert_eq!(later, json!([]));
+    let whole = told("length=100");
+    assert_eq!(whole[0].as_array().unwrap().len(), 7);
 }
