@@ -216,6 +216,7 @@ rule_errors! {
     Permanent "validate.operation.unused_bls_proof" UnusedBlsProof { kind: &'static str, r#source: PublicKeyHash, public_key: String } "Reveal of key {public_key} from {source} contains an unused proof of possession.";
     Permanent "validate.operation.tz5_account_disabled" Tz5AccountDisabled { } "tz5 accounts are disabled";
     Permanent "validate.operation.insufficient_gas_for_manager" InsufficientGasForManager { } "less gas than any manager operation takes";
+    Permanent "validate.operation.gas_quota_exceeded_init_deserialize" GasForReadingExceeded { } "less gas than reading the expressions takes";
     Permanent "operation.invalid_signature" InvalidSignature { } "The operation signature is invalid";
     Permanent "operation.missing_signature" MissingSignature { } "The operation requires a signature";
     Branch "operation.cannot_parse" CannotParse { } "The operation cannot be parsed";

@@ -5,7 +5,7 @@
 //! was refused is remembered, within bounds, and every classification is told in order until the
 //! next head. Sources: `lib_shell/prevalidator.ml`, `lib_plugin/mempool.ml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -245,6 +245,13 @@ impl Mempool {
     /// Puts an operation back as it was, without telling.
     pub(crate) fn keep(&mut self, waiting: Waiting) {
         self.waiting.push(waiting);
+    }
+
+    /// Puts operations that were judged in another order back in that of their age.
+    pub(crate) fn oldest_first(&mut self, ages: &[OperationHash]) {
+        let ages: BTreeMap<_, _> = ages.iter().zip(0_usize..).collect();
+        self.waiting
+            .sort_by_key(|waiting| ages.get(&waiting.hash).copied());
     }
 
     /// Never takes an operation again, and drops it; answers whether it was validated.

@@ -42,8 +42,8 @@ fn own_price(protocol: Protocol, action: &Action) -> u64 {
         Action::Reveal { proof: Some(_), .. } => seen(1_748_000, 210),
         Action::Transaction {
             parameters: None, ..
-        }
-        | Action::Delegation { .. } => MANAGER,
+        } => MANAGER.saturating_add(reading_price(action)),
+        Action::Delegation { .. } => MANAGER,
         Action::Transaction { .. } => seen(2_050_000, 130),
         Action::Originate(origination) => {
             let kernel = origination.kernel.len() as u64;
@@ -85,6 +85,22 @@ fn own_price(protocol: Protocol, action: &Action) -> u64 {
         Action::RecoverBond { .. } => seen(3_916_000, 100),
     }
 }
+
+/// Gas of reading the expression of a content (`consume_decoding_gas`): a transaction of money alone
+/// has `Unit`, two bytes.
+#[must_use]
+pub(crate) fn reading_price(action: &Action) -> u64 {
+    let bytes = match action {
+        Action::Transaction { parameters, .. } => parameters
+            .as_ref()
+            .map_or(2, |parameters| parameters.value.to_bytes().len()),
+        _ => 0,
+    };
+    (bytes as u64).saturating_mul(20)
+}
+
+/// Gas of verifying that the owner of a BLS key has its secret: one signature of 48 bytes.
+pub(crate) const POSSESSION: u64 = 48 * 32 + 48 * 3 + 1_570_000;
 
 /// Gas of an internal transaction, in thousandths of a unit: a message for a rollup, which is
 /// written and added; a script as far as reading one goes.

@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::errors::{Decimal, RuleError, Trace};
 use super::ledger::{Account, Owner};
-use super::prices::{manager_price, signature_price};
+use super::prices::{POSSESSION, manager_price, reading_price, signature_price};
 use super::rules::{game, originate};
 use crate::crypto::{BlsSuite, PublicKey, Signature};
 use crate::protocol::operation::{Action, Content, Contract, Form, Refutation, SignedOperation};
@@ -61,12 +61,12 @@ pub(crate) fn validate(
     let (mut left, mut fee, mut is_there) = (account.balance, Mutez(0), true);
     for content in contents {
         gas = gas.saturating_add(content.gas_limit.0);
-        check_gas(context, content, gas, signature_gas)?;
+        let gas_left = check_gas(context, content, gas, signature_gas)?;
         check_storage(context, content)?;
         if !is_there {
             return Err(RuleError::EmptyImplicitContract { implicit: source }.into());
         }
-        check_kind(context, content)?;
+        check_kind(context, content, gas_left)?;
         left = spent(account, source, left, content.fee)?;
         // The sum is at most the balance.
         fee = fee.plus(content.fee).unwrap_or(fee);
@@ -147,7 +147,7 @@ fn check_gas(
     content: &Content,
     gas_so_far: u64,
     signature_gas: u64,
-) -> Result<(), Trace> {
+) -> Result<u64, Trace> {
     let parameters = &context.parameters;
     if content.gas_limit.0 > parameters.gas_per_operation {
         return Err(RuleError::GasLimitTooHigh {}.into());
@@ -158,11 +158,14 @@ fn check_gas(
         );
     }
     let fixed = manager_price(context.protocol).saturating_add(signature_gas);
-    if content.gas_limit.0.saturating_mul(1000) < fixed {
-        return Err(Trace::from(RuleError::GasExhaustedOperation {})
-            .under(RuleError::InsufficientGasForManager {}));
-    }
-    Ok(())
+    let milligas = content.gas_limit.0.saturating_mul(1000);
+    milligas
+        .checked_sub(fixed)
+        .ok_or_else(|| out_of_gas(RuleError::InsufficientGasForManager {}))
+}
+
+fn out_of_gas(for_what: RuleError) -> Trace {
+    Trace::from(RuleError::GasExhaustedOperation {}).under(for_what)
 }
 
 fn check_storage(context: &Context, content: &Content) -> Result<(), RuleError> {
@@ -177,14 +180,16 @@ fn check_key(
     source: PublicKeyHash,
     key: &PublicKey,
     proof: Option<&Signature>,
-) -> Result<(), RuleError> {
+    gas_left: u64,
+) -> Result<(), Trace> {
     let owner = PublicKeyHash::of_key(key);
     if owner != source {
         return Err(RuleError::InconsistentHash {
             public_key: key.to_string(),
             expected_hash: source,
             provided_hash: owner,
-        });
+        }
+        .into());
     }
     let is_bls = matches!(key, PublicKey::Bls(_));
     let public_key = || key.to_string();
@@ -194,28 +199,39 @@ fn check_key(
             kind: "manager_pk",
             source,
             public_key: public_key(),
-        }),
+        }
+        .into()),
+        (true, Some(_)) if gas_left < POSSESSION => {
+            Err(out_of_gas(RuleError::InsufficientGasForManager {}))
+        }
         (false, Some(_)) => Err(RuleError::UnusedBlsProof {
             kind: "manager_pk",
             source,
             public_key: public_key(),
-        }),
+        }
+        .into()),
         _ => Ok(()),
     }
 }
 
-fn check_kind(context: &Context, content: &Content) -> Result<(), Trace> {
+fn check_kind(context: &Context, content: &Content, gas_left: u64) -> Result<(), Trace> {
     match &content.action {
-        Action::Reveal { public_key, proof } => Ok(check_key(
+        Action::Reveal { public_key, proof } => check_key(
             context.protocol,
             content.source,
             public_key,
             proof.as_ref(),
-        )?),
-        Action::Transaction {
-            destination: Contract::Implicit(account),
-            ..
-        } => Ok(check_curve(*account)?),
+            gas_left,
+        ),
+        Action::Transaction { destination, .. } => {
+            if let Contract::Implicit(account) = destination {
+                check_curve(*account)?;
+            }
+            match gas_left < reading_price(&content.action) {
+                true => Err(out_of_gas(RuleError::GasForReadingExceeded {})),
+                false => Ok(()),
+            }
+        }
         Action::AddMessages { messages } if messages.is_empty() => {
             Err(RuleError::AddZeroMessages {}.into())
         }

@@ -303,6 +303,7 @@ impl Chain {
             return;
         }
         let included = self.recent_operations();
+        let ages: Vec<OperationHash> = waiting.iter().map(|old| old.hash).collect();
         for old in self.best_first(waiting) {
             let is_judged = match old.class {
                 Class::Refused | Class::Outdated => false,
@@ -319,5 +320,6 @@ impl Chain {
                 self.file(new);
             }
         }
+        self.mempool.oldest_first(&ages);
     }
 }

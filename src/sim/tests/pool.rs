@@ -210,6 +210,34 @@ fn limits_and_shapes_are_refused_with_the_protocols_ids() {
         ids(&changed(&scenario, 1, vec![pay(1), pay(2)], half)),
         ["gas_limit_too_high", "gas_exhausted.block"]
     );
+    // Reading what is sent costs beyond what any content costs, even if it is `Unit`.
+    let short_second = |gas: u64| {
+        move |c: &mut Content| {
+            if matches!(
+                c.action,
+                Action::Transaction {
+                    amount: Mutez(2),
+                    ..
+                }
+            ) {
+                c.gas_limit = Gas(gas);
+            }
+        }
+    };
+    assert_eq!(
+        ids(&changed(
+            &scenario,
+            1,
+            vec![pay(1), pay(2)],
+            short_second(100)
+        )),
+        [
+            "validate.operation.gas_quota_exceeded_init_deserialize",
+            "gas_exhausted.operation"
+        ]
+    );
+    let enough = changed(&scenario, 1, vec![pay(1), pay(2)], short_second(101));
+    scenario.chain().clone().inject(&enough).unwrap();
     // Consistency comes before anything the state says.
     let stranger = scenario.person(2).unwrap().account();
     let form = scenario.chain().form();
@@ -560,7 +588,7 @@ fn what_pays_most_is_judged_first_after_a_flush() {
     chain.receive(&second).unwrap_err();
     let other = chain.inject(&other).unwrap();
     chain.ban(other);
-    let judged = [(Class::Validated, 1_040), (Class::BranchDelayed, 1_000)];
+    let judged = [(Class::BranchDelayed, 1_000), (Class::Validated, 1_040)];
     assert_eq!(waiting(&scenario), judged);
 }
 

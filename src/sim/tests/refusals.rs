@@ -511,6 +511,18 @@ fn a_bls_key_is_revealed_with_the_proof_of_its_possession() {
             at_the_door(&scenario, &reveal(&plain, proof(&other))),
             ["validate.operation.unused_bls_proof"]
         );
+        let scarce = |operation: &mut Operation| operation.contents[0].gas_limit = Gas(3_000);
+        let action = Action::Reveal {
+            public_key: *new.key().public(),
+            proof: proof(&new),
+        };
+        assert_eq!(
+            at_the_door(&scenario, &signed(&scenario, &new, action, scarce)),
+            [
+                "validate.operation.insufficient_gas_for_manager",
+                "gas_exhausted.operation"
+            ]
+        );
         // The proof itself is looked at when the operation is applied.
         let (wrong, right) = (reveal(&new, proof(&other)), reveal(&new, proof(&new)));
         let outcome = |bytes: &[u8]| {
