@@ -35,19 +35,28 @@ pub(super) fn answer(
     let bonds = account.frozen_bonds();
     let both = Mutez(account.balance.0.saturating_add(bonds.0));
     let is_implicit = matches!(owner, Owner::Implicit(_));
+    let since = |protocol| context.protocol >= protocol;
     match rest {
         [] => Reply::Ok(whole(context, account, is_implicit)),
-        ["balance" | "spendable"] => Reply::Ok(json!(account.balance)),
+        ["balance"] => Reply::Ok(json!(account.balance)),
+        ["spendable"] if since(Protocol::Quebec) => Reply::Ok(json!(account.balance)),
         ["frozen_bonds"] => Reply::Ok(json!(bonds)),
-        ["balance_and_frozen_bonds" | "spendable_and_frozen_bonds" | "full_balance"] => {
-            Reply::Ok(json!(both))
-        }
+        ["balance_and_frozen_bonds"] => Reply::Ok(json!(both)),
+        ["spendable_and_frozen_bonds"] if since(Protocol::Quebec) => Reply::Ok(json!(both)),
+        ["full_balance"] if since(Protocol::Oxford) => Reply::Ok(json!(both)),
         // Nobody stakes on this chain.
-        ["staked_balance" | "unstaked_frozen_balance" | "unstaked_finalizable_balance"] => {
-            Reply::Ok(Value::Null)
+        ["staked_balance"] if since(Protocol::Oxford) => {
+            let could = is_implicit && account.delegate.is_some();
+            Reply::Ok(could.then_some("0").into())
         }
-        ["unstake_requests"] => Reply::Ok(Value::Null),
-        ["staking_numerator" | "estimated_own_pending_slashed_amount"] => Reply::Ok("0".into()),
+        ["unstaked_frozen_balance" | "unstaked_finalizable_balance"] if since(Protocol::Oxford) => {
+            Reply::Ok(is_implicit.then_some("0").into())
+        }
+        ["unstake_requests"] if since(Protocol::Oxford) => Reply::Ok(Value::Null),
+        ["staking_numerator"] if since(Protocol::Oxford) => Reply::Ok("0".into()),
+        ["estimated_own_pending_slashed_amount"] if since(Protocol::ParisB) => {
+            Reply::Ok("0".into())
+        }
         ["delegate"] => match account.delegate {
             Some(delegate) => Reply::Ok(json!(delegate)),
             None => Reply::not_found(),

@@ -550,3 +550,42 @@ fn branches_are_listed_until_they_meet() {
     let whole = told("length=100");
     assert_eq!(whole[0].as_array().unwrap().len(), 7);
 }
+
+#[test]
+fn accounts_tell_of_stakes_since_there_are_any() {
+    for protocol in [Protocol::Nairobi, Protocol::Oxford, Protocol::Quebec] {
+        let scenario = Scenario::new(short(protocol)).unwrap();
+        let delegate = scenario.chain().config().baker;
+        let told =
+            |of: String, leaf: &str| get(&scenario, &format!("context/contracts/{of}/{leaf}"));
+        let since = |first, value: Value| match protocol >= first {
+            true => Reply::Ok(value),
+            false => Reply::not_found(),
+        };
+        let null = Value::Null;
+        for (leaf, first, theirs, others) in [
+            ("staked_balance", Protocol::Oxford, json!("0"), null.clone()),
+            (
+                "unstaked_frozen_balance",
+                Protocol::Oxford,
+                json!("0"),
+                json!("0"),
+            ),
+            ("unstake_requests", Protocol::Oxford, null.clone(), null),
+            (
+                "staking_numerator",
+                Protocol::Oxford,
+                json!("0"),
+                json!("0"),
+            ),
+            ("spendable", Protocol::Quebec, Value::Null, json!("0")),
+        ] {
+            let of_nobody = told(SOMEBODY.into(), leaf);
+            assert_eq!(of_nobody, since(first, others), "{protocol:?} {leaf}");
+            if leaf != "spendable" {
+                let of_delegate = told(delegate.to_string(), leaf);
+                assert_eq!(of_delegate, since(first, theirs), "{protocol:?} {leaf}");
+            }
+        }
+    }
+}
