@@ -13,10 +13,14 @@ pub(super) fn run(config: &Config, command: &BrakeCommand) -> Result<Exit, Failu
     };
     match command {
         BrakeCommand::On { reason } => {
-            let path = pull(data, reason).map_err(failed)?;
+            let pulled = pull(data, reason).map_err(failed)?;
+            let was = match &pulled.before {
+                Some(reason) => format!("was on already ({reason})"),
+                None => "is on".to_owned(),
+            };
             line(format!(
-                "The brake is on: nothing is sent while {} is there. Watching goes on.",
-                path.display()
+                "The brake {was}: nothing is sent while {} is there. Watching goes on.",
+                pulled.path.display()
             ))?;
         }
         BrakeCommand::Off => {

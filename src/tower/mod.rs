@@ -43,8 +43,8 @@ pub use mode::{Capabilities, Playing, Publishing};
 pub use model::{Model, Place, Tally};
 pub use outlook::{Machine, Outlook, Source};
 pub use play::{
-    BRAKE, HandsError, Lie, PlayNews, Rehearsal, RehearsalError, Rehearsed, Role, move_of, pull,
-    release,
+    BRAKE, HandsError, Lie, PlayNews, Pulled, Rehearsal, RehearsalError, Rehearsed, Role, move_of,
+    pull, release,
 };
 pub use policy::{
     Account, Answer, Choices, Concern, Consent, Hold, Plan, Position, Purpose, Purse, SeenGame,

@@ -77,8 +77,11 @@ fn account(value: &Value, key: &str) -> Result<PublicKeyHash, String> {
 
 impl Case {
     pub(super) fn read(evidence: &Value) -> Result<Self, String> {
-        if text(evidence, "format")? != FORMAT {
-            return Err(format!("the format is not {FORMAT}"));
+        let form = text(evidence, "format")?;
+        if form != FORMAT {
+            return Err(format!(
+                "the format is {form:?}, this program checks {FORMAT}"
+            ));
         }
         let (rollup, dialect) = RollupAddress::of_any_dialect(text(evidence, "rollup")?)
             .map_err(|error| error.to_string())?;

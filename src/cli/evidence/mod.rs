@@ -8,6 +8,8 @@ mod case;
 mod export;
 mod verify;
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::args::{Cli, EvidenceCommand};
@@ -25,16 +27,18 @@ pub(super) fn run(cli: &Cli, command: &EvidenceCommand) -> Result<Exit, Failure>
             let config = cli.config()?;
             let reader = Reader::open(&config.journal_path())?;
             let evidence = export::export(&reader, &find(&reader, game)?)?;
-            std::fs::write(output, format!("{evidence:#}\n"))?;
+            write(output, &format!("{evidence:#}\n"))?;
             line(format!("Written to {}.", output.display()))?;
             Ok(Exit::Fine)
         }
         EvidenceCommand::Verify { file } => {
-            let text = std::fs::read_to_string(file)?;
-            let evidence: Value = serde_json::from_str(&text).map_err(|error| {
+            let bytes = std::fs::read(file).map_err(|error| {
                 Failure::said(Exit::Configuration, format!("{}: {error}", file.display()))
             })?;
-            match verify::verify(&evidence) {
+            let read: Result<Value, _> = serde_json::from_slice(&bytes);
+            let read =
+                read.map_err(|error| format!("{} is cut off or no JSON: {error}", file.display()));
+            match read.and_then(|evidence| verify::verify(&evidence)) {
                 Ok(checked) => {
                     for text in checked {
                         line(text)?;
@@ -49,4 +53,24 @@ pub(super) fn run(cli: &Cli, command: &EvidenceCommand) -> Result<Exit, Failure>
             }
         }
     }
+}
+
+/// Writes a file whole or not at all: what was there before is kept until then.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::said(
+            Exit::Failed,
+            format!("evidence in {}: {error}", path.display()),
+        )
+    };
+    let name = path.file_name().unwrap_or_default();
+    let mut half = name.to_owned();
+    half.push(".part");
+    let half = path.with_file_name(half);
+    let whole = std::fs::write(&half, text).and_then(|()| std::fs::rename(&half, path));
+    whole.map_err(|error| {
+        // It may not have been made.
+        let _ = std::fs::remove_file(&half);
+        failed(error)
+    })
 }

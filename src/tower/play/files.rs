@@ -11,16 +11,36 @@ pub const BRAKE: &str = "brake";
 /// Name of the file that ends every hold once the tower sees it.
 const RELEASE: &str = "release";
 
+/// The brake, put on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// Its file.
+    pub path: PathBuf,
+    /// Why it had been on already, if it had: that reason stays.
+    pub before: Option<String>,
+}
+
 /// Puts the brake on.
 ///
 /// # Errors
 /// [`std::io::Error`] when the file cannot be written.
-pub fn pull(data_dir: &Path, reason: &str) -> std::io::Result<PathBuf> {
+pub fn pull(data_dir: &Path, reason: &str) -> std::io::Result<Pulled> {
     let path = data_dir.join(BRAKE);
-    let mut file = std::fs::File::create(&path)?;
+    let made = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(&path);
+    let mut file = match made {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let before = Some(pulled(data_dir).unwrap_or_default());
+            return Ok(Pulled { path, before });
+        }
+        Err(error) => return Err(error),
+    };
     writeln!(file, "{reason}")?;
     file.sync_all()?;
-    Ok(path)
+    Ok(Pulled { path, before: None })
 }
 
 /// Takes the brake off, and asks a tower that holds for another reason to go on.
@@ -28,8 +48,8 @@ pub fn pull(data_dir: &Path, reason: &str) -> std::io::Result<PathBuf> {
 /// # Errors
 /// [`std::io::Error`] when the files cannot be changed.
 pub fn release(data_dir: &Path) -> std::io::Result<()> {
-    std::fs::File::create(data_dir.join(RELEASE))?.sync_all()?;
-    remove(&data_dir.join(BRAKE)).map(|_| ())
+    remove(&data_dir.join(BRAKE))?;
+    std::fs::File::create(data_dir.join(RELEASE))?.sync_all()
 }
 
 /// The reason given when the brake was put on, if it is. A file that cannot be read brakes too.

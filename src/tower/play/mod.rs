@@ -26,7 +26,7 @@ mod workers;
 pub(super) use brief::Brief;
 pub(super) use desk::move_bytes;
 pub use desk::move_of;
-pub use files::{BRAKE, pull, release};
+pub use files::{BRAKE, Pulled, pull, release};
 pub use hands::HandsError;
 pub use news::PlayNews;
 pub(super) use player::Tidings;
