@@ -70,6 +70,7 @@ const SCENARIOS: &[Scenario] = &[
         name: "the brake during a game, until it is lost",
         rules: &[
             "WatchtowerHeld",
+            "WatchtowerGameOpened",
             "WatchtowerGameSlack",
             "WatchtowerGameLost",
         ],
