@@ -413,7 +413,7 @@ fn issuance(context: &Context, leaf: &str) -> Reply {
         "total_supply" => Reply::Ok(json!(context.ledger.supply())),
         "total_frozen_stake" => Reply::Ok("0".into()),
         "adaptive_issuance_launch_cycle" => Reply::Ok(0.into()),
-        "total_currently_staked" if context.protocol >= Protocol::Quebec => {
+        "total_currently_staked" if context.protocol >= Protocol::ParisB => {
             Reply::Ok(json!({"delegates": "0", "delegators": "0", "overstaked": "0"}))
         }
         _ => Reply::not_found(),

@@ -26,6 +26,7 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest:
         serde_json::from_slice(request.body).map_err(Reply::bad_request)
     };
     let form = view.chain.form_of(context.protocol);
+    let since = |protocol| context.protocol >= protocol;
     let answered = match rest {
         ["scripts", "simulate_operation"] => version(request, &["1"])
             .and_then(|()| body())
@@ -36,19 +37,26 @@ pub(super) fn answer(view: View<'_>, request: &Request<'_>, block: &Block, rest:
         ["scripts", leaf] => scripts::answer(context, leaf, body),
         ["preapply", "operations"] => body().and_then(|body| preapply(view, context, form, &body)),
         ["forge", "operations"] => body().and_then(|body| forge(form, &body)),
-        ["forge", "signed_operations"] => body().and_then(|body| forge_signed(form, &body)),
+        ["forge", "signed_operations"] if since(Protocol::Seoul) => {
+            body().and_then(|body| forge_signed(form, &body))
+        }
         ["parse", "operations"] => version(request, &["1"])
             .and_then(|()| body())
             .and_then(|body| parse(context.protocol, form, &body)),
         ["current_level"] => level_info(request, block, context.protocol),
         ["levels_in_current_cycle"] => cycle_levels(request, block, context.protocol),
         ["round"] => Ok(block.header.round.into()),
-        ["consecutive_round_zero"] if context.protocol >= Protocol::Quebec => {
-            Ok(rounds_zero(view, block).into())
-        }
+        ["consecutive_round_zero"] if since(Protocol::Rio) => Ok(rounds_zero(view, block).into()),
         ["baking_rights"] => baking_rights(view, request, block, context),
-        ["attestation_rights"] if context.protocol >= Protocol::Nairobi => {
-            Ok(attestation_rights(view, request, block))
+        ["endorsing_rights"] if !since(Protocol::ParisB) => {
+            Ok(attestation_rights(view, request, block, "endorsing_power"))
+        }
+        ["attestation_rights"] if since(Protocol::Nairobi) => {
+            let power = match since(Protocol::Tallinn) {
+                true => "attesting_power",
+                false => "attestation_power",
+            };
+            Ok(attestation_rights(view, request, block, power))
         }
         _ => Err(Reply::not_found()),
     };
@@ -314,14 +322,14 @@ fn baking_rights(
 }
 
 /// All slots of the committee are the one baker's.
-fn attestation_rights(view: View<'_>, request: &Request<'_>, block: &Block) -> Value {
+fn attestation_rights(view: View<'_>, request: &Request<'_>, block: &Block, power: &str) -> Value {
     let baker = view.chain.config().baker;
     if !asks_for_baker(view, request) {
         return json!([]);
     }
     let of_level = |level: i32| {
         json!({"level": level, "delegates": [{
-            "delegate": baker, "first_slot": 0, "attesting_power": 7_000, "consensus_key": baker,
+            "delegate": baker, "first_slot": 0, power: 7_000, "consensus_key": baker,
         }]})
     };
     let levels = levels(request, block.header.level.get());

@@ -308,6 +308,45 @@ fn the_one_baker_has_every_right() {
     assert_eq!(get(&scenario, &nobodys), Reply::Ok(json!([])));
 }
 
+/// `endorsing_rights` had two names for two protocols, and the power three.
+#[test]
+fn rights_to_attest_have_the_names_of_their_time() {
+    let power = |protocol, leaf: &str| {
+        let scenario = Scenario::new(short(protocol)).unwrap();
+        match get(&scenario, &format!("helpers/{leaf}")) {
+            Reply::Ok(told) => {
+                let rights = told[0]["delegates"][0].as_object().unwrap();
+                rights.keys().find(|key| key.ends_with("power")).cloned()
+            }
+            reply => {
+                assert_eq!(reply, Reply::not_found());
+                None
+            }
+        }
+    };
+    for (protocol, older, newer) in [
+        (Protocol::Mumbai, Some("endorsing_power"), None),
+        (
+            Protocol::Nairobi,
+            Some("endorsing_power"),
+            Some("attestation_power"),
+        ),
+        (
+            Protocol::Oxford,
+            Some("endorsing_power"),
+            Some("attestation_power"),
+        ),
+        (Protocol::Seoul, None, Some("attestation_power")),
+        (Protocol::Tallinn, None, Some("attesting_power")),
+    ] {
+        let told = (
+            power(protocol, "endorsing_rights"),
+            power(protocol, "attestation_rights"),
+        );
+        assert_eq!((told.0.as_deref(), told.1.as_deref()), (older, newer));
+    }
+}
+
 #[test]
 fn malformed_names_in_a_path_are_told() {
     let scenario = Scenario::new(short(Protocol::Ushuaia)).unwrap();
