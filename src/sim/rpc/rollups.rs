@@ -441,7 +441,7 @@ impl Asked<'_> {
                 json!({"alice": clock.alice, "bob": clock.bob, "last_turn_level": clock.last_turn})
             })),
             "timeout_reached" => {
-                let outcome = game::timeout_outcome(self.context, self.rollup, players);
+                let outcome = game::timeout_outcome(self.context, (self.address, self.rollup), players);
                 Reply::Ok(outcome.map_or(Value::Null, game::Outcome::json))
             }
             _ => Reply::not_found(),

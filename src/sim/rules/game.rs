@@ -397,15 +397,15 @@ pub(crate) fn play(
         game.state = state;
         game.turn = side.other();
     }
-    if let Some(clock) = rollup.timeouts.get_mut(&players) {
-        let spent = i64::from(level.since(clock.last_turn).unwrap_or(0));
-        let budget = match side {
-            Side::Alice => &mut clock.alice,
-            Side::Bob => &mut clock.bob,
-        };
-        *budget = budget.saturating_sub(spent);
-        clock.last_turn = level;
-    }
+    let clock = rollup.timeouts.get_mut(&players);
+    let clock = clock.ok_or_else(|| no_clock(address, players))?;
+    let spent = i64::from(level.since(clock.last_turn).unwrap_or(0));
+    let budget = match side {
+        Side::Alice => &mut clock.alice,
+        Side::Bob => &mut clock.bob,
+    };
+    *budget = budget.saturating_sub(spent);
+    clock.last_turn = level;
     Ok(Played {
         outcome: None,
         movements: Vec::new(),
@@ -548,11 +548,12 @@ fn judged(
 /// [`RuleError::NoGame`], or [`RuleError::TimeoutLevelNotReached`] with the blocks left.
 pub(crate) fn timeout_outcome(
     context: &Context,
-    rollup: &Rollup,
+    (address, rollup): (RollupAddress, &Rollup),
     players: Stakers,
 ) -> Result<Outcome, RuleError> {
     let game = rollup.games.get(&players).ok_or(RuleError::NoGame {})?;
-    let clock = rollup.timeouts.get(&players).ok_or(RuleError::NoGame {})?;
+    let clock = rollup.timeouts.get(&players);
+    let clock = clock.ok_or_else(|| no_clock(address, players))?;
     let budget = match game.turn {
         Side::Alice => clock.alice,
         Side::Bob => clock.bob,
@@ -572,6 +573,25 @@ pub(crate) fn timeout_outcome(
     })
 }
 
+/// Until Oxford a draw left its game behind, but not its clock.
+fn no_clock(address: RollupAddress, players: Stakers) -> RuleError {
+    let rollup = hex::encode(address.0);
+    let (alice, bob) = (players.alice().to_string(), players.bob().to_string());
+    let key = [
+        "smart_rollup",
+        "index",
+        &rollup,
+        "game_timeout",
+        &alice,
+        &bob,
+        "len",
+    ];
+    RuleError::StorageError {
+        missing_key: key.map(str::to_owned).to_vec(),
+        function: "get",
+    }
+}
+
 /// Ends a game by the clock.
 ///
 /// # Errors
@@ -583,7 +603,7 @@ pub(crate) fn timeout(
 ) -> Result<Played, Trace> {
     let rollup = context.rollup(&address);
     let rollup = rollup.map_err(|_| RuleError::NoGame {})?;
-    let outcome = timeout_outcome(context, rollup, players)?;
+    let outcome = timeout_outcome(context, (address, rollup), players)?;
     end(context, address, players, outcome)
 }
 

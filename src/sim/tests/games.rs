@@ -319,6 +319,12 @@ fn until_oxford_a_draw_left_its_game_and_the_migration_cleaned_it() {
     game::timeout(&mut d.context, d.rollup, players).unwrap();
     let stored = d.context.rollup(&d.rollup).unwrap();
     assert!(stored.games.contains_key(&players) && stored.staker_index.is_empty());
+    // Its clock is gone, and looked for.
+    let trace = game::timeout(&mut d.context, d.rollup, players).unwrap_err();
+    let told = trace.json(Protocol::Nairobi);
+    let key = told[0]["missing_key"].as_array().unwrap();
+    let (alice, bob) = (players.alice().to_string(), players.bob().to_string());
+    assert_eq!(key[3..], ["game_timeout", &alice, &bob, "len"]);
     // Its next move finds both stakes gone and wants to take them all the same.
     let step = dissection(&d, 1_000, 5);
     assert_eq!(
