@@ -37,7 +37,6 @@ const SPEECHLESS: u32 = 3;
 /// What the thread is told.
 enum Order {
     Pulse,
-    Standing(Box<Standing>),
     Outcome(u64, Result<(), String>),
     Acknowledge(u64, String, oneshot::Sender<Acknowledgement>),
     Beat(Result<(), String>),
@@ -75,6 +74,8 @@ pub struct Pulse {
 pub struct Handle {
     orders: SyncSender<Order>,
     pulse: Arc<Mutex<Pulse>>,
+    /// How the tower stands, until the thread looks.
+    newest: Arc<Mutex<Option<Standing>>>,
 }
 
 impl std::fmt::Debug for Order {
@@ -90,9 +91,12 @@ impl Handle {
         let _ = self.orders.try_send(Order::Pulse);
     }
 
-    /// Says how the tower stands now.
+    /// Says how the tower stands now: however long the thread is busy, it looks at the newest.
     pub fn standing(&self, standing: Standing) {
-        let _ = self.orders.try_send(Order::Standing(Box::new(standing)));
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = Some(standing);
+        drop(newest);
+        self.pulse();
     }
 
     /// Notes that somebody takes care of an alert.
@@ -136,6 +140,7 @@ impl Service {
         let handle = Handle {
             orders: orders.clone(),
             pulse: Arc::default(),
+            newest: Arc::default(),
         };
         let heart = settings.heartbeat.as_ref().map(Heart::new).transpose()?;
         let work = Work {
@@ -146,6 +151,7 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             orders,
             pulse: Arc::clone(&handle.pulse),
+            newest: Arc::clone(&handle.newest),
             speechless: 0,
             cried: None,
         };
@@ -217,6 +223,7 @@ struct Work {
     runtime: tokio::runtime::Handle,
     orders: SyncSender<Order>,
     pulse: Arc<Mutex<Pulse>>,
+    newest: Arc<Mutex<Option<Standing>>>,
     /// Turns in a row that the journal did not take.
     speechless: u32,
     /// When people were told past the journal, and what.
@@ -262,10 +269,6 @@ impl Work {
         let outcome = match order {
             Order::Pulse => Ok(()),
             Order::Stop => return true,
-            Order::Standing(standing) => {
-                self.standing = Some(*standing);
-                Ok(())
-            }
             Order::Outcome(id, outcome) => self.office.report(id, outcome, now()),
             Order::Acknowledge(id, by, reply) => {
                 let outcome = self.office.acknowledge(id, &by, now());
@@ -302,6 +305,11 @@ impl Work {
 
     fn turn(&mut self) {
         let now = now();
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = newest.take() {
+            self.standing = Some(standing);
+        }
+        drop(newest);
         match self.office.turn(self.standing.as_ref(), now) {
             Ok(jobs) => {
                 self.speechless = 0;
@@ -491,6 +499,24 @@ mod tests {
             heart.is_due(Some(&turned(now)), now),
             "the clock was set back"
         );
+    }
+
+    #[test]
+    fn how_the_tower_stands_is_known_however_many_orders_wait() {
+        let (orders, _busy) = sync_channel(1);
+        let handle = Handle {
+            orders,
+            pulse: Arc::default(),
+            newest: Arc::default(),
+        };
+        for last_tick in 1..4 {
+            handle.standing(Standing {
+                last_tick,
+                ..Standing::default()
+            });
+        }
+        let newest = handle.newest.lock().unwrap().take();
+        assert_eq!(newest.map(|standing| standing.last_tick), Some(3));
     }
 
     #[tokio::test]

@@ -209,13 +209,18 @@ const ALERTS: &str =
      FROM alert LEFT JOIN rollup ON alert.rollup = rollup.seq";
 
 impl Reader {
-    /// The newest alerts and all that nobody ended, oldest first.
+    /// The newest alerts and all that nobody ended or that a message on its way tells of, oldest first.
     ///
     /// # Errors
     /// [`JournalError`] (likewise for every query below).
     pub fn alerts(&self, newest: u32) -> Result<Vec<AlertRow>> {
         let sql = format!(
-            "{ALERTS} WHERE alert.id IN (SELECT id FROM alert ORDER BY id DESC LIMIT ?1)
+            "WITH waiting AS MATERIALIZED
+                (SELECT ',' || alerts || ',' AS alerts FROM notification AS n
+                 WHERE NOT EXISTS (SELECT 1 FROM delivery AS d
+                                   WHERE d.notification = n.id AND d.outcome <> 'failed'))
+             {ALERTS} WHERE alert.id IN (SELECT id FROM alert ORDER BY id DESC LIMIT ?1)
+                OR EXISTS (SELECT 1 FROM waiting WHERE instr(waiting.alerts, ',' || alert.id || ',') > 0)
                 OR NOT EXISTS (SELECT 1 FROM alert_step AS s WHERE s.alert = alert.id
                                AND s.step IN ('acknowledged', 'recovered'))
                 OR (nature = 'condition' AND NOT EXISTS

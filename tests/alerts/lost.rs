@@ -217,6 +217,27 @@ async fn a_clock_that_is_set_right_gives_no_message_up() {
     assert!(occasions(&world.first).contains(&"raised: node one".to_owned()));
 }
 
+#[tokio::test]
+async fn a_message_that_waited_while_hundreds_came_still_says_what_it_is_about() {
+    let world = World::new().await;
+    world.first.answer(StatusCode::BAD_GATEWAY);
+    let mut office = world.office();
+    world.alarm(Severity::Notice, "node", "one");
+    world.settle(&mut office).await;
+    let journal = Journal::open(&world.journal()).unwrap();
+    let subjects = (0..600).map(|nth| format!("later {nth}"));
+    let many = subjects.map(|subject| alarm(Severity::Notice, "node", &subject));
+    journal.write(many.collect()).unwrap();
+    world.settle(&mut office).await;
+    drop(office);
+    world.first.take();
+    world.first.answer(StatusCode::OK);
+    let mut office = world.office();
+    world.settle(&mut office).await;
+    let told = occasions(&world.first);
+    assert!(told.contains(&"raised: node one".to_owned()), "{told:?}");
+}
+
 /// The journal cannot be opened when the tower starts; a while later it can.
 #[tokio::test]
 async fn alerts_that_could_not_run_at_first_run_later() {

@@ -160,6 +160,31 @@ impl Arena {
         }
     }
 
+    /// Another machine with the same key, on the same chain.
+    pub(crate) fn beside(other: &Self) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (shared, people) = (other.shared.clone(), runtime.block_on(Receiver::start()));
+        let endpoint = runtime.block_on(serve(shared.clone(), Options::local()));
+        Self {
+            endpoints: vec![endpoint.unwrap()],
+            runtime,
+            shared,
+            rollup: other.rollup,
+            defender: other.defender,
+            drill: other.drill.clone(),
+            folder: tempfile::tempdir().unwrap(),
+            people,
+            tower: None,
+            initial: other.initial,
+            serving: None,
+            attended: None,
+        }
+    }
+
     /// An arena whose tower has settled on the origination.
     pub(crate) fn defended(drill: &Drill) -> Self {
         let mut arena = Self::new(drill);

@@ -1,10 +1,11 @@
-//! Where we would contradict ourselves, or stand on something false, nothing more is sent; and a
-//! brake that is on when a tower starts keeps its first operation back.
+//! Where we would contradict ourselves, or stand on something false, nothing more is sent; a brake
+//! that is on when a tower starts keeps its first operation back; two towers do not fight.
 
 use watchtower::config::Mode;
 use watchtower::journal::{AssertionRow, Entry, Journal, PlayEntry};
 use watchtower::protocol::{BlockHash, Commitment, StateHash, Tick};
 use watchtower::sim::{Act, Deed};
+use watchtower::tower::TowerError;
 
 use crate::arena::{Arena, Came, named};
 
@@ -127,4 +128,60 @@ fn a_brake_that_is_on_at_the_start_keeps_the_first_operation_back() {
     arena.wait(|status| status.play.holds.is_empty());
     arena.run();
     assert_eq!(arena.verdict(), None);
+}
+
+#[test]
+fn a_running_tower_holds_its_data_directory_until_it_ends() {
+    let mut arena = Arena::defended(&named("pvm_proof_1"));
+    arena.step();
+    let second = watchtower::tower::lock(&arena.data());
+    assert!(matches!(second, Err(TowerError::InUse(_))), "{second:?}");
+    arena.stop();
+    watchtower::tower::lock(&arena.data()).unwrap();
+}
+
+/// Whoever is second notices that the key is in use, or says the very same; when the first is gone,
+/// it takes over.
+#[test]
+fn two_machines_with_one_key_do_not_fight_and_one_is_enough() {
+    let mut first = Arena::defended(&named("pvm_proof_1"));
+    let mut second = Arena::beside(&first);
+    second.start(Mode::Defend);
+    second.settle();
+    while first.report().dissections < 2 {
+        assert_eq!(first.step(), Came::Settled);
+        assert_eq!(second.settle(), Came::Settled);
+    }
+    first.stop();
+    second.run();
+    assert_eq!(second.verdict(), None);
+}
+
+#[test]
+fn a_machine_that_finds_its_key_in_use_stands_by_says_so_and_takes_over() {
+    let mut first = Arena::defended(&named("pvm_proof_1"));
+    while first.report().dissections == 0 {
+        assert_eq!(first.step(), Came::Settled);
+    }
+    let mut second = Arena::beside(&first);
+    second.start(Mode::Defend);
+    second.settle();
+    while first.report().dissections < 3 {
+        assert_eq!(first.step(), Came::Settled);
+        assert_eq!(second.settle(), Came::Settled);
+    }
+    let holds = second.status().borrow().play.holds.clone();
+    assert!(
+        holds.iter().any(|(_, hold)| *hold == "stand by"),
+        "{holds:?}"
+    );
+    assert_eq!(signed(&second), 0, "beside the first");
+    first.stop();
+    second.run();
+    let alarms = second.reader().alarms(u32::MAX).unwrap();
+    let is_told = alarms
+        .iter()
+        .any(|(.., message)| message.contains("another program has the key"));
+    assert!(is_told, "{alarms:?}");
+    assert_eq!(second.verdict(), None);
 }
