@@ -166,12 +166,15 @@ async fn endpoints_that_differ_on_a_final_block_are_told_apart_from_those_that_l
         Node::start().await,
     ];
     nodes[0].says("/chains/main/blocks/5/hash", json!(hash(1)));
-    nodes[1].says("/chains/main/blocks/5/hash", json!(hash(1)));
     let client = client(&[&nodes[0], &nodes[1], &nodes[2]]);
     let block = crate::l1::BlockRef {
         level: Level::new(5),
         hash: hash(1),
     };
+    let alone = client.agreement(block).await.unwrap();
+    assert_eq!(alone.agree.len(), 1);
+    assert!(alone.is_enough(1) && !alone.is_enough(2) && !alone.is_enough(3));
+    nodes[1].says("/chains/main/blocks/5/hash", json!(hash(1)));
     let agreement = client.agreement(block).await.unwrap();
     assert_eq!(agreement.agree.len(), 2);
     assert_eq!(agreement.silent[0].1, Fault::NotFound);

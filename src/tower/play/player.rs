@@ -626,3 +626,27 @@ fn confirmed(answers: &[(EndpointName, BlockHash)], block: BlockRef) -> bool {
     let agree = agree.count();
     agree >= 2 && agree > answers.len().saturating_sub(agree)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_confirmed_by_two_endpoints_that_are_the_majority() {
+        let of = |byte: u8| BlockHash([byte; 32]);
+        let block = BlockRef {
+            level: Level::new(5),
+            hash: of(1),
+        };
+        let said = |bytes: &[u8]| {
+            let name = |nth| EndpointName::new(&format!("node {nth}"));
+            let answers = bytes.iter().enumerate();
+            let answers: Vec<_> = answers.map(|(nth, byte)| (name(nth), of(*byte))).collect();
+            confirmed(&answers, block)
+        };
+        assert!(said(&[1, 1, 2]) && said(&[1, 2, 1, 3, 1]) && said(&[1, 1]));
+        assert!(!said(&[]) && !said(&[1]) && !said(&[1, 2]) && !said(&[2, 2, 1]));
+        assert!(!said(&[1, 1, 2, 2]), "as many against it");
+        assert!(!said(&[1, 1, 2, 3]), "no majority");
+    }
+}
