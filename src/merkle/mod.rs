@@ -22,7 +22,7 @@ mod tests;
 
 pub use item::Kind;
 pub use numbered::Numbered;
-pub use parallel::in_parts;
+pub use parallel::{in_parts, in_parts_mut};
 pub use plan::{Plan, Scratch, value_hash};
 pub use proof::{KindedHash, Proof, ProofError};
 pub use store::{Options, Size, Store, StoreError};

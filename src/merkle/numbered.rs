@@ -155,17 +155,20 @@ impl Table {
             let one = self.hash(depth + 1, one, preimage)?;
             return Ok(Some(preimage.branch(depth, entries.len(), [zero, one])));
         }
-        let named = |(_, number): &(NameBits, u32)| Ok((name(*number), self.entry_hash(*number)?));
-        let mut named: Vec<(Name, Hash)> = entries
-            .iter()
-            .map(named)
-            .collect::<Result<_, TreeError>>()?;
-        named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut list = [None, None];
-        for (place, (name, hash)) in list.iter_mut().zip(&named) {
-            *place = Some((name.as_bytes(), Kind::Directory, *hash));
+        let mut names = [None, None];
+        for (place, (_, number)) in names.iter_mut().zip(entries) {
+            *place = Some((name(*number), self.entry_hash(*number)?));
         }
-        Ok((!named.is_empty()).then(|| preimage.bucket(PairHashes::of(list))))
+        if let [Some((first, _)), Some((second, _))] = &names
+            && second < first
+        {
+            names.reverse();
+        }
+        let list = names.each_ref().map(|entry| {
+            let (name, hash) = entry.as_ref()?;
+            Some((name.as_bytes(), Kind::Directory, *hash))
+        });
+        Ok((!entries.is_empty()).then(|| preimage.bucket(PairHashes::of(list))))
     }
 
     /// The record at `depth`, over more than two entries.

@@ -11,17 +11,37 @@ pub fn in_parts<R: Send>(
     (at_once, worth): (usize, usize),
     work: impl Fn(Range<usize>) -> R + Sync,
 ) -> Vec<R> {
-    let threads = match count {
-        count if count < worth => 1,
-        _ => std::thread::available_parallelism().map_or(1, NonZero::get),
-    };
-    let parts = (0..count).step_by(at_once.max(1));
-    let parts = Mutex::new(parts.map(|from| from..count.min(from + at_once.max(1))));
+    let at_once = at_once.max(1);
+    let parts = (0..count).step_by(at_once);
+    let parts = parts.map(|from| from..count.min(from + at_once));
+    shared(parts, count >= worth, work)
+}
+
+/// The same on all of a list that may be changed.
+pub fn in_parts_mut<T: Send, R: Send>(
+    list: &mut [T],
+    (at_once, worth): (usize, usize),
+    work: impl Fn(&mut [T]) -> R + Sync,
+) -> Vec<R> {
+    let is_worth_it = list.len() >= worth;
+    shared(list.chunks_mut(at_once.max(1)), is_worth_it, work)
+}
+
+fn shared<P: Send, R: Send>(
+    parts: impl Iterator<Item = P> + Send,
+    is_worth_it: bool,
+    work: impl Fn(P) -> R + Sync,
+) -> Vec<R> {
+    if !is_worth_it {
+        return parts.map(work).collect();
+    }
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let parts = Mutex::new(parts.enumerate());
     let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
     let some = || {
         let mut done = Vec::new();
-        while let Some(part) = next() {
-            done.push((part.start, work(part)));
+        while let Some((place, part)) = next() {
+            done.push((place, work(part)));
         }
         done
     };
@@ -36,7 +56,7 @@ pub fn in_parts<R: Send>(
         }
         done
     });
-    done.sort_by_key(|(from, _)| *from);
+    done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
 }
 
@@ -49,8 +69,14 @@ mod tests {
         for (count, at_once) in [(0, 3), (1, 3), (9, 3), (10, 3), (1_000, 7), (5, 0)] {
             for worth in [0, 2_000] {
                 let done = in_parts(count, (at_once, worth), Vec::from_iter);
-                let all: Vec<usize> = done.into_iter().flatten().collect();
+                let mut all: Vec<usize> = done.into_iter().flatten().collect();
                 assert_eq!(all, (0..count).collect::<Vec<_>>());
+                let done = in_parts_mut(&mut all, (at_once, worth), |part| {
+                    part.iter_mut().for_each(|number| *number += 1);
+                    part.to_vec()
+                });
+                assert_eq!(done.concat(), (1..=count).collect::<Vec<_>>());
+                assert_eq!(all, done.concat());
             }
         }
     }

@@ -25,7 +25,7 @@ pub enum Style {
 }
 
 /// Something with a place in the tree.
-pub trait Stored: Sized + Clone + 'static {
+pub trait Stored: Sized + Clone + Send + Sync + 'static {
     /// Writes the value; containers may remember the written subtree.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub trait Stored: Sized + Clone + 'static {
     }
 }
 
-impl<T: Leaf + Clone + 'static> Stored for T {
+impl<T: Leaf + Clone + Send + Sync + 'static> Stored for T {
     fn store(&mut self, target: &mut Target<'_>) -> Result<(), Fault> {
         target.leaf("", self)
     }

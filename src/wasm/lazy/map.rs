@@ -8,12 +8,17 @@ use std::sync::Arc;
 
 use super::known::{Backing, Known};
 use super::pages::{Mark, Pages};
-use crate::merkle::Tree;
+use crate::merkle::{Tree, in_parts_mut};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::{Exception, Fault};
 
+/// Bindings that a thread writes at once.
+const AT_ONCE: usize = 200;
+/// Bindings from which a second thread is worth its start.
+const WORTH_A_THREAD: usize = 2_000;
+
 /// The key of a binding and its step in the tree. Its order is the order of writing.
-pub trait LazyKey: Ord + Clone + 'static {
+pub trait LazyKey: Ord + Clone + Send + Sync + 'static {
     /// The step in the tree.
     fn step(&self) -> Cow<'static, str>;
 
@@ -382,13 +387,22 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
 
     /// The tree of the changed bindings alone.
     fn made_anew(&mut self) -> Result<Tree, Fault> {
-        let mut entries = Vec::new();
+        let mut changed: Vec<(&K, &mut T)> = Vec::new();
         for (key, slot) in self.slots.changes_mut() {
             if let Slot::Changed(value) = slot {
-                entries.push((key.step().into_owned(), value.tree()?));
+                changed.push((key, value));
             }
         }
-        Ok(Tree::directory(entries)?)
+        let parts = in_parts_mut(&mut changed, (AT_ONCE, WORTH_A_THREAD), |part| {
+            let entries = part.iter_mut().map(|(key, value)| {
+                let tree = value.tree()?;
+                tree.hash()?;
+                Ok((key.step().into_owned(), tree))
+            });
+            entries.collect::<Result<Vec<_>, Fault>>()
+        });
+        let parts: Result<Vec<_>, Fault> = parts.into_iter().collect();
+        Ok(Tree::directory(parts?.into_iter().flatten())?)
     }
 
     /// The tree with the bindings that changed.
