@@ -4,8 +4,9 @@
 //! command lines and the tower.
 
 use super::actors::Actor;
-use super::scenario::{Scenario, Setup};
+use super::scenario::Scenario;
 use super::server::{Endpoint, Options, ServeError, Shared, serve};
+use super::setup::Setup;
 use super::truth::{Engines, MachineTruth};
 
 /// A running network; dropping it stops its endpoint.

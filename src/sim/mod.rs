@@ -6,7 +6,7 @@
 //! The chain: `context`, `ledger`, `rollup`, `block`, `chain`. What changes it: `fees`, `validate`,
 //! `apply`, `rules`, `michelson`, `prices`. How it is seen: `receipts`, `errors`, `dialect`, `rpc`,
 //! `weather`, `hold`, `media`, `server`, `streams`, `control`. Who is on it: `accounts`, `actors`, `truth`,
-//! `trace`, `contracts`, `acts`, `scenario`, `installer`.
+//! `trace`, `contracts`, `acts`, `setup`, `scenario`, `installer`.
 //! All together: `devnet`; named situations: `drills`.
 
 mod accounts;
@@ -37,6 +37,7 @@ mod rpc;
 mod rules;
 mod scenario;
 mod server;
+mod setup;
 mod streams;
 mod trace;
 mod truth;
@@ -62,8 +63,9 @@ pub use drills::{
 pub use errors::{ErrorKind, RuleError, Trace};
 pub use hold::{Hold, When};
 pub use parameters::{DalSizes, Parameters};
-pub use scenario::{Event, Refusal, Scenario, Setup};
+pub use scenario::{Event, Refusal, Scenario};
 pub use server::{Control, Endpoint, Options, ServeError, Shared, serve};
+pub use setup::Setup;
 pub use trace::{Meddling, States};
 pub use truth::{Engines, MachineTruth, Preimages};
 pub use weather::{Carriage, Failing, Weather, WrongGames};

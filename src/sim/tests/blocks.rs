@@ -11,7 +11,8 @@ use crate::sim::chain::Abandoned;
 use crate::sim::errors::Trace;
 use crate::sim::parameters::Parameters;
 use crate::sim::receipts::Shown;
-use crate::sim::scenario::{Scenario, Setup};
+use crate::sim::scenario::Scenario;
+use crate::sim::setup::Setup;
 
 /// Receipts of the head's operations.
 fn receipts(scenario: &Scenario) -> Vec<Value> {

@@ -5,8 +5,9 @@ use super::{Invented, KERNEL, short, with_rollup};
 use crate::protocol::{Level, Protocol};
 use crate::sim::actors::{Actor, From, Strategy};
 use crate::sim::acts::Act;
-use crate::sim::scenario::{Scenario, Setup};
+use crate::sim::scenario::Scenario;
 use crate::sim::server::{Control, Endpoint, Options, Shared, serve};
+use crate::sim::setup::Setup;
 
 pub(super) async fn served(scenario: Scenario) -> (Shared, Endpoint) {
     let shared = Shared::new(scenario);

@@ -22,7 +22,8 @@ use super::context::Context;
 use super::errors::Trace;
 use super::parameters::Parameters;
 use super::receipts::Status;
-use super::scenario::{Scenario, Setup};
+use super::scenario::Scenario;
+use super::setup::Setup;
 use crate::crypto::blake2b_concat;
 use crate::protocol::{
     Commitment, CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress, StateHash,

@@ -19,7 +19,8 @@ use crate::sim::context::Context;
 use crate::sim::ledger::Owner;
 use crate::sim::receipts::{Shown, Status};
 use crate::sim::rules::{cement, game, originate, stake};
-use crate::sim::scenario::{Scenario, Setup};
+use crate::sim::scenario::Scenario;
+use crate::sim::setup::Setup;
 use crate::sim::validate::bls_suite;
 
 fn world(protocol: Protocol) -> Scenario {

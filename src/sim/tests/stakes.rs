@@ -218,7 +218,7 @@ fn a_bond_comes_back_once_everything_below_is_cemented() {
 fn the_lattice_of_inbox_levels_crosses_a_change_of_period() {
     let old = Parameters::mainnet(Protocol::ParisC).with_lengths(10, 40, 20);
     let new = Parameters::mainnet(Protocol::Quebec).with_lengths(7, 40, 20);
-    let setup = crate::sim::scenario::Setup::of(Protocol::ParisC, old).migrating(
+    let setup = crate::sim::setup::Setup::of(Protocol::ParisC, old).migrating(
         Level::new(30),
         Protocol::Quebec,
         new,
