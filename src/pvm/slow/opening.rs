@@ -24,7 +24,7 @@ use crate::pvm::Stuck;
 use crate::pvm::folder::Saved;
 use crate::wasm::ast::Allocations;
 use crate::wasm::decode::{DecodeKont, Guide, Noted, Notes, Parsed};
-use crate::wasm::encoding::Style;
+use crate::wasm::encoding::{Stored, Style};
 use crate::wasm::eval::{HostFunctions, HostOutcome, Memories};
 use crate::wasm::fault::Fault;
 use crate::wasm::init::{EvalState, InitKont, InitState, LinkState};
@@ -429,10 +429,13 @@ impl Opening {
         if matches!(rung.run, Run::Decode(..)) {
             let mut guide = parsed.map_or(Guide::None, Guide::Parsed);
             rung.parse(self, tick.min(end), &mut guide)?;
-            // From the end of parsing on, everything holds the parsed blocks: they are written to
-            // the tree once, before the containers part.
-            if rung.tick < tick {
-                rung.run.store(Style::Changed)?.hash()?;
+            // From the end of parsing on, everything holds the parsed module: it is written to the
+            // tree once, before the containers part.
+            if rung.tick < tick
+                && let Run::Decode(kont, _) = &mut rung.run
+                && let Some(module) = kont.module_mut()
+            {
+                module.tree()?.hash()?;
                 locked(&self.rungs).insert(rung.tick, rung.clone());
             }
         }

@@ -100,6 +100,14 @@ impl DecodeKont {
         }
     }
 
+    /// The same, to write it to a tree.
+    pub const fn module_mut(&mut self) -> Option<&mut Module> {
+        match &mut self.kont {
+            ModuleKont::Stop(module) => Some(module),
+            _ => None,
+        }
+    }
+
     fn advance(&mut self, s: &mut Stream<'_>, kont: ModuleKont) -> Result<ModuleKont, Fault> {
         let allocations = &mut self.allocations;
         match kont {
