@@ -4,6 +4,7 @@ mod accounts;
 mod actors;
 mod blocks;
 mod claims;
+mod doors;
 mod drills;
 mod games;
 mod http;
