@@ -14,6 +14,7 @@ mod outbox;
 mod pool;
 mod recorded;
 mod refusals;
+mod rollups;
 mod stakes;
 mod weather;
 
