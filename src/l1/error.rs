@@ -74,6 +74,13 @@ impl NodeError {
         self.id.starts_with("proto.")
     }
 
+    /// Identifiers of errors, for people.
+    #[must_use]
+    pub fn ids(errors: &[Self]) -> String {
+        let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
+        ids.join(", ")
+    }
+
     /// Whether its text says this, however the node broke its lines: a refused injection tells
     /// errors in no other way (`on_inject` of `prevalidator.ml`).
     #[must_use]

@@ -12,7 +12,7 @@ use crate::protocol::operation::SignedOperation;
 use crate::protocol::{Level, OperationHash};
 
 /// Errors by the end of their id.
-fn has(errors: &[NodeError], name: &str) -> bool {
+pub(super) fn has(errors: &[NodeError], name: &str) -> bool {
     errors.iter().any(|error| error.id.ends_with(name))
 }
 
@@ -114,13 +114,7 @@ impl Carrier {
         };
         match plan.settled(id, &self.sender, &measured, limits, &terms) {
             Ok(draft) => {
-                self.next_id = self.next_id.wrapping_add(1);
-                self.work = Some(Work {
-                    id,
-                    plan,
-                    level,
-                    is_unadvised: false,
-                });
+                self.go_on(plan, level, false);
                 effects.push(Effect::Sign(draft));
             }
             Err(error) => self.too_much(plan.items, &error, effects),

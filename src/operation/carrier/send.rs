@@ -44,17 +44,22 @@ impl Carrier {
         let draft = plan.for_simulation(id, &self.sender, limits.content_gas, limits.block_gas);
         match draft {
             Ok(draft) => {
-                self.next_id = self.next_id.wrapping_add(1);
-                self.work = Some(Work {
-                    id,
-                    plan,
-                    level,
-                    is_unadvised: false,
-                });
+                self.go_on(plan, level, false);
                 effects.push(Effect::Simulate(draft));
             }
             Err(error) => self.too_much(plan.items, &error, effects),
         }
+    }
+
+    /// Notes that the draft just made of this plan, with the next number, is what goes on.
+    pub(super) fn go_on(&mut self, plan: Plan, level: Level, is_unadvised: bool) {
+        self.work = Some(Work {
+            id: self.next_id,
+            plan,
+            level,
+            is_unadvised,
+        });
+        self.next_id = self.next_id.wrapping_add(1);
     }
 
     /// How these intentions become an operation at the head.

@@ -6,7 +6,8 @@
 //! false; gas by our own measure. The same gate signs under the same caps. Refuses to know: whether
 //! the node lies.
 
-use super::{Carrier, Effect, Notice, Variant, Work};
+use super::answers::has;
+use super::{Carrier, Effect, Notice, Variant};
 use crate::l1::NodeError;
 use crate::operation::batch::{DraftError, Measured};
 use crate::operation::entry::Entry;
@@ -45,11 +46,10 @@ fn believed(kind: Kind, slack: Option<u32>, urgent: u32, trust: Trust) -> Option
 
 /// What the node had to say, in a few words.
 pub(super) fn words(errors: &[NodeError]) -> String {
-    if errors.is_empty() {
-        return "it gives no reason".into();
+    match errors {
+        [] => "it gives no reason".into(),
+        errors => NodeError::ids(errors),
     }
-    let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
-    ids.join(", ")
 }
 
 impl Carrier {
@@ -119,13 +119,7 @@ impl Carrier {
                 }
                 Err(error) => return self.too_much(plan.items, &error, effects),
             };
-            self.next_id = self.next_id.wrapping_add(1);
-            self.work = Some(Work {
-                id,
-                plan,
-                level,
-                is_unadvised: true,
-            });
+            self.go_on(plan, level, true);
             tell(sent, level, effects);
             return effects.push(Effect::Sign(draft));
         }
@@ -138,12 +132,8 @@ impl Carrier {
         variant: &Variant,
         outcomes: &[(Outcome, Vec<NodeError>)],
     ) {
-        let is_starved = |errors: &[NodeError]| {
-            errors
-                .iter()
-                .any(|error| error.id.ends_with("gas_exhausted.operation"))
-        };
-        if outcomes.iter().any(|(_, errors)| is_starved(errors)) {
+        let is_starved = |(_, errors): &(Outcome, Vec<_>)| has(errors, "gas_exhausted.operation");
+        if outcomes.iter().any(is_starved) {
             self.trust = Trust::Gone;
             return;
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::observe::Unanswered;
 use crate::crypto::Dialect;
 use crate::journal::{Alarm, Severity};
+use crate::l1::NodeError;
 use crate::operation::Notice;
 use crate::protocol::{Dialected, Level, PublicKeyHash, RollupAddress};
 use crate::tower::alarms;
@@ -286,7 +287,7 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
                 "{} failed on the chain ({}): {}",
                 what.key(),
                 outcome.word(),
-                ids(errors)
+                NodeError::ids(errors)
             ),
         ),
         Notice::Held {
@@ -301,7 +302,7 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
                 "{} is refused ({}): {}",
                 what.key(),
                 outcome.word(),
-                ids(errors)
+                NodeError::ids(errors)
             ),
         ),
         Notice::Undone { .. }
@@ -317,11 +318,6 @@ pub(super) fn of_notice(notice: &Notice) -> Option<Alarm> {
         subject,
         message,
     })
-}
-
-fn ids(errors: &[crate::l1::NodeError]) -> String {
-    let ids: Vec<_> = errors.iter().map(|error| error.id.as_str()).collect();
-    ids.join(", ")
 }
 
 #[cfg(test)]
