@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::TreeError;
 use crate::crypto::blake2b;
 
 /// Longest name kept without an allocation.
@@ -98,6 +99,24 @@ impl NameBits {
     /// The side, 0 or 1, that the name takes below a record at `depth`.
     pub(super) const fn side(self, depth: usize) -> usize {
         (self.0 >> (63 - depth) & 1) as usize
+    }
+}
+
+/// How many of some entries take side 0 below a record at `depth`. They are in the order of their
+/// bits, agree above, and do not fit into one bucket.
+///
+/// # Errors
+/// [`TreeError::NamesCollide`], by what `name` says of the first, when there is no place below.
+pub(super) fn zeros<T>(
+    sorted: &[(NameBits, T)],
+    depth: usize,
+    name: impl FnOnce(&T) -> String,
+) -> Result<usize, TreeError> {
+    match sorted.first() {
+        Some((_, first)) if depth >= MAX_DEPTH => {
+            Err(TreeError::NamesCollide { name: name(first) })
+        }
+        _ => Ok(sorted.partition_point(|(bits, _)| bits.side(depth) == 0)),
     }
 }
 

@@ -15,7 +15,7 @@ use super::TreeError;
 use super::digest::Preimage;
 use super::distant::DistantChild;
 use super::item::{Entry, Kind, Pair, PairHashes};
-use super::name::{MAX_DEPTH, Name, NameBits};
+use super::name::{Name, NameBits, zeros};
 use super::parallel::in_parts;
 use super::tree::Tree;
 use super::trie::{Branch, Child, Root, Sealed};
@@ -99,23 +99,13 @@ impl Table {
     }
 
     fn entry_hash(&self, number: u32) -> Result<Hash, TreeError> {
-        self.entries.hash(number).ok_or_else(|| TreeError::NotMade {
-            hash: Hash([0; 32]),
-            reason: format!("entry {number} is not known"),
-        })
+        let hash = self.entries.hash(number);
+        hash.ok_or_else(|| TreeError::unknown(format!("entry {number} is not known")))
     }
 
     /// Both sides of a record at `depth` over more than two entries.
     fn sides(&self, depth: usize, places: Range<usize>) -> Result<[Range<usize>; 2], TreeError> {
-        let entries = self.at(places.clone());
-        if let Some((_, number)) = entries.first()
-            && depth >= MAX_DEPTH
-        {
-            return Err(TreeError::NamesCollide {
-                name: number.to_string(),
-            });
-        }
-        let zeros = entries.partition_point(|(bits, _)| bits.side(depth) == 0);
+        let zeros = zeros(self.at(places.clone()), depth, u32::to_string)?;
         let middle = places.start + zeros;
         Ok([places.start..middle, middle..places.end])
     }
@@ -130,9 +120,6 @@ impl Table {
         // The root record itself is always there.
         if depth > 0 && places.len() <= PART {
             found.push((depth, places));
-            return Ok(());
-        }
-        if depth == 0 && places.len() <= 2 {
             return Ok(());
         }
         for side in self.sides(depth, places)? {

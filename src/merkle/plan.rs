@@ -8,7 +8,7 @@ use crate::crypto::Hash;
 use super::TreeError;
 use super::digest::{self, Preimage};
 use super::item::{Kind, PairHashes};
-use super::name::{MAX_DEPTH, Name, NameBits};
+use super::name::{Name, NameBits, zeros};
 
 /// Hash of a value.
 #[must_use]
@@ -87,15 +87,9 @@ impl Plan {
 
     /// Adds the record at `depth` over names in the order of their bits; says whether there is one.
     fn add(&mut self, depth: usize, placed: &[(NameBits, u32)]) -> Result<bool, TreeError> {
-        if let Some((_, place)) = placed.first()
-            && placed.len() > 2
-        {
-            if depth >= MAX_DEPTH {
-                return Err(TreeError::NamesCollide {
-                    name: String::from_utf8_lossy(self.name(*place)).into_owned(),
-                });
-            }
-            let (zero, one) = placed.split_at(placed.partition_point(|(b, _)| b.side(depth) == 0));
+        if placed.len() > 2 {
+            let text = |place: &u32| String::from_utf8_lossy(self.name(*place)).into_owned();
+            let (zero, one) = placed.split_at(zeros(placed, depth, text)?);
             let sides = [self.add(depth + 1, zero)?, self.add(depth + 1, one)?];
             let length = placed.len();
             self.steps.push(Step::Branch {

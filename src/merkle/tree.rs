@@ -64,6 +64,14 @@ pub enum TreeError {
 }
 
 impl TreeError {
+    /// What was to be made when it is read is not known, so it has no hash either.
+    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
+        Self::NotMade {
+            hash: Hash([0; 32]),
+            reason: reason.into(),
+        }
+    }
+
     pub(super) const fn outside(what: &'static str, hash: Hash) -> Self {
         Self::OutsideProof { what, hash }
     }

@@ -14,7 +14,7 @@ use super::digest::{Batch, Preimage};
 use super::dir::Dir;
 use super::distant::DistantChild;
 use super::item::{Entry, Item, Pair};
-use super::name::{MAX_DEPTH, Name, NameBits};
+use super::name::{MAX_DEPTH, Name, NameBits, zeros};
 
 /// A record with its hash, once computed.
 #[derive(Clone, Debug)]
@@ -543,19 +543,8 @@ impl Branch {
     /// Builds a branch over the next `length` entries, which are in the order of their bits and
     /// agree above `depth`.
     fn build(depth: usize, length: usize, sorted: &mut Keyed) -> Result<Self, TreeError> {
-        if let Some((_, entry)) = sorted.as_slice().first()
-            && depth >= MAX_DEPTH
-        {
-            return Err(TreeError::NamesCollide {
-                name: format!("{:?}", entry.name),
-            });
-        }
-        let zeros = sorted
-            .as_slice()
-            .iter()
-            .take(length)
-            .take_while(|(bits, _)| bits.side(depth) == 0)
-            .count();
+        let next = sorted.as_slice().get(..length).unwrap_or_default();
+        let zeros = zeros(next, depth, |entry| format!("{:?}", entry.name))?;
         Ok(Self {
             length,
             zero: Child::build(depth + 1, zeros, sorted)?,

@@ -311,9 +311,6 @@ pub trait Bodies: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault`] when this block is not among these bodies.
     fn instructions(&self, label: BlockLabel) -> Result<LazyVec<Instr>, Fault>;
-
-    /// Hash of the tree of a block; none when it is not among these bodies.
-    fn hash(&self, label: BlockLabel) -> Option<Hash>;
 }
 
 #[derive(Debug, Clone)]

@@ -70,20 +70,24 @@ struct Rung {
 #[derive(Debug)]
 struct Kept {
     last: u64,
-    /// The module and how its runs begin, as bytes until they are asked for.
+    /// All of it, until the module and how its runs begin are asked for.
     bytes: Mutex<Vec<u8>>,
     runs: OnceLock<Option<(Compiled, Beginning)>>,
 }
 
 impl Kept {
-    fn new(mut bytes: Vec<u8>) -> Result<Self, DecodeError> {
-        let mut from = Reader::new(&bytes);
+    /// The last tick, and the bytes behind it.
+    fn parts(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+        let mut from = Reader::new(bytes);
         let last = from.array("tick").map(u64::from_le_bytes)?;
         if from.array("tick").map(u64::from_le_bytes)? != !last {
             return Err(from.invalid("tick", "its bits are not twice there"));
         }
-        let start = bytes.len() - from.rest().len();
-        bytes.drain(..start);
+        Ok((last, from.rest()))
+    }
+
+    fn new(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        let (last, _) = Self::parts(&bytes)?;
         Ok(Self {
             last,
             bytes: Mutex::new(bytes),
@@ -94,7 +98,7 @@ impl Kept {
     fn runs(&self) -> Option<&(Compiled, Beginning)> {
         let read = || {
             let bytes = std::mem::take(&mut *locked(&self.bytes));
-            let runs = Compiled::from_bytes(&bytes);
+            let runs = Self::parts(&bytes).and_then(|(_, rest)| Compiled::from_bytes(rest));
             runs.map_err(|error| not_used(&error)).ok()
         };
         self.runs.get_or_init(read).as_ref()

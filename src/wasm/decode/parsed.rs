@@ -15,7 +15,6 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Hash;
 use crate::merkle::{Numbered, Tree, TreeError};
 use crate::wasm::ast::{Allocations, Block, BlockLabel, Bodies, Instr};
-use crate::wasm::encoding::unread_tree;
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::{Backing, LazyBytes, LazyVec};
 
@@ -163,7 +162,7 @@ impl Parsed {
             let (ticks, end, mut allocations) = self.parse(function)?;
             let looks = self.noted.uses_data.is_none_or(|at| index < at as usize);
             let is_so = (ticks, end) == (function.ticks, function.end)
-                && allocations.hashes(function.labels())?.as_deref() == self.hashes_of(function)
+                && allocations.hashes(function.labels())?.as_deref() == self.hashes_of(function.label, function.blocks)
                 // One tick begins to look, one ends it.
                 && (!looks || looked(&mut allocations, function)? + 2 == function.looked);
             if !is_so {
@@ -173,10 +172,11 @@ impl Parsed {
         Ok(true)
     }
 
-    fn hashes_of(&self, function: &Function) -> Option<&[Hash]> {
+    /// Hashes of so many blocks from a label on.
+    fn hashes_of(&self, label: i32, count: i32) -> Option<&[Hash]> {
         let first = self.noted.functions.first()?.label;
-        let from = usize::try_from(function.label.checked_sub(first)?).ok()?;
-        let count = usize::try_from(function.blocks).ok()?;
+        let from = usize::try_from(label.checked_sub(first)?).ok()?;
+        let count = usize::try_from(count).ok()?;
         self.hashes.get(from..from.checked_add(count)?)
     }
 
@@ -233,51 +233,38 @@ impl Bodies for Parsed {
     fn instructions(&self, label: BlockLabel) -> Result<LazyVec<Instr>, Fault> {
         let functions = &self.noted.functions;
         let index = functions.partition_point(|function| function.label <= label.0);
-        let lost = || Fault::Unencodable(format!("block {} is of no function", label.0));
+        let lost = || Fault::Unencodable(of_no_function(label.0));
         let index = index.checked_sub(1).ok_or_else(lost)?;
         let function = functions.get(index).ok_or_else(lost)?;
         let place = label.0.checked_sub(function.label).ok_or_else(lost)?;
         let bodied = self.bodied(index, function)?;
         bodied.get(place as usize).cloned().ok_or_else(lost)
     }
-
-    fn hash(&self, label: BlockLabel) -> Option<Hash> {
-        let first = self.noted.functions.first()?.label;
-        let place = usize::try_from(label.0.checked_sub(first)?).ok()?;
-        self.hashes.get(place).copied()
-    }
 }
 
-impl Parsed {
-    /// A block, by the number of its label.
-    fn known(&self, number: u32) -> Option<(BlockLabel, Hash)> {
-        let label = BlockLabel(i32::try_from(number).ok()?);
-        Some((label, Bodies::hash(self, label)?))
-    }
+fn of_no_function(label: impl std::fmt::Display) -> String {
+    format!("block {label} is of no function")
 }
 
+/// Blocks by the numbers of their labels.
 impl Numbered for Parsed {
     fn hash(&self, number: u32) -> Option<Hash> {
-        self.known(number).map(|(_, hash)| hash)
+        let hashes = self.hashes_of(i32::try_from(number).ok()?, 1)?;
+        hashes.first().copied()
     }
 
     fn tree(self: Arc<Self>, number: u32) -> Result<Tree, TreeError> {
-        match self.known(number) {
-            Some((label, hash)) => Ok(unread_tree(self, label, hash)),
-            None => Err(TreeError::NotMade {
-                hash: Hash([0; 32]),
-                reason: format!("block {number} is of no function"),
-            }),
-        }
+        let block = self.value(number.cast_signed()).ok();
+        let tree = block.and_then(|block| block.known_tree());
+        tree.ok_or_else(|| TreeError::unknown(of_no_function(number)))
     }
 }
 
 impl Backing<Block> for Parsed {
     fn value(self: Arc<Self>, key: i32) -> Result<Block, Fault> {
-        match self.known(key.cast_unsigned()) {
-            Some((label, hash)) => Ok(Block::unread(self, label, hash)),
-            None => Err(Fault::Unencodable(format!("block {key} is of no function"))),
-        }
+        let hash = self.hash(key.cast_unsigned());
+        let hash = hash.ok_or_else(|| Fault::Unencodable(of_no_function(key)))?;
+        Ok(Block::unread(self, BlockLabel(key), hash))
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::hashing::block_hash;
 use crate::crypto::Hash;
 use crate::merkle::{Maker, Tree, TreeError, in_parts};
-use crate::wasm::ast::{Allocations, Block, BlockLabel, Bodies, Instr};
+use crate::wasm::ast::{Allocations, Block, Instr};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::LazyVec;
@@ -76,17 +76,10 @@ impl Maker for Instructions {
         match self.0.clone().instructions().and_then(|here| whole(here)) {
             Ok(Some(tree)) => Ok(tree),
             Err(Fault::Tree(error)) => Err(error),
-            Ok(None) => unmade("instructions are missing".to_owned()),
-            Err(other) => unmade(other.to_string()),
+            Ok(None) => Err(TreeError::unknown("instructions are missing")),
+            Err(other) => Err(TreeError::unknown(other.to_string())),
         }
     }
-}
-
-fn unmade(reason: String) -> Result<Tree, TreeError> {
-    Err(TreeError::NotMade {
-        hash: Hash([0; 32]),
-        reason,
-    })
 }
 
 impl Stored for Block {
@@ -116,10 +109,15 @@ impl Stored for Block {
 /// The tree of a block whose instructions are all here, known by its hash.
 fn by_hash(block: &mut Block) -> Result<Option<Tree>, Fault> {
     block.hash = hash_of(block)?;
-    Ok(block.hash.map(|hash| {
-        let maker = Instructions(block.clone());
-        Tree::made_when_read(hash, Arc::new(maker))
-    }))
+    Ok(block.known_tree())
+}
+
+impl Block {
+    /// The tree of a block whose hash is known, made when it is read.
+    pub(in crate::wasm) fn known_tree(&self) -> Option<Tree> {
+        let maker = || Arc::new(Instructions(self.clone()));
+        self.hash.map(|hash| Tree::made_when_read(hash, maker()))
+    }
 }
 
 /// The hash of a block whose instructions are all here.
@@ -132,12 +130,6 @@ fn hash_of(block: &Block) -> Result<Option<Hash>, Fault> {
     }
     let tree = whole(instructions)?;
     Ok(tree.map(|tree| tree.hash()).transpose()?)
-}
-
-/// The tree of a block with this hash, to be parsed when it is read.
-pub(in crate::wasm) fn unread_tree(bodies: Arc<dyn Bodies>, label: BlockLabel, hash: Hash) -> Tree {
-    let maker = Instructions(Block::unread(bodies, label, hash));
-    Tree::made_when_read(hash, Arc::new(maker))
 }
 
 /// Hashes of blocks, in their order, by all processors; none when not all of a block is here.

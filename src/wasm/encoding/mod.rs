@@ -15,6 +15,5 @@ mod instr;
 mod leaf;
 mod place;
 
-pub(in crate::wasm) use block::unread_tree;
 pub use leaf::Leaf;
 pub use place::{Source, Stored, Style, Target};

@@ -4,7 +4,6 @@
 //! question reads some dozens.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use crate::merkle::{Numbered, Tree, TreeError};
 use crate::wasm::fault::Fault;
 
 /// Who knows the values, and as [`Numbered`] their trees.
-pub trait Backing<T>: Numbered + fmt::Debug {
+pub trait Backing<T>: Numbered {
     /// The value of a key.
     ///
     /// # Errors
