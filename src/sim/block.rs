@@ -5,6 +5,7 @@
 //! (no Irmin context is kept), and blocks carry a baker's signature field that nobody checks.
 //! Sources: `block_header.ml`, `block_header_repr.ml`, `fitness_repr.ml`, `blake2B.ml`.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -223,9 +224,9 @@ pub(crate) fn fitness(level: Level, predecessor_round: u32, round: u32) -> Vec<V
     ]
 }
 
-/// Orders branches as nodes do: longer lists first, then byte strings by length and content.
+/// Orders branches as nodes do: by the length of the list, then byte strings by length and content.
 #[must_use]
-pub(crate) fn is_fitter(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
+pub(crate) fn by_fitness(one: &[Vec<u8>], other: &[Vec<u8>]) -> Ordering {
     let weight = |fitness: &[Vec<u8>]| {
         let items: Vec<_> = fitness
             .iter()
@@ -233,7 +234,13 @@ pub(crate) fn is_fitter(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
             .collect();
         (fitness.len(), items)
     };
-    weight(one) > weight(other)
+    weight(one).cmp(&weight(other))
+}
+
+/// Whether a branch comes before another.
+#[must_use]
+pub(crate) fn is_fitter(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
+    by_fitness(one, other).is_gt()
 }
 
 /// A block and what it did.

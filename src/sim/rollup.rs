@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::errors::{Decimal, RuleError};
 use super::rules::game::{Game, Timeout};
 use crate::protocol::operation::{PvmKind, Stakers};
-use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash, StateHash};
+use crate::protocol::{Commitment, CommitmentHash, Level, PublicKeyHash, RollupAddress, StateHash};
 
 /// Position of a staker in the rollup's counting; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,12 +177,21 @@ impl Rollup {
     pub fn games_of(&self, staker: &PublicKeyHash) -> usize {
         self.games
             .keys()
-            .filter(|players| players.alice() == *staker || players.bob() == *staker)
+            .filter(|players| players.opponent_of(staker).is_some())
             .count()
     }
 }
 
-/// Where the protocol's storage keeps what belongs to an account.
+/// Where the protocol's storage keeps a value that belongs to a rollup.
+#[must_use]
+pub(crate) fn stored_at(address: &RollupAddress, leaf: &[&str]) -> Vec<String> {
+    let rollup = hex::encode(address.0);
+    let above = ["smart_rollup", "index", &rollup];
+    let path = above.iter().chain(leaf).chain(&["len"]);
+    path.map(|step| (*step).to_owned()).collect()
+}
+
+/// Where it keeps what belongs to an account.
 #[must_use]
 pub(crate) fn stored_as(account: &PublicKeyHash) -> (&'static str, String) {
     let (curve, hash) = match account {

@@ -395,4 +395,14 @@ impl Stakers {
     pub const fn bob(&self) -> PublicKeyHash {
         self.bob
     }
+
+    /// Whom an account plays against; none when it is neither of the two.
+    #[must_use]
+    pub fn opponent_of(&self, account: &PublicKeyHash) -> Option<PublicKeyHash> {
+        if self.alice == *account {
+            Some(self.bob)
+        } else {
+            (self.bob == *account).then_some(self.alice)
+        }
+    }
 }

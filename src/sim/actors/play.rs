@@ -197,21 +197,16 @@ impl Play {
 }
 
 fn tables<'a>(rollup: &'a Rollup, me: PublicKeyHash, context: &Context) -> Vec<Table<'a>> {
-    let mine = |(players, _): &(&Stakers, &Game)| players.alice() == me || players.bob() == me;
-    let games = rollup.games.iter().filter(mine);
+    let games = rollup.games.iter();
     games
         .filter_map(|(players, game)| {
+            let opponent = players.opponent_of(&me)?;
             let clock = rollup.timeouts.get(players)?;
             let budget = match game.turn {
                 Side::Alice => clock.alice,
                 Side::Bob => clock.bob,
             };
             let waited = i64::from(context.level.get()) - i64::from(clock.last_turn.get());
-            let opponent = if players.alice() == me {
-                players.bob()
-            } else {
-                players.alice()
-            };
             Some(Table {
                 players: *players,
                 opponent,

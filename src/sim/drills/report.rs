@@ -163,7 +163,7 @@ impl Reading {
         };
         let has_lied = self.report.lied.is_some();
         let anybody = stored.staker_index.values().any(against);
-        let is_mine = |players: &Stakers| players.alice() == self.me || players.bob() == self.me;
+        let is_mine = |players: &Stakers| players.opponent_of(&self.me).is_some();
         let plays = stored.games.keys().any(is_mine);
         self.report.is_over = has_lied && !anybody && !plays;
         self.report.lost = self.report.slashed.contains(&self.me);
@@ -254,8 +254,7 @@ impl Reading {
         players: Stakers,
         refutation: &Refutation,
     ) {
-        let concerns_me = players.alice() == self.me || players.bob() == self.me;
-        if !concerns_me {
+        if players.opponent_of(&self.me).is_none() {
             return;
         }
         let report = &mut self.report;

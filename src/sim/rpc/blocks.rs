@@ -366,8 +366,7 @@ fn operations(view: View<'_>, request: &Request<'_>, block: &Block, rest: &[&str
     of_lists(operation_lists(view, request, block), rest)
 }
 
-/// The data availability layer, on which nothing is ever published.
-/// The data-availability layer is off here, as on a sandbox.
+/// The data-availability layer, which is off here, as on a sandbox: nothing is ever published on it.
 fn dal(context: &Context, request: &Request<'_>, rest: &[&str]) -> Reply {
     let protocol = context.protocol;
     let refused = |error: RuleError| Reply::refused(&error.into(), protocol);

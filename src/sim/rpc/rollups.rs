@@ -354,20 +354,14 @@ impl Asked<'_> {
         if self.weather.wrong_games == Some(WrongGames::Hidden) {
             return Vec::new();
         }
-        let mut games: Vec<_> = self.rollup.games.iter().collect();
-        games.retain(|(players, _)| players.alice() == *staker || players.bob() == *staker);
-        games.sort_by_cached_key(|(players, _)| {
-            let is_alice = players.alice() == *staker;
-            let opponent = if is_alice {
-                players.bob()
-            } else {
-                players.alice()
-            };
-            std::cmp::Reverse(stored_as(&opponent))
-        });
+        let games = self.rollup.games.iter();
+        let mut games: Vec<_> = games
+            .filter_map(|(players, game)| Some((players.opponent_of(staker)?, players, game)))
+            .collect();
+        games.sort_by_cached_key(|(opponent, ..)| std::cmp::Reverse(stored_as(opponent)));
         games
             .into_iter()
-            .map(|(players, game)| {
+            .map(|(_, players, game)| {
                 let mut shown = self.game_json(players, game);
                 if let Some(wrong) = self.weather.wrong_games {
                     let other = match players.alice() == *staker {

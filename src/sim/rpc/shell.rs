@@ -1,6 +1,5 @@
 //! Paths of the node and of the chain as a whole.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Reply, Request, View, pool, query};
 use crate::protocol::{BlockHash, Level, Protocol};
-use crate::sim::block::{Block, Rules, is_fitter, timestamp_text};
+use crate::sim::block::{Block, Rules, by_fitness, timestamp_text};
 
 /// Paths outside `chains`.
 pub(super) fn of_node(view: View<'_>, segments: &[&str]) -> Reply {
@@ -118,13 +117,7 @@ fn block_list(view: View<'_>, request: &Request<'_>) -> Reply {
     if heads.is_empty() {
         found.push(view.head());
     }
-    found.sort_by(
-        |one, other| match is_fitter(&one.header.fitness, &other.header.fitness) {
-            true => Ordering::Less,
-            false if is_fitter(&other.header.fitness, &one.header.fitness) => Ordering::Greater,
-            false => Ordering::Equal,
-        },
-    );
+    found.sort_by(|one, other| by_fitness(&other.header.fitness, &one.header.fitness));
     let mut told = BTreeSet::new();
     let branches = found.into_iter().map(|head| {
         let branch = branch(view, head, length, &told);

@@ -16,7 +16,7 @@ use crate::protocol::{
 use crate::sim::context::Context;
 use crate::sim::errors::{Decimal, RuleError, Trace};
 use crate::sim::ledger::{Holder, Movement, Owner};
-use crate::sim::rollup::Rollup;
+use crate::sim::rollup::{Rollup, stored_at};
 
 /// A side of a game.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -575,19 +575,9 @@ pub(crate) fn timeout_outcome(
 
 /// Until Oxford a draw left its game behind, but not its clock.
 fn no_clock(address: RollupAddress, players: Stakers) -> RuleError {
-    let rollup = hex::encode(address.0);
     let (alice, bob) = (players.alice().to_string(), players.bob().to_string());
-    let key = [
-        "smart_rollup",
-        "index",
-        &rollup,
-        "game_timeout",
-        &alice,
-        &bob,
-        "len",
-    ];
     RuleError::StorageError {
-        missing_key: key.map(str::to_owned).to_vec(),
+        missing_key: stored_at(&address, &["game_timeout", &alice, &bob]),
         function: "get",
     }
 }

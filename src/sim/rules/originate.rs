@@ -15,7 +15,7 @@ use crate::pvm;
 use crate::sim::context::Context;
 use crate::sim::errors::{RuleError, Trace};
 use crate::sim::michelson::{Expr, Type};
-use crate::sim::rollup::{Rollup, stored_as};
+use crate::sim::rollup::{Rollup, stored_as, stored_at};
 
 /// Bytes charged besides the constant and the parameters' type: kind, two addresses, the tables of
 /// the genesis commitment, the length of the type. The list of a private rollup costs nothing.
@@ -169,18 +169,8 @@ pub(crate) fn check_keys(
         return Ok(());
     };
     let (curve, hash) = stored_as(twice);
-    let rollup = hex::encode(address.0);
-    let key = [
-        "smart_rollup",
-        "index",
-        &rollup,
-        "whitelist",
-        curve,
-        &hash,
-        "len",
-    ];
     let exists = RuleError::StorageExists {
-        existing_key: key.map(str::to_owned).to_vec(),
+        existing_key: stored_at(address, &["whitelist", curve, &hash]),
     };
     Err(Trace::from(exists).under(RuleError::DuplicatedKeyInWhitelist {}))
 }

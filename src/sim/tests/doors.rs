@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use super::pool::{transfer, transfer_to, waiting};
-use super::{short, with_rollup};
+use super::{page_proof, short, with_rollup};
 use crate::codec::Micheline;
 use crate::protocol::operation::{
-    Action, DalPageId, InputProof, Operation, Parameters, Proof, Refutation, RevealProof,
-    SignedOperation, Step,
+    Action, Operation, Parameters, Refutation, SignedOperation, Step,
 };
 use crate::protocol::{Protocol, Tick};
 use crate::sim::mempool::Class;
@@ -59,21 +58,9 @@ fn proofs_about_pages_to_come_are_delayed() {
     let opponent = scenario.person(2).unwrap().account();
     let next = scenario.chain().level().next().unwrap();
     let about = |published_level| {
-        let page = DalPageId {
-            published_level,
-            slot_index: 0,
-            page_index: 0,
-        };
-        let input_proof = Some(InputProof::Reveal(RevealProof::DalPage {
-            page,
-            proof: Vec::new(),
-        }));
         let refutation = Refutation::Move {
             choice: Tick(0),
-            step: Step::Proof(Proof {
-                pvm_step: Vec::new(),
-                input_proof,
-            }),
+            step: Step::Proof(page_proof(published_level)),
         };
         Action::Refute {
             rollup,

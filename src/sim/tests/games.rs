@@ -1,8 +1,7 @@
-use super::{claim, context_at, genesis};
+use super::{claim, context_at, genesis, page_proof};
 use crate::crypto::Signature;
 use crate::protocol::operation::{
-    Action, DalPageId, InputProof, Operation, Proof, Refutation, RevealProof, SignedOperation,
-    Stakers, Step,
+    Action, Operation, Proof, Refutation, SignedOperation, Stakers, Step,
 };
 use crate::protocol::{
     BlockHash, CommitmentHash, Counter, Level, Mutez, Protocol, PublicKeyHash, RollupAddress,
@@ -410,18 +409,7 @@ fn bakers_leave_out_early_proofs_and_second_moves_of_a_game() {
     };
     assert_eq!(admitted(&d.context), [false, true, false]);
     let page = |published_level| {
-        let page = DalPageId {
-            published_level,
-            slot_index: 0,
-            page_index: 0,
-        };
-        let proof = Proof {
-            pvm_step: Vec::new(),
-            input_proof: Some(InputProof::Reveal(RevealProof::DalPage {
-                page,
-                proof: Vec::new(),
-            })),
-        };
+        let proof = page_proof(published_level);
         signed(other, one, &Step::Proof(proof))
     };
     // On no game, so that only the page speaks against it; the block is that of level 23.

@@ -27,6 +27,7 @@ use super::receipts::Status;
 use super::scenario::Scenario;
 use super::setup::Setup;
 use crate::crypto::blake2b_concat;
+use crate::protocol::operation::{DalPageId, InputProof, Proof, RevealProof};
 use crate::protocol::{
     Commitment, CommitmentHash, Level, Protocol, PublicKeyHash, RollupAddress, StateHash,
 };
@@ -66,6 +67,22 @@ pub(super) fn context_at(
 pub(super) fn rollup_at(protocol: Protocol, level: u16) -> (Context, RollupAddress) {
     let (context, rollup, _) = context_at(protocol, level);
     (context, rollup)
+}
+
+/// A proof about the first page of a level's first slot, which proves nothing.
+pub(super) fn page_proof(published_level: Level) -> Proof {
+    let page = DalPageId {
+        published_level,
+        slot_index: 0,
+        page_index: 0,
+    };
+    Proof {
+        pvm_step: Vec::new(),
+        input_proof: Some(InputProof::Reveal(RevealProof::DalPage {
+            page,
+            proof: Vec::new(),
+        })),
+    }
 }
 
 /// What a refusal is called.

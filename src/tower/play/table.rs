@@ -206,7 +206,7 @@ impl Table {
     }
 
     fn count_end(&mut self, game: &GameName, ending: Ending) {
-        if opponent(game, &self.me).is_none() {
+        if game.stakers.opponent_of(&self.me).is_none() {
             return;
         }
         let [won, lost, drawn] = &mut self.ended;
@@ -627,13 +627,4 @@ fn game_of<'a>(moment: &Moment<'a>, wish: &Wish) -> Option<&'a SeenGame> {
     };
     let mut games = moment.seen.games.iter();
     games.find(|game| game.position(&moment.rollup) == position)
-}
-
-fn opponent(game: &GameName, me: &PublicKeyHash) -> Option<PublicKeyHash> {
-    let (alice, bob) = (game.stakers.alice(), game.stakers.bob());
-    if alice == *me {
-        Some(bob)
-    } else {
-        (bob == *me).then_some(alice)
-    }
 }

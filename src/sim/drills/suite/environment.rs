@@ -94,14 +94,22 @@ pub(super) fn carriage() -> Vec<Drill> {
     ]
 }
 
+/// With nobody else to ask.
+fn alone(name: &str, about: &str, weather: Weather) -> Drill {
+    drill(name, about, lie()).under(vec![weather])
+}
+
+fn after_a_good_one(name: &str, about: &str, weather: Weather) -> Drill {
+    drill(name, about, lie()).under(vec![Weather::default(), weather])
+}
+
+fn before_a_good_one(name: &str, about: &str, weather: Weather) -> Drill {
+    drill(name, about, lie()).under(vec![weather, Weather::default()])
+}
+
 /// Endpoints with faults, most of them beside a good one.
 pub(super) fn endpoints() -> Vec<Drill> {
-    let alone = |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![weather]);
     let good = Weather::default;
-    let after_a_good_one =
-        |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![good(), weather]);
-    let before_a_good_one =
-        |name: &str, about: &str, weather| drill(name, about, lie()).under(vec![weather, good()]);
     vec![
         after_a_good_one(
             "endpoint_lags",
@@ -218,115 +226,102 @@ pub(super) fn endpoints() -> Vec<Drill> {
     ]
 }
 
-/// Endpoints that show games otherwise than they are.
+/// Endpoints that show games otherwise than they are, or lie about simulations. What the operations
+/// of the blocks tell is enough to play by.
 pub(super) fn malice() -> Vec<Drill> {
-    let malicious = |wrong| Weather {
+    let good = Weather::default;
+    let showing = |wrong| Weather {
         wrong_games: Some(wrong),
-        ..Weather::default()
+        ..good()
     };
-    let shown = |name: &str, about: &str, wrong| {
-        drill(name, about, lie()).under(vec![malicious(wrong), Weather::default()])
-    };
-    // What the operations of the blocks tell is enough to play by.
-    let alone =
-        |name: &str, about: &str, wrong| drill(name, about, lie()).under(vec![malicious(wrong)]);
     vec![
-        shown(
+        before_a_good_one(
             "endpoint_hides_disputes",
             "one endpoint shows games in which no section is disputed",
-            WrongGames::Undisputed,
+            showing(WrongGames::Undisputed),
         ),
-        shown(
+        before_a_good_one(
             "endpoint_contradicts_itself",
             "one endpoint shows games that start where nobody started",
-            WrongGames::Contradictory,
+            showing(WrongGames::Contradictory),
         ),
-        drill(
+        before_a_good_one(
             "endpoint_refuses_moves",
             "one endpoint says of every move that it is out of turn",
-            lie(),
-        )
-        .under(vec![
             Weather {
                 refuses_refutations: true,
-                ..Weather::default()
+                ..good()
             },
-            Weather::default(),
-        ]),
-        drill(
+        ),
+        alone(
             "node_refuses_moves",
             "the only endpoint says of every move that it is out of turn",
-            lie(),
-        )
-        .under(vec![Weather {
-            refuses_refutations: true,
-            ..Weather::default()
-        }]),
-        drill(
+            Weather {
+                refuses_refutations: true,
+                ..good()
+            },
+        ),
+        alone(
             "node_simulates_nothing",
             "the only endpoint answers no simulation of a move",
-            lie(),
-        )
-        .under(vec![Weather {
-            simulates_no_refutations: true,
-            ..Weather::default()
-        }]),
-        drill(
+            Weather {
+                simulates_no_refutations: true,
+                ..good()
+            },
+        ),
+        alone(
             "node_tells_too_little_gas",
             "the only endpoint tells less gas than operations take",
-            lie(),
-        )
-        .under(vec![Weather {
-            gas_told: Some(1),
-            ..Weather::default()
-        }]),
-        drill(
+            Weather {
+                gas_told: Some(1),
+                ..good()
+            },
+        ),
+        alone(
             "node_tells_too_much_gas",
             "the only endpoint tells more gas than there is",
-            lie(),
-        )
-        .under(vec![Weather {
-            gas_told: Some(u64::MAX),
-            ..Weather::default()
-        }]),
+            Weather {
+                gas_told: Some(u64::MAX),
+                ..good()
+            },
+        ),
         alone(
             "node_hides_disputes",
             "the only endpoint shows games in which no section is disputed",
-            WrongGames::Undisputed,
+            showing(WrongGames::Undisputed),
         ),
         alone(
             "node_contradicts_itself",
             "the only endpoint shows games that start where nobody started",
-            WrongGames::Contradictory,
+            showing(WrongGames::Contradictory),
         ),
         alone(
             "node_hides_games",
             "the only endpoint shows no games",
-            WrongGames::Hidden,
+            showing(WrongGames::Hidden),
         ),
-        drill(
+        alone(
             "node_lacks_games",
             "the only endpoint answers nothing about games, clocks, conflicts and bonds",
-            lie(),
-        )
-        .under(vec![Weather {
-            failing: ["/games", "/timeout", "/conflicts", "/stakers", "/index"]
-                .map(|path| Failing {
-                    path: path.into(),
-                    status: 404,
-                })
-                .into(),
-            ..Weather::default()
-        }]),
+            Weather {
+                failing: ["/games", "/timeout", "/conflicts", "/stakers", "/index"]
+                    .map(|path| Failing {
+                        path: path.into(),
+                        status: 404,
+                    })
+                    .into(),
+                ..good()
+            },
+        ),
         alone(
             "node_hides_bonds",
             "the only endpoint shows that nobody has a bond",
-            WrongGames::Deserted,
+            showing(WrongGames::Deserted),
         ),
         alone(
             "node_invents_final_moves",
             "the only endpoint shows games that wait for the last proof of the opponent",
-            WrongGames::Final,
+            showing(WrongGames::Final),
         ),
     ]
 }

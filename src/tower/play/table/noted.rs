@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::shown::position_news;
-use super::{Known, Moment, Outcome, Table, opponent};
+use super::{Known, Moment, Outcome, Table};
 use crate::journal::{Alarm, Ending, OperationRow, PlayEntry, Severity};
 use crate::protocol::{Level, Player};
 use crate::tower::alarms;
@@ -132,7 +132,7 @@ impl Table {
             let (ending, reason, level) = (end.ending, end.reason.clone(), end.level);
             outcome.entries.push(PlayEntry::End(end));
             self.count_end(&name, ending);
-            let Some(opponent) = opponent(&name, &self.me) else {
+            let Some(opponent) = name.stakers.opponent_of(&self.me) else {
                 continue;
             };
             if ending == Ending::Loser(opponent) {
