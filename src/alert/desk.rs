@@ -232,9 +232,9 @@ impl Desk {
             if case.row.nature != Nature::Condition || case.over.is_some() || lasts {
                 continue;
             }
-            let since = case.absent_since.get_or_insert(now);
-            *since = now.min(*since);
-            let since = *since;
+            // Never ahead of a clock that was set back.
+            let since = case.absent_since.map_or(now, |since| since.min(now));
+            case.absent_since = Some(since);
             if now.saturating_sub(since) >= QUIET {
                 gone.push((case.row.id, case.severity));
             }

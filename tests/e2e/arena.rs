@@ -108,11 +108,7 @@ impl Arena {
     /// An arena for a drill with another kernel than its own.
     pub(crate) fn staged(drill: &Drill, kernel: Option<&[u8]>) -> Self {
         println!("drill {} with seed {}", drill.name, drill.seed);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = two_threads();
         let engines = Engines {
             fast: fast_engine(None),
             reference: reference_engine(),
@@ -162,11 +158,7 @@ impl Arena {
 
     /// Another machine with the same key, on the same chain.
     pub(crate) fn beside(other: &Self) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = two_threads();
         let (shared, people) = (other.shared.clone(), runtime.block_on(Receiver::start()));
         let endpoint = runtime.block_on(serve(shared.clone(), Options::local()));
         Self {
@@ -294,11 +286,7 @@ impl Arena {
         // What serves here outlives the tower's own threads.
         let shown = self.serving.is_none().then(|| status.clone());
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = two_threads();
             let outcome = runtime.block_on(async {
                 let attended = match shown {
                     Some(shown) => Some(attend(&config, shown, &stopped).await.unwrap()),
@@ -504,6 +492,14 @@ pub(crate) const fn mode(role: Role) -> Mode {
         Role::Operate => Mode::Operate,
         Role::Bailout => Mode::Bailout,
     }
+}
+
+fn two_threads() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 pub(crate) fn named(name: &str) -> Drill {
