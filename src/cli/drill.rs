@@ -95,6 +95,7 @@ async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
         rollup: staged.rollup,
         defender: staged.defender,
         last: staged.last,
+        unseen: drill.unseen(),
         patience: if drill.endpoints.is_empty() {
             PATIENCE
         } else {
@@ -141,6 +142,8 @@ struct Arena {
     rollup: RollupAddress,
     defender: u32,
     last: Level,
+    /// Newest blocks that no endpoint shows.
+    unseen: u32,
     patience: Duration,
     stopped: CancellationToken,
     config: Config,
@@ -178,9 +181,13 @@ impl Arena {
     ) -> Result<Report, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::said(Exit::Failed, error.to_string());
         loop {
-            let head = self.shared.with(|scenario| scenario.chain().head().hash);
-            let settled = status
-                .wait_for(|status| status.play.settled.is_some_and(|place| place.block == head));
+            let newest = self.shared.with(|scenario| {
+                let chain = scenario.chain();
+                let level = chain.level().minus(self.unseen)?;
+                chain.at(level).map(|block| block.hash)
+            });
+            let settled =
+                status.wait_for(|status| status.play.settled.map(|place| place.block) == newest);
             // Under weather the chain does not wait for the tower.
             let _ = tokio::time::timeout(self.patience, settled).await;
             let level = self.shared.with(|scenario| scenario.chain().level());

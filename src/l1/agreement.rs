@@ -142,7 +142,7 @@ impl Client {
         endpoint: &Endpoint,
         path: &str,
     ) -> Result<T, Fault> {
-        self.verify(endpoint).await?;
-        endpoint.ask(path, &|bytes: &[u8]| json(bytes)).await
+        let read = |bytes: &[u8]| json(bytes);
+        self.ask_at(endpoint, path, None, &read).await
     }
 }

@@ -1,20 +1,16 @@
-//! The client over all endpoints: order by health, failover, retries by kind of failure.
-//!
-//! Promises: an answer comes from an endpoint on the chain followed; what cannot be had names
-//! every endpoint tried. Refuses to know: what blocks and rollups look like.
+//! The client over all endpoints: what it is made of, which of them comes first, the chain they
+//! must be on. Refuses to know: how a question is put, and what blocks and rollups look like.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::constants::ChainConstants;
-use super::endpoint::{Endpoint, EndpointSettings, Health, json};
-use super::error::{EndpointName, FailureKind, Fault, L1Error};
+use super::endpoint::{Endpoint, EndpointSettings, Health};
+use super::error::{EndpointName, Fault, L1Error};
 use crate::crypto::Dialect;
 use crate::protocol::{BlockHash, ChainId, Level, ProtocolHash};
 
@@ -59,6 +55,9 @@ pub struct Settings {
     pub chain: Option<ChainId>,
     /// How failures are retried.
     pub retries: Retries,
+    /// Longest silence of an endpoint before others are turned to: one that stalls must not cost a
+    /// move its block.
+    pub impatience: Duration,
 }
 
 impl Settings {
@@ -69,6 +68,7 @@ impl Settings {
             endpoints: urls.into_iter().map(EndpointSettings::new).collect(),
             chain: None,
             retries: Retries::default(),
+            impatience: Duration::from_secs(1),
         }
     }
 }
@@ -117,6 +117,7 @@ type ConstantsByProtocol = BTreeMap<ProtocolHash, Arc<ChainConstants>>;
 struct Inner {
     endpoints: Vec<Endpoint>,
     retries: Retries,
+    impatience: Duration,
     chain: OnceLock<ChainId>,
     dialect: OnceCell<Dialect>,
     constants: Mutex<ConstantsByProtocol>,
@@ -136,6 +137,7 @@ impl Client {
             inner: Arc::new(Inner {
                 endpoints: endpoints.collect::<Result<_, _>>()?,
                 retries: settings.retries,
+                impatience: settings.impatience,
                 chain: settings.chain.map_or_else(OnceLock::new, OnceLock::from),
                 dialect: OnceCell::new(),
                 constants: Mutex::default(),
@@ -159,6 +161,14 @@ impl Client {
 
     pub(super) fn retries(&self) -> &Retries {
         &self.inner.retries
+    }
+
+    pub(super) fn impatience(&self) -> Duration {
+        self.inner.impatience
+    }
+
+    pub(super) const fn insists(&self) -> bool {
+        self.insists
     }
 
     /// The same client, which takes it for an answer that something is not found: for what is known
@@ -200,8 +210,8 @@ impl Client {
             .iter()
             .map(|endpoint| {
                 let health = endpoint.health();
-                let rank = (health.out_of_sync, health.consecutive_errors, health.doubts);
-                (rank, endpoint)
+                let failing = health.consecutive_errors.saturating_add(health.silences);
+                ((health.out_of_sync, failing, health.doubts), endpoint)
             })
             .collect();
         order.sort_by_key(|(rank, _)| *rank);
@@ -233,100 +243,5 @@ impl Client {
             return Ok(*chain);
         }
         self.get("/chains/main/chain_id").await
-    }
-
-    /// Asks for `path` and reads the JSON answer into `T`.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, L1Error> {
-        self.ask(path, |bytes| json(bytes)).await
-    }
-
-    /// Asks endpoints in order for `path` until one answer can be read.
-    pub(super) async fn ask<T>(
-        &self,
-        path: &str,
-        read: impl Fn(&[u8]) -> Result<T, Fault> + Sync,
-    ) -> Result<T, L1Error> {
-        self.request(path, None, read).await
-    }
-
-    /// As [`Self::ask`], posting `body` where there is one: for questions that change nothing.
-    pub(super) async fn request<T>(
-        &self,
-        path: &str,
-        body: Option<&Value>,
-        read: impl Fn(&[u8]) -> Result<T, Fault> + Sync,
-    ) -> Result<T, L1Error> {
-        let mut round = 1;
-        loop {
-            let failures = match self.ask_each(path, body, &read).await {
-                Ok(answer) => return Ok(answer),
-                Err(Settled(error)) => return Err(error),
-                Err(Failed(failures)) => failures,
-            };
-            let hopeful = failures
-                .iter()
-                .filter(|(_, fault)| self.insists || *fault != Fault::NotFound)
-                .any(|(_, fault)| fault.kind() == FailureKind::Transient);
-            if round >= self.inner.retries.rounds || !hopeful {
-                return Err(failed(path, failures));
-            }
-            tokio::time::sleep(self.inner.retries.pause(round)).await;
-            round = round.saturating_add(1);
-        }
-    }
-
-    async fn ask_each<T>(
-        &self,
-        path: &str,
-        body: Option<&Value>,
-        read: &(impl Fn(&[u8]) -> Result<T, Fault> + Sync),
-    ) -> Result<T, Attempt> {
-        let mut failures = Vec::new();
-        for endpoint in self.in_order() {
-            let outcome = match self.verify(endpoint).await {
-                Ok(()) => endpoint.request(path, body, read).await,
-                Err(fault) => Err(fault),
-            };
-            let fault = match outcome {
-                Ok(answer) => return Ok(answer),
-                Err(fault) => fault,
-            };
-            tracing::debug!(endpoint = %endpoint.name, path, %fault, "a request failed");
-            if fault.settles() {
-                return Err(Settled(L1Error::Request {
-                    endpoint: endpoint.name.clone(),
-                    path: path.into(),
-                    fault,
-                }));
-            }
-            failures.push((endpoint.name.clone(), fault));
-        }
-        Err(Failed(failures))
-    }
-}
-
-/// How a round over all endpoints ended without an answer.
-enum Attempt {
-    /// One endpoint's refusal settles the question.
-    Settled(L1Error),
-    /// Each failed in its own way.
-    Failed(Vec<(EndpointName, Fault)>),
-}
-use Attempt::{Failed, Settled};
-
-/// The error of a question that every endpoint failed to answer.
-fn failed(path: &str, mut failures: Vec<(EndpointName, Fault)>) -> L1Error {
-    let path = path.to_owned();
-    match (failures.pop(), failures.is_empty()) {
-        (Some((endpoint, fault)), true) => L1Error::Request {
-            endpoint,
-            path,
-            fault,
-        },
-        (Some(last), false) => {
-            failures.push(last);
-            L1Error::AllFailed { path, failures }
-        }
-        (None, _) => L1Error::NoEndpoint,
     }
 }

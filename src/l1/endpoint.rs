@@ -39,7 +39,7 @@ impl EndpointSettings {
         Self {
             url: url.into(),
             timeout: Duration::from_secs(60),
-            silence: Duration::from_secs(120),
+            silence: Duration::from_secs(45),
             concurrency: 8,
         }
     }
@@ -54,6 +54,8 @@ pub struct Health {
     pub errors: u64,
     /// Failures since the last answer.
     pub consecutive_errors: u64,
+    /// Times others were turned to since it was silent, since the last answer.
+    pub silences: u64,
     /// The last failure, as text.
     pub last_error: Option<String>,
     /// Whether it was last seen behind the chain or not bootstrapped.
@@ -119,8 +121,15 @@ impl Endpoint {
             _ => {
                 health.answers = health.answers.saturating_add(1);
                 health.consecutive_errors = 0;
+                health.silences = 0;
             }
         });
+    }
+
+    /// It was silent for so long that others were turned to.
+    pub(super) fn note_silence(&self, path: &str) {
+        tracing::debug!(endpoint = %self.name, path, "silent: others are turned to");
+        self.note(|health| health.silences = health.silences.saturating_add(1));
     }
 
     /// Asks for `path` and reads the answer, once.

@@ -164,6 +164,9 @@ pub enum Fault {
     /// No whole answer in time.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
+    /// It was silent where others were not.
+    #[error("no answer yet: others were faster")]
+    NotWaitedFor,
     /// The answer broke off.
     #[error("the answer broke off: {0}")]
     Cut(String),
@@ -248,6 +251,7 @@ impl Fault {
         match self {
             Self::Unreachable(_)
             | Self::TimedOut(_)
+            | Self::NotWaitedFor
             | Self::Cut(_)
             | Self::Status { .. }
             | Self::NotFound

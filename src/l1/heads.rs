@@ -122,10 +122,21 @@ impl Heads {
             tokio::time::sleep(self.client.retries().pause(self.failed)).await;
         }
         let mut failures = Vec::new();
-        for endpoint in self.client.in_order() {
-            let outcome = match self.client.verify(endpoint).await {
-                Ok(()) => endpoint.stream(PATH).await,
-                Err(fault) => Err(fault),
+        let mut others = self.client.in_order().into_iter();
+        while let Some(endpoint) = others.next() {
+            let opening = async {
+                self.client.verify(endpoint).await?;
+                endpoint.stream(PATH).await
+            };
+            let outcome = match others.len() {
+                0 => opening.await,
+                _ => match tokio::time::timeout(self.client.impatience(), opening).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        endpoint.note_silence(PATH);
+                        Err(Fault::NotWaitedFor)
+                    }
+                },
             };
             match outcome {
                 Ok(response) => {

@@ -4,6 +4,7 @@
 //! wrong; a chain of either dialect looks the same from above. Refuses to know: games.
 
 mod agreement;
+mod ask;
 mod block;
 mod client;
 mod constants;

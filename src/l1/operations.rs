@@ -1,6 +1,6 @@
 //! What carrying an operation asks of nodes: the account, a simulation, injection, the mempool.
 //!
-//! Promises: questions go to one endpoint, operations to every endpoint; a refusal is kept apart
+//! Promises: questions go to one endpoint, operations to every endpoint, at once; a refusal is kept apart
 //! from an endpoint that could not be reached. Refuses to know: what is sent and why.
 //! Source: `lib_plugin/RPC.ml`, `src/lib_shell_services`.
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::block::Status;
 use super::client::{BlockId, Client};
-use super::endpoint::{Endpoint, json};
+use super::endpoint::json;
 use super::error::{EndpointName, Fault, L1Error, NodeError};
 use crate::crypto::{PublicKey, Signature};
 use crate::protocol::operation::{Form, Operation};
@@ -226,18 +226,9 @@ impl Client {
     /// Injects at every endpoint at once; what each made of it.
     pub async fn inject(&self, bytes: &[u8]) -> Vec<(EndpointName, Result<OperationHash, Fault>)> {
         let body = Value::from(hex::encode(bytes));
-        let read = |bytes: &[u8]| json::<OperationHash>(bytes);
-        let requests = self.endpoints().iter().map(async |endpoint: &Endpoint| {
-            let outcome = match self.verify(endpoint).await {
-                Ok(()) => {
-                    let path = "/injection/operation?chain=main";
-                    endpoint.request(path, Some(&body), &read).await
-                }
-                Err(fault) => Err(fault),
-            };
-            (endpoint.name.clone(), outcome)
-        });
-        futures_util::future::join_all(requests).await
+        let path = "/injection/operation?chain=main";
+        self.ask_all(path, Some(body), |bytes: &[u8]| json(bytes))
+            .await
     }
 
     /// The operations of `account` that wait at each endpoint.
@@ -248,15 +239,9 @@ impl Client {
         // Older nodes ignore the source, so it is looked at here too.
         let path =
             format!("/chains/main/mempool/pending_operations?validation_pass=3&source={account}");
-        let read = |bytes: &[u8]| waiting(bytes, account);
-        let requests = self.endpoints().iter().map(async |endpoint: &Endpoint| {
-            let outcome = match self.verify(endpoint).await {
-                Ok(()) => endpoint.ask(&path, &read).await,
-                Err(fault) => Err(fault),
-            };
-            (endpoint.name.clone(), outcome)
-        });
-        futures_util::future::join_all(requests).await
+        let account = *account;
+        self.ask_all(path, None, move |bytes: &[u8]| waiting(bytes, &account))
+            .await
     }
 }
 

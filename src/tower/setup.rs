@@ -140,6 +140,7 @@ pub fn client(config: &Config) -> Result<Client, TowerError> {
     let mut settings = Settings::new(Vec::<String>::new());
     settings.endpoints = config.needs_endpoints()?.iter().map(endpoint).collect();
     settings.chain = config.chain;
+    settings.impatience = settings.impatience.min(config.node_timeout);
     Ok(Client::new(&settings)?)
 }
 

@@ -14,7 +14,7 @@ use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Reader, Severity};
 use watchtower::protocol::operation::{Action, Refutation, Step};
-use watchtower::protocol::{Level, Mutez, PublicKeyHash, RollupAddress};
+use watchtower::protocol::{BlockHash, Level, Mutez, PublicKeyHash, RollupAddress};
 use watchtower::serve::{Attended, attend};
 use watchtower::signer::Key;
 use watchtower::sim::{
@@ -397,9 +397,19 @@ impl Arena {
         assert!(came, "{}: {:#?}", self.drill.name, *self.status().borrow());
     }
 
-    /// Waits until the tower has nothing to do at the head, or is held.
+    /// The newest block that an endpoint shows.
+    fn newest_seen(&self) -> BlockHash {
+        let unseen = self.drill.unseen();
+        self.shared.with(|scenario| {
+            let chain = scenario.chain();
+            let level = chain.level().minus(unseen).unwrap();
+            chain.at(level).unwrap().hash
+        })
+    }
+
+    /// Waits until the tower has nothing to do at the newest block it can see, or is held.
     pub(crate) fn settle(&mut self) -> Came {
-        let head = self.shared.with(|scenario| scenario.chain().head().hash);
+        let head = self.newest_seen();
         let tower = self.tower.as_mut().unwrap();
         let patience = if self.drill.endpoints.is_empty() {
             PATIENCE
@@ -457,14 +467,21 @@ impl Arena {
         report.is_over && is_home || self.level() >= self.drill.last
     }
 
-    /// Until everything is over.
+    /// Until everything is over and the tower can know it.
     pub(crate) fn run(&mut self) {
         while !self.is_done() {
-            let came = self.step();
-            // A tower in bailout ends by itself.
-            let is_fine = came == Came::Settled || self.is_done();
-            assert!(is_fine, "{}: {came:?}", self.drill.name);
+            self.step_on();
         }
+        for _ in 0..self.drill.unseen() {
+            self.step_on();
+        }
+    }
+
+    fn step_on(&mut self) {
+        let came = self.step();
+        // A tower in bailout ends by itself.
+        let is_fine = came == Came::Settled || self.is_done();
+        assert!(is_fine, "{}: {came:?}", self.drill.name);
     }
 
     /// What the defender's operations in the newest block did, in order.

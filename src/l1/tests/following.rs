@@ -68,6 +68,20 @@ async fn heads_survive_cuts_inside_a_notice_and_broken_streams() {
 }
 
 #[tokio::test]
+async fn a_stream_that_does_not_open_gives_way_to_the_next_endpoint() {
+    let (silent, good) = (Node::start().await, Node::start().await);
+    let chain = Chain::new(Dialect::Modern);
+    let tip = chain.grow(None, "", 2);
+    silent.plays("/chains/main/chain_id", [Reply::Stall]);
+    let stream = good.stream();
+    stream.send(chunk(chain.notice(tip))).unwrap();
+    let mut settings = super::node::settings(&[&silent, &good]);
+    settings.impatience = std::time::Duration::from_millis(10);
+    let mut heads = Heads::new(crate::l1::Client::new(&settings).unwrap());
+    assert_eq!(heads.next().await.unwrap().place.hash, tip);
+}
+
+#[tokio::test]
 async fn a_silent_stream_gives_way_to_the_next_endpoint() {
     let (silent, good) = (Node::start().await, Node::start().await);
     let chain = Chain::new(Dialect::Modern);

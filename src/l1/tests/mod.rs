@@ -8,3 +8,4 @@ mod following;
 mod node;
 mod pages;
 mod questions;
+mod silence;

@@ -168,5 +168,6 @@ pub(super) fn settings(nodes: &[&Node]) -> Settings {
             first_pause: Duration::ZERO,
             longest_pause: Duration::ZERO,
         },
+        impatience: Duration::from_secs(60),
     }
 }

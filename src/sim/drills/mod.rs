@@ -236,8 +236,7 @@ impl Drill {
             scenario.hire(actor);
         }
         // Nobody starts guarding a rollup that no endpoint of theirs has heard of.
-        let unseen = self.endpoints.iter().map(|weather| weather.lag).min();
-        for _ in 0..unseen.unwrap_or(0) {
+        for _ in 0..self.unseen() {
             scenario.advance().map_err(malformed)?;
         }
         Ok(Staged {
@@ -247,6 +246,13 @@ impl Drill {
             defence: self.defence.clone(),
             last: self.last,
         })
+    }
+
+    /// The newest blocks that no endpoint shows yet.
+    #[must_use]
+    pub fn unseen(&self) -> u32 {
+        let lags = self.endpoints.iter().map(|weather| weather.lag);
+        lags.min().unwrap_or(0)
     }
 
     fn plan_traffic(&self, scenario: &mut Scenario) {
