@@ -1,10 +1,12 @@
 //! Messages on their way: one at a time per channel, tried again until they arrive. Pure.
 //!
 //! Promises: a message is never forgotten before it arrived or was given up after two days; the
-//! most severe goes first. Refuses to know: what messages say.
+//! most severe goes first, and the end of a matter after its beginning. Refuses to know: what
+//! messages say.
 
 use std::collections::BTreeMap;
 
+use super::message::Occasion;
 use crate::journal::{DeliveryOutcome, DeliveryRow, NotificationRow, Severity, Waiting};
 
 /// The first pause after a failure, in milliseconds; it doubles up to [`LONGEST`].
@@ -87,7 +89,8 @@ impl Queue {
             .collect();
         let mut chosen: BTreeMap<String, (std::cmp::Reverse<Severity>, u64)> = BTreeMap::new();
         for (id, item) in &self.items {
-            if item.due > now || busy.contains(&item.row.channel) {
+            let is_due = item.due <= now && !busy.contains(&item.row.channel);
+            if !is_due || self.is_premature(item) {
                 continue;
             }
             let rank = (std::cmp::Reverse(item.severity), *id);
@@ -103,6 +106,15 @@ impl Queue {
             }
         }
         taken
+    }
+
+    /// Nobody hears that something is over before what they are still to hear of it.
+    fn is_premature(&self, item: &Item) -> bool {
+        let earlier = self.items.range(..item.row.id).map(|(_, earlier)| earlier);
+        let mut here = earlier.filter(|earlier| earlier.row.channel == item.row.channel);
+        let is_shared = |alert| item.row.alerts.contains(alert);
+        item.row.occasion == Occasion::Recovered.word()
+            && here.any(|earlier| earlier.row.alerts.iter().any(is_shared))
     }
 
     /// Notes how a try ended.
@@ -170,7 +182,58 @@ impl Queue {
 
     /// When the next message is due, if none is due yet.
     pub(super) fn next_due(&self) -> Option<i64> {
-        let idle = self.items.values().filter(|item| !item.is_in_flight);
+        let is_next = |item: &&Item| !item.is_in_flight && !self.is_premature(item);
+        let idle = self.items.values().filter(is_next);
         idle.map(|item| item.due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: u64, occasion: Occasion, alert: u64) -> NotificationRow {
+        NotificationRow {
+            id,
+            time: 0,
+            channel: "people".into(),
+            occasion: occasion.word().into(),
+            note: String::new(),
+            alerts: vec![alert],
+        }
+    }
+
+    fn taken(queue: &mut Queue, now: i64) -> Option<u64> {
+        queue.take_due(now).first().map(|row| row.id)
+    }
+
+    #[test]
+    fn what_is_over_is_told_after_its_beginning() {
+        let mut queue = Queue::default();
+        queue.push(row(1, Occasion::Raised, 7), Severity::Warning);
+        assert_eq!(taken(&mut queue, 0), Some(1));
+        queue.settle(1, Err("no route".into()), 0);
+        queue.push(row(2, Occasion::Recovered, 7), Severity::Warning);
+        queue.push(row(3, Occasion::Recovered, 8), Severity::Notice);
+        // The first waits for its next try; of what concerns others, people hear meanwhile.
+        assert_eq!(taken(&mut queue, 1), Some(3));
+        queue.settle(3, Ok(()), 1);
+        assert_eq!(
+            (taken(&mut queue, 2), queue.next_due()),
+            (None, Some(FIRST))
+        );
+        assert_eq!(taken(&mut queue, FIRST), Some(1));
+        queue.settle(1, Ok(()), FIRST);
+        assert_eq!(taken(&mut queue, FIRST), Some(2));
+    }
+
+    #[test]
+    fn what_gets_worse_waits_for_nothing() {
+        let mut queue = Queue::default();
+        queue.push(row(1, Occasion::Raised, 7), Severity::Warning);
+        assert_eq!(taken(&mut queue, 0), Some(1));
+        queue.settle(1, Err("no route".into()), 0);
+        queue.push(row(2, Occasion::Worsened, 7), Severity::Critical);
+        assert_eq!(taken(&mut queue, 1), Some(2));
     }
 }
