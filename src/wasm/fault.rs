@@ -241,6 +241,14 @@ impl Fault {
         Self::Raised(Exception::Located(message.into()))
     }
 
+    /// Why something is not made when it is read.
+    pub(in crate::wasm) fn into_tree_error(self) -> TreeError {
+        match self {
+            Self::Tree(error) => error,
+            other => TreeError::unknown(other.to_string()),
+        }
+    }
+
     pub(crate) fn malformed(path: String, error: &DecodeError) -> Self {
         Self::Malformed {
             path,

@@ -1,5 +1,7 @@
 //! Parts of modules.
 
+use super::functions::func_tree;
+use crate::merkle::Tree;
 use crate::wasm::ast::{Allocations, Data, Elem, Export, Func, FuncType, Import, Module};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
@@ -32,6 +34,10 @@ impl Stored for Func {
             locals: source.load("locals")?,
             body: source.leaf("body")?,
         })
+    }
+
+    fn tree(&mut self) -> Result<Tree, Fault> {
+        func_tree(self)
     }
 }
 

@@ -13,6 +13,7 @@ use super::hashing::block_hash;
 use crate::crypto::Hash;
 use crate::merkle::{Maker, Tree, TreeError, in_parts};
 use crate::wasm::ast::{Allocations, Block, Instr};
+use crate::wasm::encoding::place::written;
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::LazyVec;
@@ -75,9 +76,8 @@ impl Maker for Instructions {
     fn make(&self) -> Result<Tree, TreeError> {
         match self.0.clone().instructions().and_then(|here| whole(here)) {
             Ok(Some(tree)) => Ok(tree),
-            Err(Fault::Tree(error)) => Err(error),
             Ok(None) => Err(TreeError::unknown("instructions are missing")),
-            Err(other) => Err(TreeError::unknown(other.to_string())),
+            Err(fault) => Err(fault.into_tree_error()),
         }
     }
 }
@@ -100,9 +100,7 @@ impl Stored for Block {
         if let Some(tree) = by_hash(self)? {
             return Ok(tree);
         }
-        let mut tree = Tree::empty();
-        self.store(&mut Target::new(&mut tree, Style::Changed))?;
-        Ok(tree)
+        written(self)
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn block_hash(instructions: &LazyVec<Instr>) -> Result<Option<Hash>, 
     })
 }
 
-fn leaf_hash<T: Leaf>(value: &T) -> Result<Hash, Fault> {
+pub(super) fn leaf_hash<T: Leaf>(value: &T) -> Result<Hash, Fault> {
     let mut writer = Writer::new();
     value.write(&mut writer)?;
     Ok(value_hash(&writer.into_bytes()))

@@ -1,5 +1,7 @@
 //! Runtime structures.
 
+use super::functions::{instance_tree, reference_tree};
+use crate::merkle::Tree;
 use crate::wasm::ast::{Func, FuncType, Limits, MemoryType, TableType};
 use crate::wasm::encoding::{Source, Stored, Target};
 use crate::wasm::fault::{Exception, Fault};
@@ -62,6 +64,10 @@ impl Stored for FuncInst {
             other => Err(source.unknown_tag(other)),
         }
     }
+
+    fn tree(&mut self) -> Result<Tree, Fault> {
+        instance_tree(self)
+    }
 }
 
 impl Stored for Ref {
@@ -81,6 +87,10 @@ impl Stored for Ref {
             "NullRef" => Ok(Self::Null(at.leaf("")?)),
             other => Err(source.unknown_tag(other)),
         }
+    }
+
+    fn tree(&mut self) -> Result<Tree, Fault> {
+        reference_tree(self)
     }
 }
 

@@ -8,6 +8,7 @@ mod ast;
 mod block;
 mod config;
 mod decode;
+mod functions;
 mod hashing;
 mod init;
 mod instance;

@@ -43,10 +43,15 @@ pub trait Stored: Sized + Clone + Send + Sync + 'static {
     /// # Errors
     /// As [`Self::store`].
     fn tree(&mut self) -> Result<Tree, Fault> {
-        let mut tree = Tree::empty();
-        self.store(&mut Target::new(&mut tree, Style::Changed))?;
-        Ok(tree)
+        written(self)
     }
+}
+
+/// The tree of a value, leaf by leaf as far as its parts are.
+pub(super) fn written<T: Stored>(value: &mut T) -> Result<Tree, Fault> {
+    let mut tree = Tree::empty();
+    value.store(&mut Target::new(&mut tree, Style::Changed))?;
+    Ok(tree)
 }
 
 impl<T: Leaf + Clone + Send + Sync + 'static> Stored for T {

@@ -304,6 +304,15 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
         })
     }
 
+    /// The tree, if nothing changed since it was written.
+    #[must_use]
+    pub const fn written(&self) -> Option<&Tree> {
+        match &self.origin {
+            Some(origin) if !self.changed => Some(origin),
+            _ => None,
+        }
+    }
+
     /// Bindings that were loaded or written.
     pub fn loaded(&self) -> impl Iterator<Item = (&K, &T)> {
         self.slots.iter().filter_map(|(key, slot)| match slot {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::merkle::Tree;
 use crate::wasm::encoding::{Source, Stored, Target};
 use crate::wasm::fault::{Exception, Fault};
 use crate::wasm::lazy::{Backing, LazyMap};
@@ -76,6 +77,12 @@ impl<T: Stored> LazyVec<T> {
     #[must_use]
     pub fn elements(&self) -> Option<impl Iterator<Item = (&i32, &T)>> {
         self.map.unbacked(self.length as u32 as usize)
+    }
+
+    /// The directory of the bindings, if nothing changed since it was written.
+    #[must_use]
+    pub const fn written(&self) -> Option<&Tree> {
+        self.map.written()
     }
 
     /// Elements by index that were loaded or written.
