@@ -5,7 +5,7 @@
 //! there. Files come to be whole or not at all. Where a number of files is set, those not used for the
 //! longest time go first. Refuses to know: what is inside.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -81,9 +81,12 @@ impl Folder {
         if !is_private(&file) {
             return None;
         }
-        let mut bytes = std::fs::read(&file).ok()?;
-        let (digest, content) = bytes.split_first_chunk::<32>()?;
-        if self.digest_of(name, content).as_bytes() != digest {
+        let mut whole = std::fs::File::open(&file).ok()?;
+        let mut digest = [0; 32];
+        whole.read_exact(&mut digest).ok()?;
+        let mut content = Vec::new();
+        whole.read_to_end(&mut content).ok()?;
+        if self.digest_of(name, &content).as_bytes() != &digest {
             return None;
         }
         if self.most < usize::MAX {
@@ -93,8 +96,7 @@ impl Folder {
                 tracing::debug!(file = %file.display(), %error, "use of saved work not noted");
             }
         }
-        bytes.drain(..digest.len());
-        Some(bytes)
+        Some(content)
     }
 
     /// Keeps something. A failure only costs the work later, so it is not an error.

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 
 use super::host::Imports;
 use super::machine::{Run, entered, linked, stack_size_limit, stuck_with};
-use crate::codec::{DecodeError, Reader};
+use crate::codec::{DecodeError, Reader, Writer};
 use crate::merkle::Tree;
 use crate::protocol::PvmVersion;
 use crate::pvm::Stuck;
@@ -64,6 +64,32 @@ pub(super) enum End {
 struct Rung {
     tick: u64,
     run: Run,
+}
+
+/// What parsing came to, from disk.
+#[derive(Debug)]
+struct Recalled {
+    /// The last tick of the opening, where evaluation begins there.
+    last: Option<u64>,
+    parsed: Arc<Parsed>,
+}
+
+impl Recalled {
+    fn to_bytes(last: Option<u64>, parsed: &Parsed) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.option(last, |out, last| {
+            out.raw(&last.to_le_bytes());
+        });
+        out.raw(&parsed.to_bytes());
+        out.into_bytes()
+    }
+
+    fn from_bytes(kernel: &Arc<[u8]>, bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let mut from = Reader::new(bytes);
+        let last = from.option("end", |from| from.array("tick").map(u64::from_le_bytes))?;
+        let parsed = Parsed::from_bytes(Arc::clone(kernel), from.rest())?;
+        Ok(parsed.map(Arc::new).map(|parsed| Self { last, parsed }))
+    }
 }
 
 /// The end of an opening, from disk.
@@ -142,7 +168,7 @@ pub(super) struct Opening {
     /// What parsing came to; none for a kernel that does not parse.
     parsed: OnceLock<Option<Arc<Parsed>>>,
     /// The same from disk, if it is there.
-    recalled: OnceLock<Option<Arc<Parsed>>>,
+    recalled: OnceLock<Option<Recalled>>,
     /// The same before its blocks were hashed.
     noted: Mutex<Option<(Noted, Allocations)>>,
     evaluation: OnceLock<EvalState>,
@@ -313,8 +339,9 @@ impl Opening {
         if let Some(end) = self.end.get() {
             return Ok(end.clone());
         }
-        if let Some(kept) = self.kept() {
-            let end = self.end.get_or_init(|| (kept.last, End::Evaluates));
+        let last = self.recalled().and_then(|recalled| recalled.last);
+        if let Some(last) = last.or_else(|| Some(self.kept()?.last)) {
+            let end = self.end.get_or_init(|| (last, End::Evaluates));
             return Ok(end.clone());
         }
         self.walk()
@@ -330,14 +357,14 @@ impl Opening {
     }
 
     /// What parsing came to, from disk.
-    fn recalled(&self) -> Option<&Arc<Parsed>> {
+    fn recalled(&self) -> Option<&Recalled> {
         let load = || {
             let bytes = self.decoded.load()?;
-            let parsed = Parsed::from_bytes(Arc::clone(&self.kernel), &bytes).unwrap_or_default();
-            if parsed.is_none() {
+            let recalled = Recalled::from_bytes(&self.kernel, &bytes).unwrap_or_default();
+            if recalled.is_none() {
                 tracing::warn!("what a kernel's parsing came to is not what is on disk: not used");
             }
-            parsed.map(Arc::new)
+            recalled
         };
         self.recalled.get_or_init(load).as_ref()
     }
@@ -345,7 +372,7 @@ impl Opening {
     /// What parsing came to, if that was found out here or by an earlier process.
     fn known(&self) -> Option<&Arc<Parsed>> {
         let here = self.parsed.get().and_then(Option::as_ref);
-        here.or_else(|| self.recalled())
+        here.or_else(|| Some(&self.recalled()?.parsed))
     }
 
     /// What parsing came to; none when that is nothing.
@@ -359,11 +386,15 @@ impl Opening {
             let mut noted = locked(&self.noted);
             if let Some((functions, blocks)) = noted.take() {
                 let parsed = Parsed::new(Arc::clone(&self.kernel), functions, &blocks)?;
-                let parsed = self.parsed.get_or_init(|| parsed.map(Arc::new));
+                let parsed = self.parsed.get_or_init(|| parsed);
                 if let Some(parsed) = parsed
                     && parsed.blocks() >= WORTH_KEEPING
                 {
-                    self.decoded.keep(&parsed.to_bytes());
+                    let last = match self.end.get() {
+                        Some((last, End::Evaluates)) => Some(*last),
+                        _ => None,
+                    };
+                    self.decoded.keep(&Recalled::to_bytes(last, parsed));
                 }
             }
         }
@@ -439,6 +470,9 @@ impl Opening {
                 && let Run::Decode(kont, _) = &mut rung.run
                 && let Some(module) = kont.module_mut()
             {
+                if let Some(table) = parsed.and_then(|parsed| parsed.table()) {
+                    module.allocations.blocks.believe(table);
+                }
                 module.tree()?.hash()?;
                 locked(&self.rungs).insert(rung.tick, rung.clone());
             }

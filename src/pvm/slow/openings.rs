@@ -22,7 +22,7 @@ use crate::wasm::run;
 /// Openings kept for other runs.
 const KEPT: usize = 4;
 /// Version of the files that say what parsing came to, and of what they say.
-const FORMAT: &[u8] = b"watchtower parsed kernels 1";
+const FORMAT: &[u8] = b"watchtower parsed kernels 2";
 /// Files on disk: two for each kernel.
 const FILES: usize = 16;
 

@@ -6,7 +6,7 @@
 //! in some places first. Refuses to know: where it is kept.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::notes::{Function, Noted, Notes};
 use super::run::{glide_body, look};
@@ -15,6 +15,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Hash;
 use crate::merkle::{Numbered, Tree, TreeError};
 use crate::wasm::ast::{Allocations, Block, BlockLabel, Bodies, Instr};
+use crate::wasm::encoding::Stored;
 use crate::wasm::fault::Fault;
 use crate::wasm::lazy::{Backing, LazyBytes, LazyVec};
 
@@ -44,6 +45,8 @@ pub struct Parsed {
     noted: Noted,
     /// Hashes of the blocks of all functions, by label.
     hashes: Vec<Hash>,
+    /// Hash of the directory of all blocks at the end of parsing, those of no function among them.
+    table: OnceLock<Hash>,
     read: Mutex<VecDeque<(usize, Bodied)>>,
 }
 
@@ -56,12 +59,41 @@ impl Parsed {
         kernel: Arc<[u8]>,
         noted: Noted,
         blocks: &Allocations,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<Option<Arc<Self>>, Fault> {
         let (Some(first), Some(last)) = (noted.functions.first(), noted.functions.last()) else {
             return Ok(None);
         };
-        let hashes = blocks.hashes(first.label..last.labels().end)?;
-        Ok(hashes.and_then(|hashes| Self::of(kernel, noted, hashes)))
+        let labels = first.label..last.labels().end;
+        let hashes = blocks.hashes(labels.clone())?;
+        let parsed = hashes.and_then(|hashes| Self::of(kernel, noted, hashes));
+        let Some(parsed) = parsed.map(Arc::new) else {
+            return Ok(None);
+        };
+        let backing = Arc::clone(&parsed) as Arc<dyn Backing<Block>>;
+        let mut table = LazyVec::default();
+        for (label, block) in blocks.blocks.loaded() {
+            if label == labels.start {
+                table.append_known(&backing, labels.end - labels.start)?;
+            }
+            if !labels.contains(&label) {
+                table.append(block.clone())?;
+            }
+        }
+        table.tree()?;
+        if let Some(written) = table
+            .written()
+            .filter(|_| table.len() == blocks.blocks.len())
+        {
+            let hash = written.hash()?;
+            parsed.table.get_or_init(|| hash);
+        }
+        Ok(Some(parsed))
+    }
+
+    /// Hash of the directory of all blocks at the end of parsing, if it is known.
+    #[must_use]
+    pub fn table(&self) -> Option<Hash> {
+        self.table.get().copied()
     }
 
     /// All of it, if the functions follow each other in the kernel and each block has its hash.
@@ -82,6 +114,7 @@ impl Parsed {
             kernel,
             noted,
             hashes,
+            table: OnceLock::new(),
             read: Mutex::default(),
         })
     }
@@ -115,6 +148,9 @@ impl Parsed {
                 out.raw(&ticks.to_le_bytes());
             }
         }
+        out.option(self.table.get(), |out, hash| {
+            out.raw(hash.as_bytes());
+        });
         for hash in &self.hashes {
             out.raw(hash.as_bytes());
         }
@@ -139,6 +175,7 @@ impl Parsed {
                 looked: from.array("ticks").map(u64::from_le_bytes)?,
             });
         }
+        let table = from.option("table", |from| from.array("hash").map(Hash))?;
         let (hashes, rest) = from.rest().as_chunks::<32>();
         if !rest.is_empty() {
             return Err(from.invalid("hashes", format!("{} bytes left", rest.len())));
@@ -148,7 +185,10 @@ impl Parsed {
             functions,
             uses_data,
         };
-        let parsed = Self::of(kernel, noted, hashes);
+        let parsed = Self::of(kernel, noted, hashes).map(|parsed| Self {
+            table: table.map(OnceLock::from).unwrap_or_default(),
+            ..parsed
+        });
         Ok(parsed.filter(|parsed| parsed.agrees().is_ok_and(|agrees| agrees)))
     }
 

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::known::{Backing, Known};
 use super::pages::{Mark, Pages};
-use crate::merkle::{Tree, in_parts_mut};
+use crate::crypto::Hash;
+use crate::merkle::{Maker, Tree, TreeError, in_parts_mut};
 use crate::wasm::encoding::{Source, Stored, Style, Target};
 use crate::wasm::fault::{Exception, Fault};
 
@@ -364,21 +365,41 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
                 (Some(_), None) if !self.partial && self.all_changed() => self.made_anew()?,
                 (Some(origin), None) => self.brought_up(origin)?,
             };
-            self.origin = Some(tree);
-            if self.unbinds_known() {
-                // What was unbound has no slot any more: only the tree tells what is left.
-                self.known = None;
-                self.partial = true;
-            }
-            if let Some(known) = &mut self.known {
-                known.settle();
-            }
-            self.slots.settle(settle);
-            self.changed = false;
+            self.settle_on(tree);
         }
         match &self.origin {
             Some(origin) => target.graft(origin),
             None => target.remove(""),
+        }
+    }
+
+    /// Everything is in this tree.
+    fn settle_on(&mut self, tree: Tree) {
+        self.origin = Some(tree);
+        if self.unbinds_known() {
+            // What was unbound has no slot any more: only the tree tells what is left.
+            self.known = None;
+            self.partial = true;
+        }
+        if let Some(known) = &mut self.known {
+            known.settle();
+        }
+        self.slots.settle(settle);
+        self.changed = false;
+    }
+
+    /// Takes it that the tree of the bindings has this hash, unless there is a tree already: it is
+    /// made when somebody reads it.
+    pub fn believe(&mut self, hash: Hash)
+    where
+        T: 'static,
+    {
+        if self.changed && self.origin.is_none() {
+            let bindings = Arc::new(Bindings {
+                map: self.clone(),
+                made: OnceLock::new(),
+            });
+            self.settle_on(Tree::made_when_read(hash, bindings));
         }
     }
 
@@ -455,6 +476,25 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
             };
         }
         known.directory(others)
+    }
+}
+
+/// Bindings whose tree is made when somebody reads it, once.
+struct Bindings<K, T> {
+    map: LazyMap<K, T>,
+    made: OnceLock<Result<Tree, TreeError>>,
+}
+
+impl<K, T> fmt::Debug for Bindings<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bindings").finish_non_exhaustive()
+    }
+}
+
+impl<K: LazyKey, T: Stored> Maker for Bindings<K, T> {
+    fn make(&self) -> Result<Tree, TreeError> {
+        let make = || self.map.clone().tree().map_err(Fault::into_tree_error);
+        self.made.get_or_init(make).clone()
     }
 }
 

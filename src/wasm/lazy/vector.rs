@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::crypto::Hash;
 use crate::merkle::Tree;
 use crate::wasm::encoding::{Source, Stored, Target};
 use crate::wasm::fault::{Exception, Fault};
@@ -83,6 +84,12 @@ impl<T: Stored> LazyVec<T> {
     #[must_use]
     pub const fn written(&self) -> Option<&Tree> {
         self.map.written()
+    }
+
+    /// Takes it that the directory of the bindings has this hash, unless it is there already: it is
+    /// made when somebody reads it.
+    pub fn believe(&mut self, hash: Hash) {
+        self.map.believe(hash);
     }
 
     /// Elements by index that were loaded or written.
