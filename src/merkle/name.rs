@@ -87,6 +87,11 @@ impl NameBits {
         }
     }
 
+    /// Bits of the decimal text of `number`.
+    pub(super) fn of_number(number: u32) -> Self {
+        decimal_bits(number as usize)
+    }
+
     fn computed(name: &[u8]) -> Self {
         let hash = blake2b(name);
         let (head, _) = hash.0.split_at(8);
@@ -207,6 +212,13 @@ mod tests {
 
     #[test]
     fn tables_agree_with_the_hash() {
+        for number in [0, 7, 4095, 4096, 1_048_575, 1_048_576, u32::MAX] {
+            let text = number.to_string();
+            assert_eq!(
+                NameBits::of_number(number),
+                NameBits::computed(text.as_bytes())
+            );
+        }
         for name in [
             "0", "00", "7", "4095", "4096", "1048575", "1048576", "-1", "", "length",
         ] {

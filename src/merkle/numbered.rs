@@ -60,7 +60,7 @@ impl Table {
     pub(super) fn new(entries: Arc<dyn Numbered>, numbers: &[u32]) -> Self {
         let named = in_parts(numbers.len(), (4 * PART, WORTH_A_THREAD), |part| {
             let numbers = numbers.get(part).unwrap_or_default();
-            let bits = |number: &u32| (NameBits::of(name(*number).as_bytes()), *number);
+            let bits = |number: &u32| (NameBits::of_number(*number), *number);
             numbers.iter().map(bits).collect::<Vec<_>>()
         });
         let mut sorted = named.concat();

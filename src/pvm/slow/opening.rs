@@ -464,17 +464,18 @@ impl Opening {
         if matches!(rung.run, Run::Decode(..)) {
             let mut guide = parsed.map_or(Guide::None, Guide::Parsed);
             rung.parse(self, tick.min(end), &mut guide)?;
-            // From the end of parsing on, everything holds the parsed module: it is written to the
-            // tree once, before the containers part.
-            if rung.tick < tick
-                && let Run::Decode(kont, _) = &mut rung.run
-                && let Some(module) = kont.module_mut()
-            {
+            if let Run::Decode(kont, _) = &mut rung.run {
                 if let Some(table) = parsed.and_then(|parsed| parsed.table()) {
-                    module.allocations.blocks.believe(table);
+                    kont.believe(table);
                 }
-                module.tree()?.hash()?;
-                locked(&self.rungs).insert(rung.tick, rung.clone());
+                // From the end of parsing on, everything holds the parsed module: it is written to
+                // the tree once, before the containers part.
+                if rung.tick < tick
+                    && let Some(module) = kont.module_mut()
+                {
+                    module.tree()?.hash()?;
+                    locked(&self.rungs).insert(rung.tick, rung.clone());
+                }
             }
         }
         rung.walk(self, tick)?;

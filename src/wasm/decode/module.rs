@@ -6,6 +6,7 @@ use super::{
     Binary, BlockKont, CodeKont, DataKont, DecodeKont, ElemKont, Element, ExportKont, Field,
     FieldVec, Filling, FuncTypeKont, ImportKont, ModuleKont, Size, Stream, block, name, section,
 };
+use crate::crypto::Hash;
 use crate::wasm::ast::{Allocations, BlockLabel, Func, Global, Instr, Module};
 use crate::wasm::fault::{DecodeStep, Exception, Fault};
 use crate::wasm::lazy::LazyVec;
@@ -106,6 +107,16 @@ impl DecodeKont {
             ModuleKont::Stop(module) => Some(module),
             _ => None,
         }
+    }
+
+    /// Takes it that the directory of all blocks has this hash, once no block is to come.
+    pub fn believe(&mut self, table: Hash) {
+        match &mut self.kont {
+            ModuleKont::Stop(module) => module.allocations.blocks.believe(table),
+            ModuleKont::ElaborateFunc { .. } | ModuleKont::Build { .. } => {}
+            _ => return,
+        }
+        self.allocations.blocks.believe(table);
     }
 
     fn advance(&mut self, s: &mut Stream<'_>, kont: ModuleKont) -> Result<ModuleKont, Fault> {

@@ -83,7 +83,12 @@ impl<T> Known<T> {
     where
         T: 'static,
     {
-        let known = self.keys.clone().filter(|key| !others.contains_key(key));
+        let alone = match others.range(self.keys.clone()).next() {
+            None => self.keys.clone(),
+            Some(_) => 0..0,
+        };
+        let known = self.keys.clone();
+        let known = known.filter(|key| alone.contains(key) || !others.contains_key(key));
         let here = others
             .iter()
             .filter_map(|(key, tree)| Some((*key, tree.as_ref()?)));
@@ -100,6 +105,7 @@ impl<T> Known<T> {
         }
         let entries = Arc::new(Joined {
             known: Arc::clone(&self.backing) as Arc<dyn Numbered>,
+            alone: alone.start.cast_unsigned()..alone.end.cast_unsigned(),
             others: settled,
         });
         let mut tree = Tree::numbered(entries, &numbers)?;
@@ -132,11 +138,16 @@ impl<T> Known<T> {
 #[derive(Debug)]
 struct Joined {
     known: Arc<dyn Numbered>,
+    /// Numbers that are known and not among the others.
+    alone: Range<u32>,
     others: HashMap<u32, (Hash, Tree)>,
 }
 
 impl Numbered for Joined {
     fn hash(&self, number: u32) -> Option<Hash> {
+        if self.alone.contains(&number) {
+            return self.known.hash(number);
+        }
         match self.others.get(&number) {
             Some((hash, _)) => Some(*hash),
             None => self.known.hash(number),
