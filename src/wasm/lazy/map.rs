@@ -423,16 +423,8 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
                 changed.push((key, value));
             }
         }
-        let parts = in_parts_mut(&mut changed, (AT_ONCE, WORTH_A_THREAD), |part| {
-            let entries = part.iter_mut().map(|(key, value)| {
-                let tree = value.tree()?;
-                tree.hash()?;
-                Ok((key.step().into_owned(), tree))
-            });
-            entries.collect::<Result<Vec<_>, Fault>>()
-        });
-        let parts: Result<Vec<_>, Fault> = parts.into_iter().collect();
-        Ok(Tree::directory(parts?.into_iter().flatten())?)
+        let trees = trees_of(changed, |key| key.step().into_owned())?;
+        Ok(Tree::directory(trees.into_iter().flatten())?)
     }
 
     /// The tree with the bindings that changed.
@@ -463,20 +455,37 @@ impl<K: LazyKey, T: Stored> LazyMap<K, T> {
 
     /// The tree of what is known, with the other bindings.
     fn made_around(&mut self, known: &Known<T>) -> Result<Tree, Fault> {
-        let mut others = BTreeMap::new();
+        let (mut others, mut here) = (BTreeMap::new(), Vec::new());
         for (key, slot) in self.slots.iter_mut() {
             // Where others know values, keys are numbers.
             let Some(key) = key.number() else { continue };
             match slot {
-                Slot::Removed => others.insert(key, None),
-                Slot::Loaded(_) if known.covers(key) => None,
-                Slot::Loaded(value) | Slot::Changed(value) => {
-                    others.insert(key, Some(value.tree()?))
-                }
-            };
+                Slot::Removed => drop(others.insert(key, None)),
+                Slot::Loaded(_) if known.covers(key) => {}
+                Slot::Loaded(value) | Slot::Changed(value) => here.push((key, value)),
+            }
         }
+        let trees = trees_of(here, |key| *key)?;
+        let trees = trees.into_iter().flatten();
+        others.extend(trees.map(|(key, tree)| (key, Some(tree))));
         known.directory(others)
     }
+}
+
+/// The trees of these values, hashed, by all processors, in parts; each behind what names it.
+fn trees_of<K: Send, N: Send, T: Stored>(
+    mut values: Vec<(K, &mut T)>,
+    name: impl Fn(&K) -> N + Sync,
+) -> Result<Vec<Vec<(N, Tree)>>, Fault> {
+    let parts = in_parts_mut(&mut values, (AT_ONCE, WORTH_A_THREAD), |part| {
+        let entries = part.iter_mut().map(|(key, value)| {
+            let tree = value.tree()?;
+            tree.hash()?;
+            Ok((name(key), tree))
+        });
+        entries.collect()
+    });
+    parts.into_iter().collect()
 }
 
 /// Bindings whose tree is made when somebody reads it, once.
