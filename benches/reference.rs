@@ -2,8 +2,9 @@
 //! mainnet's largest kernel; seconds to each answer, each with its bar.
 //!
 //! Not a loop: what is new only once is measured once. `cargo bench --bench reference -- echo` runs
-//! one part (`long`, `echo`, `tx-kernel`, `stand-in`); `small` takes a tenth of the stand-in. Kernels of the reference's vectors are read beside the checkout
-//! and left out when they are not there.
+//! one part (`long`, `echo`, `tx-kernel`, `stand-in`); `small` takes a tenth of the stand-in, whose
+//! first questions are asked in processes of their own. Kernels of the reference's vectors are read
+//! beside the checkout and left out when they are not there.
 
 mod support;
 
@@ -248,6 +249,12 @@ fn main() {
         ("stand-in", stand_in),
     ];
     let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, what, tick, folder, ..] = asked.as_slice()
+        && command == FIRST_PROOF
+    {
+        first_proof(what, tick.parse().expect("a tick"), folder);
+        return;
+    }
     let named = |name: &str| asked.iter().any(|argument| argument == name);
     let all = !parts.iter().any(|(name, _)| named(name));
     for (name, part) in parts {
@@ -257,9 +264,9 @@ fn main() {
     }
 }
 
-fn stand_in() {
+fn shape() -> Shape {
     let small = std::env::args().any(|argument| argument == "small");
-    let shape = if small {
+    if small {
         Shape {
             functions: 1_300,
             data: 181_000,
@@ -267,7 +274,44 @@ fn stand_in() {
         }
     } else {
         Shape::MAINNET
+    }
+}
+
+/// First argument of a process that asks one question.
+const FIRST_PROOF: &str = "first-proof";
+
+/// Asks a new process for the proof of a tick. Without a folder nothing is known of the kernel.
+fn first_question(what: &str, tick: u128, folder: &str) {
+    let program = std::env::current_exe().expect("this program");
+    let mut asked = std::process::Command::new(program);
+    asked.args([FIRST_PROOF, what, &tick.to_string(), folder]);
+    asked.args(std::env::args().filter(|argument| argument == "small"));
+    assert!(asked.status().expect("a process").success());
+}
+
+fn first_proof(what: &str, tick: u128, folder: &str) {
+    let openings = match folder {
+        "" => Openings::default(),
+        folder => Openings::kept_in(folder.into()),
     };
+    let environment = Environment {
+        openings: openings.clone(),
+        ..environment()
+    };
+    let mut line = timeline_in(environment, &kernel(shape()), messages());
+    timed(
+        &format!("first question: proof {what}"),
+        "bar 1, kernel known",
+        || line.prove(tick).expect("a proof"),
+    );
+    timed("the next one, a tick later", "bar 1", || {
+        line.prove(tick + 1).expect("a proof")
+    });
+    openings.settle();
+}
+
+fn stand_in() {
+    let shape = shape();
     let (kernel, _) = timed("generating the stand-in", "", || kernel(shape));
     println!("{} bytes, {} functions", kernel.len(), shape.functions);
     let (state, begin) = (started(&kernel, &messages()), BEGIN);
@@ -332,38 +376,27 @@ fn stand_in() {
     }
     println!("{}", resident());
 
-    let decodes = begin + (first - begin) / 4;
-    for (when, tick, openings) in [
+    let parts = bare.opening().expect("parts").expect("an opening");
+    let (parsed, linked) = (parts.parsed, parts.linked);
+    // Half way through the elements of the table: such ticks read blocks.
+    let elements = linked + u128::from(shape.functions) * 11 / 2;
+    let known = folder.to_str().expect("a path");
+    for (what, tick) in [
+        ("in parsing", begin + (parsed - begin) / 5),
+        ("in the midst of parsing", begin + (parsed - begin) / 2),
+        ("as parsing ends", parsed - 30_000),
+        ("as initialising begins", linked + 1),
+        ("as elements are initialised", elements),
         (
-            "decode, after a restart",
-            decodes,
-            environment.openings.afresh(),
+            "in the midst of initialising",
+            linked + (first - linked) / 2,
         ),
-        (
-            "init, after a restart",
-            first - 100_000,
-            environment.openings.afresh(),
-        ),
-        (
-            "decode, of a new kernel",
-            decodes,
-            Openings::default().afresh(),
-        ),
+        ("as initialising ends", first - 2),
+        ("as evaluation begins", first),
     ] {
-        let environment = Environment {
-            openings,
-            ..environment.clone()
-        };
-        let mut line = timeline_in(environment, &kernel, messages());
-        timed(
-            &format!("the first question: a proof in {when}"),
-            "bar 1, after a restart",
-            || line.prove(tick).expect("a proof"),
-        );
-        timed("the next one, a tick later", "bar 1", || {
-            line.prove(tick + 1).expect("a proof")
-        });
+        first_question(what, tick, known);
     }
+    first_question("in parsing, new kernel", begin + (parsed - begin) / 5, "");
     println!("{}", resident());
     std::fs::remove_dir_all(folder).expect("its own folder");
 
