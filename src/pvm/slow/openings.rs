@@ -123,7 +123,7 @@ mod tests {
     use crate::protocol::Level;
     use crate::pvm::slow::verify;
     use crate::pvm::standin::{Shape, kernel};
-    use crate::pvm::{Environment, MetadataAlone, Origination, Timeline};
+    use crate::pvm::{Doing, Environment, MetadataAlone, Origination, Timeline};
 
     const PERIOD: u128 = 50_000_000_000_000;
 
@@ -191,6 +191,35 @@ mod tests {
         let expected = stretches();
         assert_eq!(files(scratch.path()).len(), 2, "how runs begin is there");
         assert_eq!(stretches(), expected);
+    }
+
+    /// What is on disk says which hash the table of all blocks has: ticks that read blocks make it.
+    #[test]
+    fn a_new_process_proves_alike_around_the_end_of_parsing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let kept = Openings::kept_in(scratch.path().to_owned());
+        let version = PvmVersion::V5;
+        let new = kept.afresh();
+        let mut first = timeline(version, &new);
+        let stretches = first.stretches(PERIOD + 1).unwrap();
+        let init = stretches
+            .iter()
+            .find(|stretch| stretch.doing == Doing::Init);
+        let linked = init.unwrap().first;
+        first.hashes(&[linked]).unwrap();
+        new.settle();
+        assert_eq!(
+            files(scratch.path()).len(),
+            2,
+            "what parsing came to is there"
+        );
+        let mut next = timeline(version, &kept.afresh());
+        let mut other = timeline(version, &Openings::default().afresh());
+        for tick in (linked - 1_500..linked + 900).step_by(13) {
+            let [one, twin] = [&mut next, &mut other].map(|line| line.prove(tick).unwrap());
+            assert_eq!(one.proof, twin.proof, "{tick}");
+            verify(&one.proof, &one.input).unwrap();
+        }
     }
 
     #[test]
