@@ -9,7 +9,8 @@ fuzz_target!(|bytes: &[u8]| {
         let again = message
             .serialize()
             .expect("what was parsed is within the limit");
-        assert_eq!(again, bytes);
+        // As in the protocol, an expression may be longer than it has to be.
+        assert_eq!(Message::parse(&again), Ok(message));
     }
     if let Ok(proof) = InboxProof::from_bytes(bytes) {
         assert_eq!(proof.to_bytes(), bytes);

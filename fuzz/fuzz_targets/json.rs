@@ -6,9 +6,7 @@ use serde_json::Value;
 use watchtower::codec::Micheline;
 use watchtower::crypto::Dialect;
 use watchtower::l1::ChainConstants;
-use watchtower::protocol::operation::{
-    DissectionChunk, Form, Operation, SignedOperation,
-};
+use watchtower::protocol::operation::{DissectionChunk, Form, Operation, SignedOperation};
 use watchtower::protocol::{
     Commitment, Constants, DalCell, DalContent, DalSnapshot, Game, GameResult, GameStatus,
     HistoryCell, Inbox, Protocol,
