@@ -172,6 +172,8 @@ pub(super) struct Opening {
     /// The same before its blocks were hashed.
     noted: Mutex<Option<(Noted, Allocations)>>,
     evaluation: OnceLock<EvalState>,
+    /// The same with everything in its tree; found out once, however many wait for it.
+    evaluation_in_tree: OnceLock<Result<Option<EvalState>, Fault>>,
     compiled: OnceLock<Result<Compiled, run::RunError>>,
 }
 
@@ -320,6 +322,7 @@ impl Opening {
             end: OnceLock::new(),
             parts: OnceLock::new(),
             evaluation: OnceLock::new(),
+            evaluation_in_tree: OnceLock::new(),
             parsed: OnceLock::new(),
             recalled: OnceLock::new(),
             noted: Mutex::default(),
@@ -502,16 +505,13 @@ impl Opening {
 
     /// The first state of evaluation; with everything in its tree when hashes are wanted.
     pub(super) fn evaluation(&self, purpose: Purpose) -> Result<EvalState, Fault> {
-        let (tick, _) = self.end()?;
         if purpose == Purpose::Hashes {
-            let mut run = self.run_at(tick)?;
-            let tree: Tree = run.store(Style::Changed)?;
-            tree.hash()?;
-            self.keep(tick, &run);
-            if let Run::Eval(eval) = run {
+            let found = self.evaluation_in_tree.get_or_init(|| self.write_evaluation());
+            if let Some(eval) = found.clone()? {
                 return Ok(eval);
             }
         }
+        self.end()?;
         if self.evaluation.get().is_none() {
             self.walk()?;
         }
@@ -519,6 +519,18 @@ impl Opening {
             Some(eval) => Ok(eval.clone()),
             None => Err(Fault::Unencodable("no evaluation begins here".to_owned())),
         }
+    }
+
+    fn write_evaluation(&self) -> Result<Option<EvalState>, Fault> {
+        let (tick, _) = self.end()?;
+        let mut run = self.run_at(tick)?;
+        let tree: Tree = run.store(Style::Changed)?;
+        tree.hash()?;
+        self.keep(tick, &run);
+        Ok(match run {
+            Run::Eval(eval) => Some(eval),
+            _ => None,
+        })
     }
 
     /// The module, compiled for run mode; why it is not, otherwise.
@@ -532,6 +544,11 @@ impl Opening {
 
     /// A run of the module, at the first tick of evaluation.
     pub(super) fn run(self: &Arc<Self>, purpose: Purpose) -> Result<run::Run, run::RunError> {
+        if purpose == Purpose::Hashes && self.begins.is_some() {
+            // Asked for next, if not already known: it comes about while how runs begin is read.
+            let opening = Arc::clone(self);
+            std::thread::spawn(move || opening.evaluation(purpose));
+        }
         if let Some((compiled, beginning)) = self.kept().and_then(Kept::runs) {
             let first = FirstOf {
                 opening: Arc::clone(self),
