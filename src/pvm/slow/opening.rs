@@ -506,7 +506,9 @@ impl Opening {
     /// The first state of evaluation; with everything in its tree when hashes are wanted.
     pub(super) fn evaluation(&self, purpose: Purpose) -> Result<EvalState, Fault> {
         if purpose == Purpose::Hashes {
-            let found = self.evaluation_in_tree.get_or_init(|| self.write_evaluation());
+            let found = self
+                .evaluation_in_tree
+                .get_or_init(|| self.write_evaluation());
             if let Some(eval) = found.clone()? {
                 return Ok(eval);
             }
