@@ -207,15 +207,21 @@ mod tests {
         queue.take_due(now).first().map(|row| row.id)
     }
 
-    #[test]
-    fn what_is_over_is_told_after_its_beginning() {
+    /// The first message, about alert 7, waits for its next try.
+    fn after_a_failure() -> Queue {
         let mut queue = Queue::default();
         queue.push(row(1, Occasion::Raised, 7), Severity::Warning);
         assert_eq!(taken(&mut queue, 0), Some(1));
         queue.settle(1, Err("no route".into()), 0);
+        queue
+    }
+
+    #[test]
+    fn what_is_over_is_told_after_its_beginning() {
+        let mut queue = after_a_failure();
         queue.push(row(2, Occasion::Recovered, 7), Severity::Warning);
         queue.push(row(3, Occasion::Recovered, 8), Severity::Notice);
-        // The first waits for its next try; of what concerns others, people hear meanwhile.
+        // Of what concerns others, people hear meanwhile.
         assert_eq!(taken(&mut queue, 1), Some(3));
         queue.settle(3, Ok(()), 1);
         assert_eq!(
@@ -229,10 +235,7 @@ mod tests {
 
     #[test]
     fn what_gets_worse_waits_for_nothing() {
-        let mut queue = Queue::default();
-        queue.push(row(1, Occasion::Raised, 7), Severity::Warning);
-        assert_eq!(taken(&mut queue, 0), Some(1));
-        queue.settle(1, Err("no route".into()), 0);
+        let mut queue = after_a_failure();
         queue.push(row(2, Occasion::Worsened, 7), Severity::Critical);
         assert_eq!(taken(&mut queue, 1), Some(2));
     }

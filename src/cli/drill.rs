@@ -91,11 +91,11 @@ async fn defend(drill: &Drill, folder: &Path) -> Result<Outcome, Failure> {
     let shared = Shared::new(staged.scenario);
     let endpoints = endpoints(drill, &shared).await?;
     let mut arena = Arena {
+        drill,
         shared,
         rollup: staged.rollup,
         defender: staged.defender,
         last: staged.last,
-        unseen: drill.unseen(),
         patience: if drill.endpoints.is_empty() {
             PATIENCE
         } else {
@@ -137,20 +137,19 @@ const fn mode(role: Role) -> Mode {
 }
 
 /// A chain that moves while a tower watches it.
-struct Arena {
+struct Arena<'a> {
+    drill: &'a Drill,
     shared: Shared,
     rollup: RollupAddress,
     defender: u32,
     last: Level,
-    /// Newest blocks that no endpoint shows.
-    unseen: u32,
     patience: Duration,
     stopped: CancellationToken,
     config: Config,
     verdict: Option<Level>,
 }
 
-impl Arena {
+impl Arena<'_> {
     /// Runs a tower until everything is over, or until the chain is at `until`.
     async fn session(
         &mut self,
@@ -181,11 +180,8 @@ impl Arena {
     ) -> Result<Report, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::said(Exit::Failed, error.to_string());
         loop {
-            let newest = self.shared.with(|scenario| {
-                let chain = scenario.chain();
-                let level = chain.level().minus(self.unseen)?;
-                chain.at(level).map(|block| block.hash)
-            });
+            let drill = self.drill;
+            let newest = self.shared.with(|scenario| drill.newest_seen(scenario));
             let settled =
                 status.wait_for(|status| status.play.settled.map(|place| place.block) == newest);
             // Under weather the chain does not wait for the tower.

@@ -73,16 +73,12 @@ impl Client {
                 let asking = self.ask_at(endpoint, path, body, read);
                 asked.push(asking.map(move |outcome| (endpoint, outcome)));
             }
-            let answer = match next {
-                Some(endpoint) if others.len() > 0 => {
-                    let answer = tokio::time::timeout(self.impatience(), asked.next()).await;
-                    let Ok(answer) = answer else {
-                        endpoint.note_silence(path);
-                        continue;
-                    };
-                    answer
+            let patience = self.patience_before(others.len());
+            let Ok(answer) = tokio::time::timeout(patience, asked.next()).await else {
+                if let Some(endpoint) = next {
+                    endpoint.note_silence(path);
                 }
-                _ => asked.next().await,
+                continue;
             };
             let (endpoint, fault) = match answer {
                 None => return Err(Failed(failures)),

@@ -167,6 +167,14 @@ impl Client {
         self.inner.impatience
     }
 
+    /// How long an endpoint may be silent while this many others have not been asked yet.
+    pub(super) fn patience_before(&self, others: usize) -> Duration {
+        match others {
+            0 => Duration::MAX,
+            _ => self.impatience(),
+        }
+    }
+
     pub(super) const fn insists(&self) -> bool {
         self.insists
     }

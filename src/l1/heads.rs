@@ -128,16 +128,12 @@ impl Heads {
                 self.client.verify(endpoint).await?;
                 endpoint.stream(PATH).await
             };
-            let outcome = match others.len() {
-                0 => opening.await,
-                _ => match tokio::time::timeout(self.client.impatience(), opening).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => {
-                        endpoint.note_silence(PATH);
-                        Err(Fault::NotWaitedFor)
-                    }
-                },
-            };
+            let patience = self.client.patience_before(others.len());
+            let opened = tokio::time::timeout(patience, opening).await;
+            let outcome = opened.unwrap_or_else(|_| {
+                endpoint.note_silence(PATH);
+                Err(Fault::NotWaitedFor)
+            });
             match outcome {
                 Ok(response) => {
                     let all = self.client.endpoints();

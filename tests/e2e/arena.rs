@@ -14,7 +14,7 @@ use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Reader, Severity};
 use watchtower::protocol::operation::{Action, Refutation, Step};
-use watchtower::protocol::{BlockHash, Level, Mutez, PublicKeyHash, RollupAddress};
+use watchtower::protocol::{Level, Mutez, PublicKeyHash, RollupAddress};
 use watchtower::serve::{Attended, attend};
 use watchtower::signer::Key;
 use watchtower::sim::{
@@ -397,19 +397,11 @@ impl Arena {
         assert!(came, "{}: {:#?}", self.drill.name, *self.status().borrow());
     }
 
-    /// The newest block that an endpoint shows.
-    fn newest_seen(&self) -> BlockHash {
-        let unseen = self.drill.unseen();
-        self.shared.with(|scenario| {
-            let chain = scenario.chain();
-            let level = chain.level().minus(unseen).unwrap();
-            chain.at(level).unwrap().hash
-        })
-    }
-
     /// Waits until the tower has nothing to do at the newest block it can see, or is held.
     pub(crate) fn settle(&mut self) -> Came {
-        let head = self.newest_seen();
+        let drill = &self.drill;
+        let head = self.shared.with(|scenario| drill.newest_seen(scenario));
+        let head = head.unwrap();
         let tower = self.tower.as_mut().unwrap();
         let patience = if self.drill.endpoints.is_empty() {
             PATIENCE

@@ -27,6 +27,18 @@ async fn two() -> (Node, Node, Client) {
     (silent, good, client)
 }
 
+/// The first one ends its silence by itself.
+const LIMIT: Duration = Duration::from_millis(200);
+
+async fn slow_and_bad(path: &str) -> (Node, Node, Client) {
+    let (slow, bad) = (Node::start().await, Node::start().await);
+    let mut settings = impatient(&[&slow, &bad]);
+    settings.endpoints[0].timeout = LIMIT;
+    let client = Client::new(&settings).unwrap();
+    bad.plays(path, [Reply::Text(502, String::new())]);
+    (slow, bad, client)
+}
+
 async fn head(client: &Client) -> BlockHash {
     client.get(PATH).await.unwrap()
 }
@@ -54,12 +66,8 @@ async fn one_that_is_silent_about_its_chain_holds_nothing_up() {
 
 #[tokio::test]
 async fn where_the_other_fails_the_silent_one_may_take_its_time() {
-    let (slow, bad) = (Node::start().await, Node::start().await);
-    let mut settings = impatient(&[&slow, &bad]);
-    settings.endpoints[0].timeout = Duration::from_millis(200);
-    let client = Client::new(&settings).unwrap();
+    let (slow, _bad, client) = slow_and_bad(PATH).await;
     slow.plays(PATH, [Reply::Stall, Reply::Json(json!(BlockHash([7; 32])))]);
-    bad.plays(PATH, [Reply::Text(502, String::new())]);
     assert_eq!(head(&client).await, BlockHash([7; 32]));
     // An answer makes good for the silence.
     let health = client.health();
@@ -84,15 +92,10 @@ async fn an_operation_reaches_all_and_is_under_way_when_one_has_it() {
 
 #[tokio::test]
 async fn a_refusal_by_one_is_no_reason_not_to_hear_the_other() {
-    let (slow, bad) = (Node::start().await, Node::start().await);
-    let mut settings = impatient(&[&slow, &bad]);
-    settings.endpoints[0].timeout = Duration::from_millis(200);
-    let client = Client::new(&settings).unwrap();
+    let (slow, _bad, client) = slow_and_bad(INJECTION).await;
     slow.plays(INJECTION, [Reply::Stall]);
-    bad.plays(INJECTION, [Reply::Text(502, String::new())]);
     let outcomes = client.inject(b"bytes").await;
-    let limit = Duration::from_millis(200);
-    assert_eq!(outcomes[0].1, Err(Fault::TimedOut(limit)));
+    assert_eq!(outcomes[0].1, Err(Fault::TimedOut(LIMIT)));
     assert!(matches!(
         outcomes[1].1,
         Err(Fault::Status { code: 502, .. })
@@ -116,7 +119,7 @@ async fn a_silent_mempool_is_unknown_and_the_others_are_read() {
 async fn a_lone_endpoint_is_given_its_time() {
     let node = Node::start().await;
     let mut settings = impatient(&[&node]);
-    settings.endpoints[0].timeout = Duration::from_millis(200);
+    settings.endpoints[0].timeout = LIMIT;
     let client = Client::new(&settings).unwrap();
     node.plays(PATH, [Reply::Stall]);
     let error = client.header(BlockId::Head).await;

@@ -5,8 +5,8 @@
 //! at any tick of it, by single ticks' rule; states that were hashed are kept, in bounded number,
 //! so that a later question writes only what changed since. Two things are kept on disk for the
 //! next process: what parsing came to, function by function, with the hashes of the blocks, which
-//! take longest by far, of their table, and the last tick; and the module as run mode compiles it, with the tick and the native state at
-//! the end. With the second, runs begin at once; with the first, a state anywhere is reached without
+//! take longest by far, of their table, and the last tick; and the module as run mode compiles it,
+//! with the tick and the native state at the end. With the second, runs begin at once; with the first, a state anywhere is reached without
 //! parsing again but for the function that a tick stands in, so that every function is a checkpoint.
 //! Refuses to know: the rest of the state.
 
@@ -546,8 +546,9 @@ impl Opening {
 
     /// A run of the module, at the first tick of evaluation.
     pub(super) fn run(self: &Arc<Self>, purpose: Purpose) -> Result<run::Run, run::RunError> {
-        if purpose == Purpose::Hashes && self.begins.is_some() {
-            // Asked for next, if not already known: it comes about while how runs begin is read.
+        let is_found = self.evaluation_in_tree.get().is_some();
+        if purpose == Purpose::Hashes && self.begins.is_some() && !is_found {
+            // Asked for next: it comes about while how runs begin is read.
             let opening = Arc::clone(self);
             std::thread::spawn(move || opening.evaluation(purpose));
         }

@@ -20,7 +20,7 @@ use super::scenario::{Event, Scenario};
 use super::setup::Setup;
 use super::truth::{Engines, MachineTruth};
 use super::weather::Weather;
-use crate::protocol::{Level, Mutez, Protocol, RollupAddress};
+use crate::protocol::{BlockHash, Level, Mutez, Protocol, RollupAddress};
 
 pub use report::{Fate, Report};
 pub use story::story;
@@ -253,6 +253,14 @@ impl Drill {
     pub fn unseen(&self) -> u32 {
         let lags = self.endpoints.iter().map(|weather| weather.lag);
         lags.min().unwrap_or(0)
+    }
+
+    /// The newest block that an endpoint shows.
+    #[must_use]
+    pub fn newest_seen(&self, scenario: &Scenario) -> Option<BlockHash> {
+        let chain = scenario.chain();
+        let level = chain.level().minus(self.unseen())?;
+        chain.at(level).map(|block| block.hash)
     }
 
     fn plan_traffic(&self, scenario: &mut Scenario) {

@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::Hash as Hashed;
 use std::sync::Arc;
 
-use super::hashing::leaf_hash;
+use super::hashing::{leaf_hash, with_hasher};
 use crate::crypto::Hash;
 use crate::merkle::{Kind, Maker, Plan, Scratch, Tree, TreeError};
 use crate::wasm::ast::{Func, FuncType, ValueType};
@@ -102,6 +102,10 @@ fn value<T: Leaf>(value: &T) -> Result<(Kind, Hash), Fault> {
     Ok((Kind::Value, leaf_hash(value)?))
 }
 
+fn directory(plan: &Plan, scratch: &mut Scratch, entries: &[(Kind, Hash)]) -> (Kind, Hash) {
+    (Kind::Directory, plan.hash(scratch, entries))
+}
+
 impl Hasher {
     fn new() -> Result<Self, Fault> {
         Ok(Self {
@@ -115,13 +119,6 @@ impl Hasher {
             lists: HashMap::new(),
             types: HashMap::new(),
         })
-    }
-
-    fn directory(&mut self, plan: fn(&Self) -> &Plan, entries: &[(Kind, Hash)]) -> (Kind, Hash) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let hash = plan(self).hash(&mut scratch, entries);
-        self.scratch = scratch;
-        (Kind::Directory, hash)
     }
 
     fn list(&mut self, list: &LazyVec<ValueType>) -> Result<Option<(Kind, Hash)>, Fault> {
@@ -138,13 +135,13 @@ impl Hasher {
             return Ok(None);
         };
         let entries = [value(&func.ftype)?, locals, value(&func.body)?];
-        Ok(Some(self.directory(|of| &of.func, &entries).1))
+        Ok(Some(directory(&self.func, &mut self.scratch, &entries).1))
     }
 
     /// Of what a tag stands before.
     fn tagged(&mut self, tag: &str, payload: (Kind, Hash)) -> Result<Hash, Fault> {
         let entries = [value(&tag.to_owned())?, payload];
-        Ok(self.directory(|of| &of.tagged, &entries).1)
+        Ok(directory(&self.tagged, &mut self.scratch, &entries).1)
     }
 
     fn instance(&mut self, instance: &FuncInst) -> Result<Option<Hash>, Fault> {
@@ -163,12 +160,12 @@ impl Hasher {
         let (module, ftype) = (value(module)?, value(&func.ftype)?);
         let entries = [
             (Kind::Directory, ty),
-            self.directory(|of| &of.module, &[module]),
-            self.directory(|of| &of.ftype, &[ftype]),
-            self.directory(|of| &of.locals, &[locals]),
+            directory(&self.module, &mut self.scratch, &[module]),
+            directory(&self.ftype, &mut self.scratch, &[ftype]),
+            directory(&self.locals, &mut self.scratch, &[locals]),
             value(&func.body)?,
         ];
-        let native = self.directory(|of| &of.native, &entries);
+        let native = directory(&self.native, &mut self.scratch, &entries);
         self.tagged("Native", native).map(Some)
     }
 
@@ -189,13 +186,7 @@ fn tree_of<T: Stored + fmt::Debug>(
     value: &mut T,
     hash: impl FnOnce(&mut Hasher, &T) -> Result<Option<Hash>, Fault>,
 ) -> Result<Tree, Fault> {
-    let hash = HASHER.with_borrow_mut(|hasher| {
-        let hasher = match hasher {
-            Some(hasher) => hasher,
-            None => hasher.insert(Hasher::new()?),
-        };
-        hash(hasher, value)
-    })?;
+    let hash = with_hasher(&HASHER, Hasher::new, |hasher| hash(hasher, value))?;
     match hash {
         Some(hash) => Ok(Tree::made_when_read(hash, Arc::new(Unmade(value.clone())))),
         None => written(value),

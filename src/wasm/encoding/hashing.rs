@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::thread::LocalKey;
 
 use super::instr::STEPS;
 use crate::codec::Writer;
@@ -67,12 +68,21 @@ pub(super) fn block_hash(instructions: &LazyVec<Instr>) -> Result<Option<Hash>, 
     if instructions.is_empty() {
         return Ok(None);
     }
-    HASHER.with_borrow_mut(|hasher| {
+    with_hasher(&HASHER, Hasher::new, |hasher| hasher.block(instructions))
+}
+
+/// Does this with the thread's hasher, which comes to be with its first use.
+pub(super) fn with_hasher<H, R>(
+    hasher: &'static LocalKey<RefCell<Option<H>>>,
+    new: fn() -> Result<H, Fault>,
+    work: impl FnOnce(&mut H) -> Result<R, Fault>,
+) -> Result<R, Fault> {
+    hasher.with_borrow_mut(|hasher| {
         let hasher = match hasher {
             Some(hasher) => hasher,
-            None => hasher.insert(Hasher::new()?),
+            None => hasher.insert(new()?),
         };
-        hasher.block(instructions)
+        work(hasher)
     })
 }
 
