@@ -1,4 +1,4 @@
-//! A request that an endpoint takes and never answers: the place at which a test ends a client.
+//! A request that an endpoint takes and does not answer: the place at which a test ends a client.
 //!
 //! Promises: it is the n-th matching request after it was asked for, and only that one; its work is
 //! done or not, as asked. Refuses to know who waits for the answer.
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub enum When {
     /// It does not: the node has heard of nothing.
     Before,
-    /// It does: only the answer is missing.
+    /// It does: only the answer is missing, and comes when nothing is held any more.
     After,
 }
 

@@ -327,7 +327,6 @@ async fn handle(
     });
     if held == Some(When::After) {
         served.holder.wait().await;
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     respond(reply, fault)
 }

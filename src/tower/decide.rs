@@ -6,7 +6,7 @@
 use super::alarms;
 use super::event::{Decision, Effect, Event, News, SeenBlock};
 use super::facts::fact_of;
-use super::model::{Distrust, Model, Own, Place, Watched};
+use super::model::{Distrust, Model, Own, Place, Reading, Watched};
 use super::stakes::Fact;
 use crate::journal::{
     Alarm, BackfillRow, ConflictRow, Entry, Judgement, OperationRow, PublishedRow, Reorganisation,
@@ -53,8 +53,9 @@ impl Model {
             }
             Event::Stored {
                 rollup,
+                at,
                 publications,
-            } => self.on_stored(&rollup, publications, &mut decision),
+            } => self.on_stored(&rollup, at, publications, &mut decision),
             Event::Constants(row) => decision.entries.push(Entry::Constants(row)),
             Event::Backfilled {
                 progress,
@@ -216,6 +217,12 @@ impl Model {
             old_level: old.level,
         }));
         self.tip = Place { block: fork, level };
+        for rollup in self.rollups.values_mut() {
+            // The block whose storage is being read may be gone: it is read again at the next head.
+            if rollup.reading.take().is_some() {
+                rollup.is_caught_up = false;
+            }
+        }
         decision.effects.push(Effect::Reload);
         decision.tell(News::RolledBack {
             level,
@@ -258,27 +265,34 @@ impl Model {
         rollup.judge_all(distrust.as_ref(), from, decision);
     }
 
+    /// What the storage of a block had, blocks that came meanwhile may have taken away: the record
+    /// knows the order of both.
     fn on_stored(
         &mut self,
         address: &RollupAddress,
+        at: BlockHash,
         publications: Vec<PublishedRow>,
         decision: &mut Decision,
     ) {
-        let at = self.tip.block;
-        let distrust = self.distrust.clone();
         let Some(rollup) = self.rollups.get_mut(address) else {
             return;
         };
-        for row in publications {
-            let is_known = rollup
-                .stakes
-                .claim(&row.commitment.hash())
-                .is_some_and(|claim| claim.stakers.contains(&row.staker));
-            if !is_known {
-                rollup.on_published(row, distrust.as_ref(), decision);
-            }
+        let Some(reading) = rollup.reading.take_if(|reading| reading.at == at) else {
+            return;
+        };
+        let is_told = |row: &PublishedRow| {
+            let claim = reading.stakes.claim(&row.commitment.hash());
+            claim.is_some_and(|claim| claim.stakers.contains(&row.staker))
+        };
+        let mut is_news = false;
+        for row in publications.into_iter().filter(|row| !is_told(row)) {
+            is_news = true;
+            decision.entries.push(Entry::Published(row.clone()));
+            decision.tell(News::Published(row));
         }
-        rollup.notice_conflicts(at, decision);
+        if is_news {
+            decision.effects.push(Effect::Reload);
+        }
     }
 
     /// Once nothing is missing, the rollup is taken up with the others.
@@ -316,12 +330,22 @@ impl Model {
 
     fn notice_caught_up(&mut self, decision: &mut Decision) {
         let Some(head) = self.head else { return };
+        let Place { block: at, level } = self.tip;
         for rollup in self.rollups.values_mut() {
             let is_there = rollup.reached.level >= head;
             if is_there && !rollup.is_caught_up {
                 decision.tell(News::CaughtUp {
                     rollup: rollup.address,
                     level: rollup.reached.level,
+                });
+                rollup.reading = Some(Reading {
+                    at,
+                    stakes: rollup.stakes.recent(),
+                });
+                decision.effects.push(Effect::ReadStakes {
+                    rollup: rollup.address,
+                    at,
+                    level,
                 });
             }
             // A few levels behind is following; only a long gap is catching up again.

@@ -40,10 +40,12 @@ pub enum Event {
         /// Where and why.
         unknown: UnknownRow,
     },
-    /// Commitments with their stakers, as the node's storage has them.
+    /// Commitments with their stakers, as the node's storage had them.
     Stored {
         /// The rollup.
         rollup: RollupAddress,
+        /// The block whose storage was read.
+        at: BlockHash,
         /// What the node said.
         publications: Vec<PublishedRow>,
     },
@@ -92,6 +94,15 @@ pub enum Effect {
         level: Level,
         /// Which memory of the chain this belongs to: it changes with every reorganisation.
         epoch: u64,
+    },
+    /// Read the stakes of a rollup from the node's storage.
+    ReadStakes {
+        /// The rollup.
+        rollup: RollupAddress,
+        /// The block whose storage to read.
+        at: BlockHash,
+        /// Its level.
+        level: Level,
     },
     /// Forget what is in memory and take it up again from the journal.
     Reload,

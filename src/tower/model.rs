@@ -75,6 +75,17 @@ pub(super) struct Watched {
     pub(super) conflicts: BTreeSet<Conflict>,
     pub(super) blocked: Option<UnknownRow>,
     pub(super) is_caught_up: bool,
+    /// The stakes that are being read from the node's storage, if they are.
+    pub(super) reading: Option<Reading>,
+}
+
+/// A reading of the node's storage that is under way while the chain goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// The block whose storage is read.
+    pub(super) at: BlockHash,
+    /// The tree as the blocks up to it tell it.
+    pub(super) stakes: Stakes,
 }
 
 impl Watched {
@@ -107,6 +118,7 @@ impl Watched {
             conflicts: BTreeSet::new(),
             blocked: None,
             is_caught_up: false,
+            reading: None,
         }
     }
 

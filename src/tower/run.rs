@@ -260,15 +260,15 @@ impl Loop {
                     let place = Place { block, level };
                     wakes.insert(rollup, Target { place, epoch });
                 }
+                Effect::ReadStakes { rollup, at, level } => {
+                    self.read_stakes(rollup, Place { block: at, level });
+                }
                 Effect::Reload => {}
                 Effect::Finish => is_done = true,
                 Effect::Tell(news) => {
                     announce::log(&news, dialect);
                     if let Some(listener) = &self.listener {
                         listener(&news);
-                    }
-                    if let News::CaughtUp { rollup, .. } = news {
-                        self.read_stakes(rollup);
                     }
                 }
             }
@@ -296,11 +296,10 @@ impl Loop {
         model.head = self.model.head;
         model.is_finished = self.model.is_finished;
         for (address, rollup) in &mut model.rollups {
-            rollup.is_caught_up = self
-                .model
-                .rollups
-                .get(address)
-                .is_some_and(|before| before.is_caught_up);
+            if let Some(before) = self.model.rollups.get(address) {
+                rollup.is_caught_up = before.is_caught_up;
+                rollup.reading.clone_from(&before.reading);
+            }
         }
         self.model = model;
         Ok(self.model.resume())
@@ -308,25 +307,25 @@ impl Loop {
 
     /// Reads all stakes above the last cemented commitment from the node's storage: what blocks
     /// told must be the same, and anything else is taken in too.
-    fn read_stakes(&self, rollup: RollupAddress) {
+    fn read_stakes(&self, rollup: RollupAddress, at: Place) {
         let Some(watched) = self.model.rollups.get(&rollup) else {
             return;
         };
         let (_, cemented) = watched.stakes.last_cemented();
-        let tip = self.model.tip.level;
         let lattice = &self.model.lattice;
         let levels: Vec<_> = std::iter::successors(Some(cemented), |at| lattice.next(*at))
             .skip(1)
-            .take_while(|level| *level < tip)
+            .take_while(|level| *level < at.level)
             .take(STORED_LEVELS)
             .collect();
         let (client, sender) = (self.ready.client.clone(), self.sender.clone());
-        let block = BlockId::Hash(self.model.tip.block);
+        let block = at.block;
         tokio::spawn(async move {
-            match stakes(&client, rollup, block, &levels).await {
+            match stakes(&client, rollup, BlockId::Hash(block), &levels).await {
                 Ok(publications) => {
                     let event = Event::Stored {
                         rollup,
+                        at: block,
                         publications,
                     };
                     // The tower may be stopping.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::event::{Decision, Effect, Event, News, SeenBlock};
 use super::model::Model;
+use super::stakes::{Fact, Stakes};
 use crate::crypto::{Dialect, Hash, blake2b_concat};
 use crate::journal::{
     Alarm, BlockRow, Entry, InboxRow, Journal, Judgement, OperationRow, PublishedRow, RollupRow,
@@ -41,7 +42,14 @@ struct World {
     branches: u8,
     /// Everything told since the start.
     news: Vec<News>,
+    /// What happened on the chain in its order, by level, and to whom the storage bears witness.
+    told: Vec<(Level, Fact)>,
+    /// The reading of the storage that is under way: its block, where in `told` it belongs, its rows.
+    reading: Option<(BlockHash, usize, Vec<PublishedRow>)>,
 }
+
+/// Who staked before anybody followed.
+const OLD: PublicKeyHash = PublicKeyHash::Tz1([7; 20]);
 
 fn block_row(hash: BlockHash, level: Level, predecessor: BlockHash) -> BlockRow {
     BlockRow {
@@ -100,6 +108,8 @@ impl World {
             chain: BTreeMap::from([(origin, first)]),
             branches: 1,
             news: Vec::new(),
+            told: Vec::new(),
+            reading: None,
         }
     }
 
@@ -121,10 +131,90 @@ impl World {
     fn perform(&mut self, decision: &Decision) {
         self.journal.write(decision.entries.clone()).unwrap();
         for effect in &decision.effects {
-            if let Effect::Tell(news) = effect {
-                self.news.push(news.clone());
+            match effect {
+                Effect::Tell(news) => self.news.push(news.clone()),
+                Effect::ReadStakes { at, .. } => {
+                    self.reading = Some((*at, self.told.len(), self.storage()));
+                }
+                _ => {}
             }
         }
+    }
+
+    /// All stakes as the storage of the tip has them.
+    fn storage(&self) -> Vec<PublishedRow> {
+        let left = Fact::Unstaked { staker: OLD };
+        let has_left = self.told.iter().any(|(_, fact)| *fact == left);
+        let old = self.right(0).filter(|_| !has_left).map(|genesis| {
+            let commitment = Commitment {
+                compressed_state: StateHash([99; 32]),
+                inbox_level: Level::new(ORIGIN).plus(PERIOD).unwrap(),
+                predecessor: genesis.hash(),
+                number_of_ticks: TICKS,
+            };
+            (OLD, commitment)
+        });
+        let stakes = self.twin();
+        let known = stakes.claims().flat_map(|(_, claim)| {
+            let stakers = claim.stakers.iter();
+            stakers.map(|staker| (*staker, claim.commitment))
+        });
+        let row = |(staker, commitment)| PublishedRow {
+            rollup: ROLLUP,
+            block: None,
+            published_level: None,
+            position: 0,
+            staker,
+            commitment,
+        };
+        known.chain(old).map(row).collect()
+    }
+
+    /// The tree as it follows from everything in the order of the chain.
+    fn twin(&self) -> Stakes {
+        let mut stakes = Stakes::new(self.right(0).unwrap());
+        for (_, fact) in &self.told {
+            stakes.apply(fact);
+        }
+        stakes
+    }
+
+    /// The storage was read.
+    fn answer(&mut self) {
+        let Some((at, place, rows)) = self.reading.take() else {
+            return;
+        };
+        let facts = rows.iter().map(|row| {
+            let fact = Fact::Published {
+                staker: row.staker,
+                commitment: row.commitment,
+                at: None,
+            };
+            (Level::ZERO, fact)
+        });
+        let unknown: Vec<_> = facts
+            .filter(|(_, fact)| matches!(fact, Fact::Published { staker, .. } if *staker == OLD))
+            .collect();
+        self.told.splice(place..place, unknown);
+        self.take(Event::Stored {
+            rollup: ROLLUP,
+            at,
+            publications: rows,
+        });
+    }
+
+    fn assert_stakes(&self) {
+        let of = |stakes: &Stakes| -> BTreeMap<_, _> {
+            let claims = stakes.claims();
+            let staked = claims.filter(|(_, claim)| !claim.stakers.is_empty());
+            staked
+                .map(|(hash, claim)| (hash, claim.stakers.clone()))
+                .collect()
+        };
+        let ours = &self.model.rollups[&ROLLUP].stakes;
+        assert_eq!(of(ours), of(&self.twin()));
+        let bonded: Vec<_> = ours.bonded().copied().collect();
+        assert_eq!(bonded, self.twin().bonded().copied().collect::<Vec<_>>());
     }
 
     fn load(&self) -> Model {
@@ -134,6 +224,7 @@ impl World {
         for (address, rollup) in &mut model.rollups {
             let before = self.model.rollups.get(address).unwrap();
             rollup.is_caught_up = before.is_caught_up;
+            rollup.reading.clone_from(&before.reading);
         }
         model
     }
@@ -182,7 +273,7 @@ impl World {
                 staker: PublicKeyHash::Tz1([staker; 20]),
                 commitment,
             })
-            .collect();
+            .collect::<Vec<_>>();
         let operations = operations
             .into_iter()
             .map(|(kind, detail)| OperationRow {
@@ -194,8 +285,18 @@ impl World {
                 source: PublicKeyHash::Tz1([9; 20]),
                 detail,
             })
-            .collect();
+            .collect::<Vec<_>>();
         self.chain.insert(level, block.clone());
+        let published = publications
+            .iter()
+            .map(|row: &PublishedRow| Fact::Published {
+                staker: row.staker,
+                commitment: row.commitment,
+                at: Some(level),
+            });
+        let operated = operations.iter().flat_map(super::facts::fact_of);
+        let facts = published.chain(operated).map(|fact| (level, fact));
+        self.told.extend(facts);
         self.take(Event::Block(Box::new(SeenBlock {
             block,
             inbox: inbox_row(hash, level),
@@ -216,6 +317,8 @@ impl World {
         }
         self.branches = self.branches.wrapping_add(1);
         let fork = self.tip();
+        self.told.retain(|(level, _)| *level <= fork.level);
+        self.reading = None;
         self.take(Event::RolledBack {
             fork: fork.hash,
             level: fork.level,
@@ -343,6 +446,8 @@ enum Move {
     Block,
     RollBack(usize),
     Restart,
+    Head,
+    Answer,
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -350,12 +455,14 @@ fn moves() -> impl Strategy<Value = Move> {
         4 => Just(Move::Bake),
         2 => (1..4_u8, 1..5_u32).prop_map(|(staker, nth)| Move::Honest(staker, nth)),
         2 => (1..4_u8, 1..5_u32, 10..16_u8).prop_map(|(s, nth, kind)| Move::Lie(s, nth, kind)),
-        1 => (1..4_u8).prop_map(Move::Unstake),
+        2 => prop_oneof![1..4_u8, Just(7)].prop_map(Move::Unstake),
         1 => (1..4_u32).prop_map(Move::Cement),
         5 => (1..6_usize).prop_map(Move::Run),
         1 => Just(Move::Block),
         1 => (1..5_usize).prop_map(Move::RollBack),
         1 => Just(Move::Restart),
+        3 => Just(Move::Head),
+        2 => Just(Move::Answer),
     ]
 }
 
@@ -392,7 +499,19 @@ fn step(world: &mut World, next: Move) {
         }
         Move::Block => world.block_next(),
         Move::RollBack(depth) => world.roll_back(depth),
-        Move::Restart => world.restart(),
+        Move::Restart => {
+            world.reading = None;
+            for rollup in world.model.rollups.values_mut() {
+                rollup.reading = None;
+                rollup.is_caught_up = false;
+            }
+            world.restart();
+        }
+        Move::Head => {
+            let level = world.tip().level;
+            world.take(Event::Head(level));
+        }
+        Move::Answer => world.answer(),
     }
 }
 
@@ -407,8 +526,35 @@ proptest! {
         for next in story {
             step(&mut world, next);
             world.assert_verdicts();
+            world.assert_stakes();
         }
     }
+}
+
+#[test]
+fn who_left_while_the_storage_was_read_has_left() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.bake(vec![], vec![]);
+    }
+    world.run(10);
+    let (lie, right) = (world.lie(1, 12).unwrap(), world.right(1).unwrap());
+    world.bake(vec![(1, lie), (2, right)], vec![]);
+    world.run(10);
+    step(&mut world, Move::Head);
+    assert_eq!(world.reading.as_ref().unwrap().2.len(), 3);
+    step(&mut world, Move::Unstake(1));
+    step(&mut world, Move::Unstake(7));
+    step(&mut world, Move::Answer);
+    world.assert_stakes();
+    let stakes = &world.model.rollups[&ROLLUP].stakes;
+    assert_eq!(stakes.bonded().count(), 1);
+    assert_eq!(stakes.conflicts(), []);
+    // Where the block in which somebody left is gone, so is the leaving.
+    world.roll_back(1);
+    world.assert_stakes();
+    let stakes = &world.model.rollups[&ROLLUP].stakes;
+    assert!(stakes.is_bonded(&OLD));
 }
 
 fn alarms(world: &World) -> Vec<&Alarm> {

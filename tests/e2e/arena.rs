@@ -436,6 +436,15 @@ impl Arena {
         })
     }
 
+    /// Waits until the tower has nothing to do at the newest block, with a request of its being held.
+    pub(crate) fn settle_whatever_is_held(&self) {
+        let head = self
+            .shared
+            .with(|scenario| self.drill.newest_seen(scenario));
+        let head = head.unwrap();
+        self.wait(|status| status.play.settled.is_some_and(|place| place.block == head));
+    }
+
     pub(crate) fn report(&self) -> Report {
         let (rollup, defender) = (self.rollup, self.defender);
         self.shared

@@ -81,3 +81,29 @@ fn a_tower_that_ends_at_any_other_question_to_the_node_asks_again() {
     });
     assert!(crashes >= 20, "{crashes}");
 }
+
+#[test]
+fn stakes_that_the_storage_had_before_they_were_lost_come_too_late() {
+    let mut arena = Arena::defended(&named("pvm_proof_1"));
+    while arena.report().dissections == 0 {
+        arena.step();
+    }
+    arena.crash();
+    arena.hold(Some(Hold {
+        path: "/commitments",
+        nth: 1,
+        when: When::After,
+    }));
+    arena.start(arena.mode());
+    // The game is won while the tower that was started anew still reads who has which stake.
+    while arena.report().slashed.is_empty() {
+        arena.settle_whatever_is_held();
+        arena.shared.with(|scenario| scenario.advance().unwrap());
+    }
+    arena.settle_whatever_is_held();
+    arena.hold(None);
+    while !arena.is_done() {
+        arena.step();
+    }
+    assert_eq!(arena.verdict(), None);
+}
