@@ -156,7 +156,7 @@ fn tick(line: &Line) -> Result<usize, CheckError> {
     };
     line.same(|| "phase before".to_owned(), &phase, &stands)?;
     let made = match made {
-        Some(Ok((made, _))) => made.encode().map_err(|error| error.to_string()),
+        Some(Ok(made)) => made.proof.encode().map_err(|error| error.to_string()),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("the parts shown do not fit together".to_owned()),
     };

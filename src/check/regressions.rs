@@ -279,8 +279,12 @@ fn line_of(course: &mut Course, environment: &Environment, proofs: bool) -> Resu
     let tree = machine
         .encode(Style::Changed)
         .map_err(|error| error.to_string())?;
-    let (proof, _) = prove(tree, &Input::None).map_err(|error| error.to_string())?;
-    let size = proof.encode().map_err(|error| error.to_string())?.len();
+    let proved = prove(tree, &Input::None).map_err(|error| error.to_string())?;
+    let size = proved
+        .proof
+        .encode()
+        .map_err(|error| error.to_string())?
+        .len();
     Ok(format!("{}, {size}", course.tick()))
 }
 

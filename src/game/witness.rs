@@ -59,8 +59,8 @@ impl<'a, A: InboxArchive + ?Sized> Witness<'a, A> {
             .state(tick.0)
             .map_err(|error| failed(error.to_string()))?;
         let proved = slow::prove(state.encode()?, &Input::None);
-        let (proof, expects) = proved.map_err(|error| failed(error.to_string()))?;
-        Ok((proof, expects, Input::None))
+        let proved = proved.map_err(|error| failed(error.to_string()))?;
+        Ok((proved.proof, proved.expects, Input::None))
     }
 
     /// Pages cannot be proved, whoever may have them.

@@ -94,6 +94,15 @@ impl Distant {
 
     /// The item as if it had just been committed, with every reading of it recorded.
     pub(super) fn recorded(item: &Item, session: &Weak<Recording>) -> Result<Item, TreeError> {
+        if let Item::Distant(distant) = item
+            && let Source::Recorded(inner, ended) = &distant.source
+            && ended.strong_count() == 0
+        {
+            // It was last read in a session that is over: in its place comes what lies below, so
+            // that a step on the outcome of a step on the outcome… reads as directly as the first.
+            let source = Source::Recorded(inner.clone(), session.clone());
+            return Ok(Self::item(distant.hash, distant.kind, source));
+        }
         let source = Source::Recorded(Self::settled(item)?, session.clone());
         Ok(Self::item(item.hash()?, item.kind(), source))
     }
@@ -288,6 +297,19 @@ impl DistantChild {
     }
 }
 
+/// The record itself, where the session that read it is over.
+fn below_ended(child: &Child) -> &Child {
+    match child {
+        Child::Distant(distant) => match &distant.source {
+            ChildSource::Recorded {
+                record, session, ..
+            } if session.strong_count() == 0 => record,
+            _ => child,
+        },
+        _ => child,
+    }
+}
+
 /// How records in memory are shown to the reader of a distant directory.
 enum View<'a> {
     Settled,
@@ -350,7 +372,7 @@ impl View<'_> {
             (Self::Settled, Child::Distant(_)) => return Ok(child.clone()),
             (Self::Settled, _) => ChildSource::Settled(child.clone()),
             (Self::Recorded(session), _) => ChildSource::Recorded {
-                record: child.clone(),
+                record: below_ended(child).clone(),
                 session: Weak::clone(session),
                 read: OnceLock::new(),
             },

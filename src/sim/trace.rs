@@ -231,7 +231,7 @@ impl States for MachineTrace {
         };
         let mut state = walk.machine.into_state().ok()?;
         let tree = state.encode().ok()?;
-        let (step, _) = slow::prove(tree, &input).ok()?;
+        let step = slow::prove(tree, &input).ok()?.proof;
         Some(Proof {
             pvm_step: step.encode().ok()?,
             input_proof,

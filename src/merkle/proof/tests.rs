@@ -114,6 +114,29 @@ proptest! {
     }
 
     #[test]
+    fn a_step_goes_on_from_what_another_left(
+        leaves in leaves(),
+        rounds in proptest::collection::vec(proptest::collection::vec(step(), 0..6), 1..12),
+    ) {
+        let (mut here, mut plain) = (tree(&leaves), tree(&leaves));
+        for steps in rounds {
+            if plain.is_empty().unwrap() {
+                break;
+            }
+            let alone = Proof::produce(&plain, |tree| run(tree, &steps).unwrap()).unwrap();
+            let (proof, (answers, after)) = Proof::produce(&here, |tree| {
+                (run(tree, &steps).unwrap(), tree.clone())
+            })
+            .unwrap();
+            prop_assert_eq!((proof, answers), alone);
+            here = after;
+            plain = plain.settled().unwrap();
+            run(&mut plain, &steps).unwrap();
+            plain = plain.settled().unwrap();
+        }
+    }
+
+    #[test]
     fn a_damaged_proof_never_proves_anything_else(
         leaves in leaves(),
         steps in proptest::collection::vec(step(), 1..6),

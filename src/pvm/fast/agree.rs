@@ -657,7 +657,7 @@ impl Tally {
         let machine = course.exact(environment).unwrap();
         if machine.expects() == Expects::Nothing {
             let tree: Tree = machine.encode(Style::Changed).unwrap().clone();
-            let (proof, _) = prove(&tree, &Input::None).unwrap();
+            let proof = prove(&tree, &Input::None).unwrap().proof;
             verify(&proof, &Input::None).unwrap();
             let mut next = machine.clone();
             next.tick().unwrap();

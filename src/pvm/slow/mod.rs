@@ -23,4 +23,4 @@ pub use engine::{SlowEngine, advance};
 pub use machine::{Expects, Machine, SlowError};
 pub use opening::Purpose;
 pub use openings::Openings;
-pub use prove::{Input, ProveError, last_level, prove, verify};
+pub use prove::{Input, ProveError, Proved, last_level, prove, verify};

@@ -39,7 +39,15 @@ pub enum ProveError {
     Tick(#[from] SlowError),
 }
 
-fn step(tree: &mut Tree, input: &Input) -> Result<Expects, SlowError> {
+/// What a step met.
+struct Stepped {
+    /// What the state before it waits for.
+    expects: Expects,
+    /// What the state after it waits for, if it is another one.
+    next: Option<Expects>,
+}
+
+fn step(tree: &mut Tree, input: &Input) -> Result<Stepped, SlowError> {
     let mut machine = Machine::decode(tree)?;
     let expects = machine.expects();
     match (&expects, input) {
@@ -51,19 +59,44 @@ fn step(tree: &mut Tree, input: &Input) -> Result<Expects, SlowError> {
         }
         (Expects::Reveal(_), Input::Revealed(data)) => machine.reveal(data)?,
         // A state that waits for what is not there stays as it is.
-        _ => return Ok(expects),
+        _ => {
+            return Ok(Stepped {
+                expects,
+                next: None,
+            });
+        }
     }
     *tree = machine.encode(Style::Exact)?.clone();
-    Ok(expects)
+    let next = Some(machine.expects());
+    Ok(Stepped { expects, next })
 }
 
-/// Proves the tick that the state of `tree` takes next, and says what the state waited for.
+/// A tick with its proof.
+#[derive(Debug, Clone)]
+pub struct Proved {
+    /// The proof.
+    pub proof: Proof,
+    /// What the state before it waited for.
+    pub expects: Expects,
+    /// The state after it, where it is one to go on from.
+    pub after: Option<Tree>,
+}
+
+/// Proves the tick that the state of `tree` takes next.
 ///
 /// # Errors
 /// [`ProveError`] when the state cannot be read or its tick has no result.
-pub fn prove(tree: &Tree, input: &Input) -> Result<(Proof, Expects), ProveError> {
-    let (proof, stepped) = Proof::produce(tree, |tree| step(tree, input))?;
-    Ok((proof, stepped?))
+pub fn prove(tree: &Tree, input: &Input) -> Result<Proved, ProveError> {
+    let (proof, stepped) = Proof::produce(tree, |tree| {
+        step(tree, input).map(|stepped| (stepped, tree.clone()))
+    })?;
+    let (Stepped { expects, next }, after) = stepped?;
+    let after = (next == Some(Expects::Nothing)).then_some(after);
+    Ok(Proved {
+        proof,
+        expects,
+        after,
+    })
 }
 
 /// Verifies the proof of a tick as the protocol does, on what the proof shows alone, and says what
@@ -74,7 +107,7 @@ pub fn prove(tree: &Tree, input: &Input) -> Result<(Proof, Expects), ProveError>
 /// an outcome of the machine.
 pub fn verify(proof: &Proof, input: &Input) -> Result<Expects, ProveError> {
     match proof.verify(|tree| step(tree, input)) {
-        Ok(Ok(expects)) => Ok(expects),
+        Ok(Ok(stepped)) => Ok(stepped.expects),
         Ok(Err(error)) => Err(without_tree(error)),
         Err(error) => Err(error.into()),
     }

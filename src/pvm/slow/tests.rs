@@ -189,7 +189,7 @@ fn proof_of_call(name: &str, call: &str) -> crate::merkle::Proof {
         .unwrap()
         .settled()
         .unwrap();
-    let (proof, _) = prove(&tree, &Input::None).unwrap();
+    let proof = prove(&tree, &Input::None).unwrap().proof;
     verify(&proof, &Input::None).unwrap();
     proof
 }
@@ -249,7 +249,7 @@ fn the_end_of_a_period_shows_no_request_for_a_second_storage() {
             state.durable.set(&key, b"beside it").unwrap();
         }
         let tree = state.encode().unwrap().settled().unwrap();
-        let (proof, _) = prove(&tree, &Input::None).unwrap();
+        let proof = prove(&tree, &Input::None).unwrap().proof;
         proof.encode().unwrap().len()
     };
     assert_eq!(length(PvmVersion::V5), length(PvmVersion::V6));

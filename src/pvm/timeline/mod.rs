@@ -18,11 +18,11 @@ use once::Once;
 pub use stretches::{Doing, Stretch};
 
 use super::slow::{
-    self, Course, Description, Expects, Input, ProveError, Purpose, SlowError, Stop,
+    self, Course, Description, Expects, Input, ProveError, Proved, Purpose, SlowError, Stop,
 };
 use super::{Engine, Environment, InputInfo, InputRequest, NotJudgeable, RunError, State};
 use crate::crypto::Hash;
-use crate::merkle::Proof;
+use crate::merkle::{Proof, Tree};
 use crate::protocol::Level;
 use crate::wasm::encoding::Style;
 
@@ -110,6 +110,9 @@ pub struct Timeline {
     /// Where it was last.
     here: Stand,
     length: Option<u128>,
+    /// The state after the last tick proved, at its tick, where that waits for nothing: the next
+    /// proof begins there at once.
+    proved: Option<(u128, Tree)>,
     /// Hashes that were known when asked for, and those that were not.
     counts: (u64, u64),
 }
@@ -160,6 +163,7 @@ impl Timeline {
             ladder: Ladder::new(here.clone()),
             here,
             length: None,
+            proved: None,
             counts: (0, 0),
         })
     }
@@ -220,11 +224,31 @@ impl Timeline {
     /// # Errors
     /// [`TimelineError`].
     pub fn prove(&mut self, tick: u128) -> Result<TickProof, TimelineError> {
+        let (tree, input) = match self.proved.take_if(|(at, _)| *at == tick) {
+            Some((_, tree)) => (tree, Input::None),
+            None => self.before(tick)?,
+        };
+        let Proved {
+            proof,
+            expects,
+            after,
+        } = slow::prove(&tree, &input)?;
+        self.proved = after.map(|after| (tick.saturating_add(1), after));
+        Ok(TickProof {
+            before: proof.before().hash(),
+            after: proof.after().hash(),
+            proof,
+            expects,
+            input,
+        })
+    }
+
+    /// The state at `tick`, and what it is given.
+    fn before(&mut self, tick: u128) -> Result<(Tree, Input), TimelineError> {
         self.reach(tick)?;
         let tree = self.here.course.tree(&self.environment)?;
         let machine = self.here.course.exact(&self.environment)?;
-        let expects = machine.expects();
-        let input = match &expects {
+        let input = match &machine.expects() {
             Expects::Nothing => Input::None,
             Expects::Input(_) => self
                 .inputs
@@ -240,14 +264,7 @@ impl Timeline {
                 Input::Revealed(data.map_err(|error| RunError::from(NotJudgeable::from(error)))?)
             }
         };
-        let (proof, expects) = slow::prove(&tree, &input)?;
-        Ok(TickProof {
-            before: proof.before().hash(),
-            after: proof.after().hash(),
-            proof,
-            expects,
-            input,
-        })
+        Ok((tree, input))
     }
 
     /// The state at `tick` as people read it; its own tick counts from origination.

@@ -245,6 +245,45 @@ fn every_kind_of_tick_is_proved() {
     ));
 }
 
+/// Each of them begins where the one before ended; backwards none does.
+#[test]
+fn ticks_proved_in_a_row_are_proved_as_alone() {
+    for (name, kernel) in kernels() {
+        let start = start(PvmVersion::V5, PERIOD, &kernel);
+        let mut forward = Timeline::new(start.clone(), levels(), environment()).unwrap();
+        let mut backward = Timeline::new(start, levels(), environment()).unwrap();
+        let length = forward.length().unwrap();
+        let period = u128::from(PERIOD);
+        let mut followed = 0;
+        for from in (0..length)
+            .step_by(7_001)
+            .chain([period - 9, 2 * period - 9])
+        {
+            let ticks = from..(from + 12).min(length);
+            let proofs: Vec<_> = ticks
+                .map(|tick| {
+                    let (at, _) = forward.proved.clone().unzip();
+                    followed += u32::from(at == Some(tick));
+                    (tick, forward.prove(tick).unwrap())
+                })
+                .collect();
+            for (tick, proved) in proofs.into_iter().rev() {
+                let alone = backward.prove(tick).unwrap();
+                assert_eq!(
+                    proved.proof.encode().unwrap(),
+                    alone.proof.encode().unwrap(),
+                    "{name} at {tick}"
+                );
+                assert_eq!(
+                    (proved.before, proved.after, proved.expects, proved.input),
+                    (alone.before, alone.after, alone.expects, alone.input)
+                );
+            }
+        }
+        assert!(followed > 30, "{name}: {followed}");
+    }
+}
+
 /// Every tick of a stretch is in the phase that it says, and stretches leave no gap.
 #[test]
 fn stretches_are_what_single_ticks_do() {
