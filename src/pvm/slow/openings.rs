@@ -163,19 +163,35 @@ mod tests {
     /// [`run::FORMAT`] gets another number, so that no process takes what another version compiled.
     const COMPILED: &str = "933efe914eb8c73db6ff2b74c5ba53d14b822ad2599e6b72e747d1305c58feeb watchtower compiled run mode 2";
 
+    /// What a file of the slice's parsing says: with other hashes of blocks, or more said, [`FORMAT`]
+    /// gets another number.
+    const PARSED: &str = "161f8ad9d0875f44e370337793cf4bf1e432e42d34743bfdde195848b7ff0c12 watchtower parsed kernels 2";
+
     #[test]
-    fn the_format_names_what_is_compiled() {
+    fn the_formats_name_what_is_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let kept = Openings::kept_in(scratch.path().to_owned()).afresh();
         answers(PvmVersion::V5, &kept);
         kept.settle();
         let kernel = kernel(Shape::SLICE);
         let hash = locked(&kept.table)[0].0.0;
-        let content = kept.runs.of_kernel(&hash, PvmVersion::V5).load().unwrap();
-        assert!(content.len() > kernel.len());
-        let digest = blake2b(&content).to_string();
-        let named = format!("{digest} {}", run::FORMAT);
-        assert_eq!(named, COMPILED, "raise run::FORMAT and note the digest");
+        let content = |folder: &Folder| {
+            let content = folder.of_kernel(&hash, PvmVersion::V5).load();
+            content.unwrap()
+        };
+        let (parsed, compiled) = (content(&kept.decoded), content(&kept.runs));
+        assert!(compiled.len() > kernel.len());
+        let named = |content: &[u8], format: &str| format!("{} {format}", blake2b(content));
+        assert_eq!(
+            named(&parsed, std::str::from_utf8(FORMAT).unwrap()),
+            PARSED,
+            "raise FORMAT and note the digest"
+        );
+        assert_eq!(
+            named(&compiled, run::FORMAT),
+            COMPILED,
+            "raise run::FORMAT and note the digest"
+        );
     }
 
     #[test]

@@ -229,8 +229,12 @@ fn steps(arena: &mut Arena, record: &mut Record, count: u32) {
 
 /// Steps until a series is above 0.
 fn until(arena: &mut Arena, record: &mut Record, series: &str) {
+    until_above(arena, record, series, 0.0);
+}
+
+fn until_above(arena: &mut Arena, record: &mut Record, series: &str, bound: f64) {
     for _ in 0..100 {
-        if seen(arena).most(series) > 0.0 {
+        if seen(arena).most(series) > bound {
             // It may have come between the scrape of the step and this one.
             record.take(&seen(arena));
             return;
@@ -238,7 +242,10 @@ fn until(arena: &mut Arena, record: &mut Record, series: &str) {
         steps(arena, record, 1);
     }
     let last = seen(arena);
-    panic!("{}: {series} stays 0: {last:#?}", arena.drill.name);
+    panic!(
+        "{}: {series} stays at most {bound}: {last:#?}",
+        arena.drill.name
+    );
 }
 
 const fn as_it_is(_: &mut Config) {}
@@ -393,8 +400,9 @@ fn stuck() -> Option<Record> {
     };
     drill.events.push((Level::new(16), Event::Carry(slow)));
     let (mut arena, mut record) = served(&drill, Mode::Defend, as_it_is);
-    until(&mut arena, &mut record, "watchtower_oldest_pending_blocks");
-    steps(&mut arena, &mut record, 8);
+    // Every operation is pending for a moment after the block that it is in.
+    let pending = "watchtower_oldest_pending_blocks";
+    until_above(&mut arena, &mut record, pending, 5.0);
     record.pass(2);
     arena.stop();
     Some(record)
