@@ -195,7 +195,7 @@ impl Player {
             return;
         };
         let outcome = table.take(done);
-        self.keep(outcome.entries).await;
+        self.keep(outcome.entries, &outcome.alarms).await;
         for alarm in outcome.alarms {
             self.alarm(alarm).await;
         }
@@ -254,22 +254,22 @@ impl Player {
             is_on: reason.is_some(),
             reason: reason.unwrap_or_default().to_owned(),
         });
-        self.keep(vec![entry]).await;
         tracing::warn!(hold = hold.word(), is_on = reason.is_some(), "hold");
         let severity = if hold == Hold::Contradiction && reason.is_some() {
             Severity::Critical
         } else {
             Severity::Warning
         };
-        self.alarm(Alarm {
+        let alarm = Alarm {
             rollup,
             level: None,
             severity,
             kind: alarms::HOLD,
             subject: format!("{message} {}", self.tip().map_or(0, |tip| tip.level.get())),
             message,
-        })
-        .await;
+        };
+        self.keep(vec![entry], std::slice::from_ref(&alarm)).await;
+        self.alarm(alarm).await;
     }
 
     fn tip(&self) -> Option<Place> {
@@ -366,7 +366,7 @@ impl Player {
             self.client.doubt();
         }
         let frozen = std::mem::take(&mut outcome.frozen);
-        self.keep(outcome.entries).await;
+        self.keep(outcome.entries, &outcome.alarms).await;
         if let Some(reason) = frozen {
             self.hands.freeze(rollup, Some(&reason));
             self.hold(Some(rollup), Hold::Contradiction, Some(&reason))
@@ -515,9 +515,12 @@ impl Player {
         }
     }
 
-    /// Writes entries; play does not go on without its journal.
-    async fn keep(&mut self, entries: Vec<PlayEntry>) {
-        let rows: Vec<Entry> = entries.into_iter().map(Entry::from).collect();
+    /// Writes entries with the alarms that follow from them, at once: after an end in between, nobody
+    /// would hear of what is known already. Play does not go on without its journal.
+    async fn keep(&mut self, entries: Vec<PlayEntry>, alarms: &[Alarm]) {
+        let entries = entries.into_iter().map(Entry::from);
+        let alarms = alarms.iter().cloned().map(Entry::Alarm);
+        let rows: Vec<Entry> = entries.chain(alarms).collect();
         if let Err(error) = write(&self.journal, rows).await {
             tracing::error!(%error, "the journal cannot be written: stopping");
             self.stop.cancel();
@@ -536,7 +539,7 @@ impl Player {
         .await;
     }
 
-    /// The loop journals alarms, and tells them.
+    /// The loop journals alarms where they are not yet, and tells them.
     async fn alarm(&mut self, alarm: Alarm) {
         // The loop may be stopping.
         let _ = self.events.send(Event::Trouble(alarm)).await;
