@@ -14,7 +14,7 @@ use watchtower::config::{Config, Mode, RollupConfig, SignerConfig};
 use watchtower::crypto::Dialect;
 use watchtower::journal::{Reader, Severity};
 use watchtower::protocol::operation::{Action, Refutation, Step};
-use watchtower::protocol::{Level, Mutez, PublicKeyHash, RollupAddress};
+use watchtower::protocol::{BlockHash, Level, Mutez, PublicKeyHash, RollupAddress};
 use watchtower::serve::{Attended, attend};
 use watchtower::signer::Key;
 use watchtower::sim::{
@@ -397,11 +397,16 @@ impl Arena {
         assert!(came, "{}: {:#?}", self.drill.name, *self.status().borrow());
     }
 
+    /// The newest block that an endpoint shows.
+    fn newest_seen(&self) -> BlockHash {
+        let drill = &self.drill;
+        let newest = self.shared.with(|scenario| drill.newest_seen(scenario));
+        newest.unwrap()
+    }
+
     /// Waits until the tower has nothing to do at the newest block it can see, or is held.
     pub(crate) fn settle(&mut self) -> Came {
-        let drill = &self.drill;
-        let head = self.shared.with(|scenario| drill.newest_seen(scenario));
-        let head = head.unwrap();
+        let head = self.newest_seen();
         let tower = self.tower.as_mut().unwrap();
         let patience = if self.drill.endpoints.is_empty() {
             PATIENCE
@@ -438,10 +443,7 @@ impl Arena {
 
     /// Waits until the tower has nothing to do at the newest block, with a request of its being held.
     pub(crate) fn settle_whatever_is_held(&self) {
-        let head = self
-            .shared
-            .with(|scenario| self.drill.newest_seen(scenario));
-        let head = head.unwrap();
+        let head = self.newest_seen();
         self.wait(|status| status.play.settled.is_some_and(|place| place.block == head));
     }
 

@@ -6,8 +6,9 @@
 //! so that a later question writes only what changed since. Two things are kept on disk for the
 //! next process: what parsing came to, function by function, with the hashes of the blocks, which
 //! take longest by far, of their table, and the last tick; and the module as run mode compiles it,
-//! with the tick and the native state at the end. With the second, runs begin at once; with the first, a state anywhere is reached without
-//! parsing again but for the function that a tick stands in, so that every function is a checkpoint.
+//! with the tick and the native state at the end. With the second, runs begin at once; with the
+//! first, a state anywhere is reached without parsing again but for the function that a tick stands
+//! in, so that every function is a checkpoint.
 //! Refuses to know: the rest of the state.
 
 use std::collections::BTreeMap;

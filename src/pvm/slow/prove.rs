@@ -43,8 +43,8 @@ pub enum ProveError {
 struct Stepped {
     /// What the state before it waits for.
     expects: Expects,
-    /// What the state after it waits for, if it is another one.
-    next: Option<Expects>,
+    /// Whether the state after it is another one, which waits for nothing.
+    goes_on: bool,
 }
 
 fn step(tree: &mut Tree, input: &Input) -> Result<Stepped, SlowError> {
@@ -62,13 +62,13 @@ fn step(tree: &mut Tree, input: &Input) -> Result<Stepped, SlowError> {
         _ => {
             return Ok(Stepped {
                 expects,
-                next: None,
+                goes_on: false,
             });
         }
     }
     *tree = machine.encode(Style::Exact)?.clone();
-    let next = Some(machine.expects());
-    Ok(Stepped { expects, next })
+    let goes_on = machine.expects() == Expects::Nothing;
+    Ok(Stepped { expects, goes_on })
 }
 
 /// A tick with its proof.
@@ -78,7 +78,7 @@ pub struct Proved {
     pub proof: Proof,
     /// What the state before it waited for.
     pub expects: Expects,
-    /// The state after it, where it is one to go on from.
+    /// The state after it, where that is another one and waits for nothing.
     pub after: Option<Tree>,
 }
 
@@ -90,12 +90,11 @@ pub fn prove(tree: &Tree, input: &Input) -> Result<Proved, ProveError> {
     let (proof, stepped) = Proof::produce(tree, |tree| {
         step(tree, input).map(|stepped| (stepped, tree.clone()))
     })?;
-    let (Stepped { expects, next }, after) = stepped?;
-    let after = (next == Some(Expects::Nothing)).then_some(after);
+    let (Stepped { expects, goes_on }, after) = stepped?;
     Ok(Proved {
         proof,
         expects,
-        after,
+        after: goes_on.then_some(after),
     })
 }
 

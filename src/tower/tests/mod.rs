@@ -110,11 +110,7 @@ proptest! {
 
 #[test]
 fn who_left_while_the_storage_was_read_has_left() {
-    let mut world = World::new();
-    for _ in 0..4 {
-        world.bake(vec![], vec![]);
-    }
-    world.run(10);
+    let mut world = World::of_a_period();
     let (lie, right) = (world.lie(1, 12).unwrap(), world.right(1).unwrap());
     world.bake(vec![(1, lie), (2, right)], vec![]);
     world.run(10);
@@ -147,11 +143,7 @@ fn alarms(world: &World) -> Vec<&Alarm> {
 
 #[test]
 fn a_lie_alarms_once_however_often_it_is_staked_on() {
-    let mut world = World::new();
-    for _ in 0..4 {
-        world.bake(vec![], vec![]);
-    }
-    world.run(10);
+    let mut world = World::of_a_period();
     let lie = world.lie(1, 12).unwrap();
     let right = world.right(1).unwrap();
     world.bake(vec![(1, lie), (2, right), (3, lie)], vec![]);

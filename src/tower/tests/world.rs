@@ -112,6 +112,16 @@ impl World {
         }
     }
 
+    /// A period and a block of it, with their states.
+    pub(super) fn of_a_period() -> Self {
+        let mut world = Self::new();
+        for _ in 0..=PERIOD {
+            world.bake(vec![], vec![]);
+        }
+        world.run(10);
+        world
+    }
+
     pub(super) fn tip(&self) -> BlockRow {
         self.chain.values().next_back().unwrap().clone()
     }
